@@ -1,0 +1,1 @@
+//! Holds requests for revisions without replicas, wakes them, balances, splits traffic.

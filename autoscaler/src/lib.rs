@@ -1,0 +1,1 @@
+//! Computes replicas from what is in flight and orders them.

@@ -1,0 +1,1 @@
+//! Which replica: policies, activators' shares and capacity.

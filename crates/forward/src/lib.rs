@@ -1,0 +1,1 @@
+//! The request path's mechanics: pool, protocols, upgrades, header hygiene, counted bodies, time-outs.

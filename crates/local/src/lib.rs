@@ -1,0 +1,1 @@
+//! Both seams with child processes on one machine.

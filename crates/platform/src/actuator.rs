@@ -1,0 +1,93 @@
+//! Make it so.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use units::{EndpointKey, ReplicaCount, RevisionKey};
+
+use crate::revision::{Scale, ScaleVersion};
+
+/// Changes the world. The only writer of `replicas`, through the scale subresource only.
+///
+/// Nothing here retries: the caller knows whether an order is still wanted.
+pub trait Actuator: Send + Sync + 'static {
+    /// Orders a number of replicas. Ends within 1 s, one way or the other.
+    fn scale(&self, order: ScaleOrder) -> BoxFuture<'_, Result<Scale, ScaleError>>;
+
+    /// Reads what `scale` says now, from the source and not from a cache. For an order whose outcome is unknown.
+    fn read_scale<'a>(&'a self, revision: &'a RevisionKey) -> BoxFuture<'a, Result<Scale, ScaleError>>;
+
+    /// Puts the activators into, or takes them out of, an endpoint's path. Returns when the world says so; routers may
+    /// learn of it later (that is what the grace period is for).
+    fn set_path<'a>(&'a self, endpoint: &'a EndpointKey, path: Path) -> BoxFuture<'a, Result<(), PathError>>;
+}
+
+/// An order for a number of replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScaleOrder {
+    /// Whom.
+    pub revision: RevisionKey,
+    /// How many.
+    pub to: ReplicaCount,
+    /// Only if `scale` is still at this version. Always given for zero.
+    pub expect: Option<ScaleVersion>,
+    /// On the way down, whom to take first, by replica name: the idlest. Those not named come last.
+    pub victims: Vec<Arc<str>>,
+}
+
+/// Why an order was not carried out, or not known to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScaleError {
+    /// `scale` is at another version than the order expected. Nothing was changed.
+    #[error("scale was changed by somebody else, it says {} replicas now", .now.replicas)]
+    Conflict {
+        /// What it says now.
+        now: Scale,
+    },
+    /// The workload is gone. Nothing was changed.
+    #[error("the workload does not exist")]
+    Gone,
+    /// Refused. Nothing was changed.
+    #[error("refused: {why}")]
+    Refused {
+        /// By whom and why.
+        why: String,
+    },
+    /// No answer came: it may or may not have been carried out. Read `scale` until it is known.
+    #[error("no answer: {why}")]
+    Unknown {
+        /// What happened to the call.
+        why: String,
+    },
+}
+
+/// A path that could not be switched; it is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("could not switch the path: {why}")]
+pub struct PathError {
+    /// What happened, for a person.
+    pub why: String,
+}
+
+/// How requests reach a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// Through the activators.
+    Proxied,
+    /// Straight to the replicas.
+    Direct,
+}
+
+/// Who leads among the autoscalers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// Somebody else does; this one listens and stays warm.
+    Following,
+    /// This one does. The epoch grows with each leadership, and receivers refuse a lower one than they have seen.
+    Leading {
+        /// Number of this leadership.
+        epoch: u64,
+    },
+}

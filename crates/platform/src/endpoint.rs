@@ -1,0 +1,97 @@
+//! An endpoint as the activator and the autoscaler see it: checked, with nothing optional that has a default.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Its name.
+    pub key: EndpointKey,
+    /// Grows with each change of the specification. Activators acknowledge it.
+    pub generation: u64,
+    /// Further host names, lower case, without port and trailing dot.
+    pub hosts: Vec<Arc<str>>,
+    /// Where its own listener is to be; `None` where it has only the shared one.
+    pub own_port: Option<SocketAddr>,
+    /// Who serves it, 1 to 16; percents add up to 100.
+    pub targets: Vec<Target>,
+    /// How replicas of it speak.
+    pub upstream: UpstreamProtocol,
+    /// Whether it may go direct.
+    pub path: PathPolicy,
+    /// The most one replica may work on at once.
+    pub container_concurrency: ConcurrencyLimit,
+    /// Limits that start at hand-over to a replica.
+    pub timeouts: Timeouts,
+    /// Limits of waiting, per revision and activator.
+    pub queue: QueueLimits,
+    /// What happens to a request whose revision cannot serve.
+    pub on_unavailable: OnUnavailable,
+    /// Whether answers carry `rouse-revision` and `server-timing`.
+    pub answer_headers: bool,
+}
+
+/// A revision's part in an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Whom.
+    pub revision: RevisionKey,
+    /// Its exact share of unpinned requests; 0 is allowed.
+    pub percent: Percent,
+    /// Reached by `rouse-tag: <tag>` regardless of its share.
+    pub tag: Option<Arc<str>>,
+}
+
+/// How a replica is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1; gRPC by content type goes over h2c.
+    Http1,
+    /// HTTP/2 by prior knowledge.
+    H2c,
+}
+
+/// May requests bypass the activator?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPolicy {
+    /// When there is burst room enough and nothing forbids it.
+    Auto,
+    /// Never.
+    Proxied,
+}
+
+/// Time-outs of a request once a replica has it. `None`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From hand-over to the last byte of the answer.
+    pub request: Option<Duration>,
+    /// From hand-over to the head of the answer.
+    pub response_start: Option<Duration>,
+    /// Without a byte in either direction.
+    pub idle: Option<Duration>,
+}
+
+/// How much may wait. Each limit is for one revision at one activator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Requests.
+    pub max_requests: NonZeroU32,
+    /// Bytes of held bodies.
+    pub max_bytes: u64,
+    /// The longest that a request waits before it is handed over.
+    pub max_wait: Duration,
+}
+
+/// What happens to a request whose revision cannot serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnavailable {
+    /// It is refused.
+    Fail,
+    /// Another revision takes it.
+    Fallback,
+}

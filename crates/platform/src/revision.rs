@@ -1,0 +1,140 @@
+//! A revision as it is right now: its workload, its replicas, its scale, and what was said about its settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use units::{ConcurrencyLimit, EndpointKey, Moment, ReplicaCount, RevisionKey};
+
+/// One revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revision {
+    /// Its name.
+    pub key: RevisionKey,
+    /// The endpoint it belongs to.
+    pub endpoint: EndpointKey,
+    /// Is there a workload, and which version of it?
+    pub workload: Workload,
+    /// Has it a share, a tag, a match, a shadow, or a part in a rollout? Unreachable ones ignore minimum and delay.
+    pub reachable: bool,
+    /// The most one replica may work on at once.
+    pub container_concurrency: ConcurrencyLimit,
+    /// Whether each replica has a queue-proxy beside it that counts, bounds and reports.
+    pub sidecars: bool,
+    /// Settings in Knative's annotation names (`autoscaling.knative.dev/*`), strongest layer first.
+    pub layers: Vec<Layer>,
+    /// What the workload's `scale` says.
+    pub scale: Scale,
+    /// Its copies, oldest first, those on their way out included.
+    pub replicas: Vec<Replica>,
+    /// How long a start may take before it counts as failed.
+    pub progress_deadline: Duration,
+    /// Set while its copies fail to start.
+    pub trouble: Option<Trouble>,
+}
+
+/// The thing that is scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Named by an endpoint, but not there.
+    Missing,
+    /// There. `generation` changes with what it runs, not with how many; a change clears a failed start.
+    Present {
+        /// Version of what it runs.
+        generation: u64,
+    },
+}
+
+/// Settings from one place, unparsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Where they stand.
+    pub source: Source,
+    /// Key to value. Keys that are not Knative's are carried too; who reads ignores them.
+    pub values: BTreeMap<String, String>,
+}
+
+/// Where a setting came from, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Annotations of the Deployment.
+    Deployment,
+    /// Annotations of its pod template.
+    PodTemplate,
+    /// Annotations of the InferenceService.
+    InferenceService,
+    /// `traffic[].autoscaling`.
+    Traffic,
+    /// `spec.autoscaling`.
+    Endpoint,
+    /// KServe's `minReplicas`, `maxReplicas`, `scaleTarget`, `scaleMetric`.
+    KServe,
+    /// The ConfigMap `config-autoscaler`.
+    ConfigMap,
+    /// Knative's default.
+    BuiltIn,
+}
+
+/// What the `scale` subresource says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// `spec.replicas`.
+    pub replicas: ReplicaCount,
+    /// The version this was read at; a precondition of the next write.
+    pub version: ScaleVersion,
+}
+
+/// Identity and version of a `scale`: UID and resourceVersion on a cluster, a counter locally. Opaque but for equality.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScaleVersion(pub Arc<str>);
+
+/// One running copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// The pod's name; locally the revision's name and a number. Never used again.
+    pub name: Arc<str>,
+    /// Where activators send: the sidecar's proxied port, or the model's own without one. `None` until it has one.
+    pub address: Option<SocketAddr>,
+    /// How far it is.
+    pub state: ReplicaState,
+    /// Since when it is in that state.
+    pub since: Moment,
+    /// When it was made.
+    pub created: Moment,
+}
+
+/// How far a replica is, as the platform knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// Not yet ready. It may already have an address, to be probed for speed.
+    Starting,
+    /// Ready.
+    Ready,
+    /// It was ready and is not now; its requests wait for it or go elsewhere.
+    Unready,
+    /// On its way out; nothing new may be sent to it.
+    Leaving,
+}
+
+/// Why copies do not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Starts that failed in a row since one last became ready or the workload changed.
+    pub crashes_in_a_row: u32,
+    /// The reason, for a person: exit status and last lines, `ImagePullBackOff` …
+    pub last_words: Arc<str>,
+}
+
+/// An activator that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivatorPod {
+    /// The name it says in its hello.
+    pub name: Arc<str>,
+    /// Its pod's UID, likewise.
+    pub uid: Arc<str>,
+    /// Since when requests can no longer be routed to it; `None` while they can.
+    pub out_since: Option<Moment>,
+}

@@ -1,0 +1,1 @@
+//! Which revision: tags and exact weights.

@@ -1,0 +1,3 @@
+//! Load, benches, and what they print.
+
+fn main() {}

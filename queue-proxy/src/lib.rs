@@ -1,0 +1,1 @@
+//! Beside each model server: counts, bounds, probes, drains.

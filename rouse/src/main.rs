@@ -1,0 +1,3 @@
+//! Rouse wakes models on request: the command line.
+
+fn main() {}

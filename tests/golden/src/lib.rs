@@ -1,0 +1,1 @@
+//! The shared reader of the golden vectors.

@@ -1,0 +1,1 @@
+//! The pure crates and a toy cluster on one clock.

@@ -1,0 +1,1 @@
+//! The real programs on loopback, with real clients.
