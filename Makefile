@@ -1,0 +1,36 @@
+# The one list of commands. `make` alone prints it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help deps build test lint golden bench-wake example-iris run-recommender
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+deps: ## check what a bare Debian needs, and install it where that can be done with apt
+	@tests/lint/deps.sh
+
+build: ## build the command `rouse` for people (target/release/rouse)
+	cargo build --release
+
+test: ## run every test that this machine can run; the last line counts
+	@tests/run.sh
+
+lint: ## format, clippy, who may depend on whom, file lengths
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@tests/lint/dependencies.sh
+	@tests/lint/lengths.sh
+
+golden: ## play the golden vectors; GOLDEN_DIR=... for others of the same format
+	cargo test --workspace --test golden -- --nocapture
+
+bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> forwarded (profile dist)
+	cargo build --profile dist -p rouse -p loadtest
+	target/dist/loadtest wake --rouse target/dist/rouse
+
+run-recommender: ## scale a stand-in model on this machine; then try hey or oha at it
+	cargo run --release -- up -f examples/recommender.yaml
+
+example-iris: ## a real scikit-learn model behind KServe's Python server, from zero (needs python3 and PyPI)
+	@examples/iris/run.sh

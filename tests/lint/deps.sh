@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Checks what building and testing need. Installs what is missing where apt can; says what to do where it cannot.
+set -euo pipefail
+
+missing=()
+for need in cc:gcc make:make git:git setsid:util-linux pkill:procps curl:curl; do
+    command -v "${need%%:*}" > /dev/null || missing+=("${need##*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    if command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
+        echo "deps: installing ${missing[*]}"
+        apt-get update -q && apt-get install -q -y --no-install-recommends "${missing[@]}" libc6-dev ca-certificates
+    else
+        echo "deps: missing: ${missing[*]}. Install them, for example: sudo apt-get install ${missing[*]} libc6-dev" >&2
+        exit 1
+    fi
+fi
+if ! command -v cargo > /dev/null; then
+    echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
+    exit 1
+fi
+echo "deps: $(cargo --version), $(cc --version | head -n 1)"

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs every test that this machine can run, says in capitals what it left out and why, and ends with a line that counts.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+left_out=()
+status=0
+
+echo "== building and running the tests of the workspace; the first build takes some minutes"
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=1
+grep -q '^test result:' "$log" || status=1
+
+# A test that cannot run on this machine says so itself, on a line of its own, and never pretends to have passed.
+while read -r line; do left_out+=("$line"); done < <(sed -n 's/^LEFT OUT: //p' "$log" | sort -u)
+left_out+=("the iris example, which downloads its Python packages (make example-iris)")
+
+sum() { awk -v word="$1" '/^test result:/ { for (i = 1; i < NF; i++) if ($(i + 1) ~ "^" word) total += $i } END { print total + 0 }' "$log"; }
+passed=$(sum passed) failed=$(sum failed) ignored=$(sum ignored)
+[ "$ignored" != 0 ] && left_out+=("$ignored tests marked as ignored")
+[ "$failed" = 0 ] && [ "$status" = 0 ] || { status=1; grep -E '^(test .* FAILED|error|    [a-z_:]+$)' "$log" | sort -u | head -40; }
+
+echo
+for reason in "${left_out[@]}"; do echo "LEFT OUT: ${reason^^}"; done
+list=$(printf '%s; ' "${left_out[@]}")
+echo "PASSED $passed, FAILED $failed, LEFT OUT ${#left_out[@]}: ${list%; }"
+exit $status
