@@ -18,9 +18,9 @@ pub trait Actuator: Send + Sync + 'static {
     /// Reads what `scale` says now, from the source and not from a cache. For an order whose outcome is unknown.
     fn read_scale<'a>(&'a self, revision: &'a RevisionKey) -> BoxFuture<'a, Result<Scale, ScaleError>>;
 
-    /// Puts the activators into, or takes them out of, an endpoint's path. Returns when the world says so; routers may
-    /// learn of it later (that is what the grace period is for).
-    fn set_path<'a>(&'a self, endpoint: &'a EndpointKey, path: Path) -> BoxFuture<'a, Result<(), PathError>>;
+    /// Puts activators into, or takes them out of, an endpoint's path; also changes which ones. Returns when the world
+    /// says so; routers may learn of it later (that is what the grace period is for).
+    fn set_route(&self, order: RouteOrder) -> BoxFuture<'_, Result<(), RouteError>>;
 }
 
 /// An order for a number of replicas.
@@ -30,6 +30,9 @@ pub struct ScaleOrder {
     pub revision: RevisionKey,
     /// How many.
     pub to: ReplicaCount,
+    /// The leadership that orders it. The actuator compares it with the one it holds right before it writes, and writes
+    /// nothing past its renew deadline: whoever decided may have been held up since.
+    pub epoch: u64,
     /// Only if `scale` is still at this version. Always given for zero.
     pub expect: Option<ScaleVersion>,
     /// On the way down, whom to take first, by replica name: the idlest. Those not named come last.
@@ -45,6 +48,9 @@ pub enum ScaleError {
         /// What it says now.
         now: Scale,
     },
+    /// The leadership that ordered it is over. Nothing was changed.
+    #[error("this leadership is over")]
+    NotLeading,
     /// The workload is gone. Nothing was changed.
     #[error("the workload does not exist")]
     Gone,
@@ -62,12 +68,45 @@ pub enum ScaleError {
     },
 }
 
-/// A path that could not be switched; it is as it was.
+/// An order for the way that requests take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteOrder {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// Which way.
+    pub route: Route,
+    /// The leadership that orders it.
+    pub epoch: u64,
+}
+
+/// A route that could not be changed; it may be half way, so order it again until it is as wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("could not switch the path: {why}")]
-pub struct PathError {
+#[error("could not change the route: {why}")]
+pub struct RouteError {
     /// What happened, for a person.
     pub why: String,
+}
+
+/// Which way requests take to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Through these activators, by UID, sorted. Never empty in an order.
+    Proxied {
+        /// Who is in the path.
+        through: Arc<[Arc<str>]>,
+    },
+    /// Straight to the replicas.
+    Direct,
+}
+
+impl Route {
+    /// Without who is in it.
+    pub fn path(&self) -> Path {
+        match self {
+            Self::Proxied { .. } => Path::Proxied,
+            Self::Direct => Path::Direct,
+        }
+    }
 }
 
 /// How requests reach a revision.

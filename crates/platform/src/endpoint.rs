@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::actuator::Route;
 use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 
 /// One endpoint.
@@ -24,6 +25,8 @@ pub struct Endpoint {
     pub upstream: UpstreamProtocol,
     /// Whether it may go direct.
     pub path: PathPolicy,
+    /// Which way requests take now, as the world says: an activator that is not in it asks its clients to reconnect.
+    pub route: Route,
     /// The most one replica may work on at once.
     pub container_concurrency: ConcurrencyLimit,
     /// Limits that start at hand-over to a replica.

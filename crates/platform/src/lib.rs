@@ -12,7 +12,7 @@ mod board;
 mod endpoint;
 mod revision;
 
-pub use actuator::{Actuator, Leadership, Path, PathError, ScaleError, ScaleOrder};
+pub use actuator::{Actuator, Leadership, Path, Route, RouteError, RouteOrder, ScaleError, ScaleOrder};
 pub use board::{Board, Event, Feed};
 pub use endpoint::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Target, Timeouts, UpstreamProtocol};
 pub use revision::{
@@ -36,9 +36,11 @@ pub trait Catalogue: Send + Sync + 'static {
     /// Revisions that an endpoint names, also those whose workload is missing.
     fn revisions(&self) -> Feed<RevisionKey, Revision>;
 
-    /// Every activator whose pod exists, whether or not it is connected.
-    fn activators(&self) -> watch::Receiver<Arc<[ActivatorPod]>>;
+    /// Every activator whose pod exists, whether or not it is connected. `None` until they are known: an empty list
+    /// would mean that nobody needs to be asked before a revision goes to zero.
+    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>>;
 
-    /// The data of the ConfigMap `config-autoscaler`, unparsed; empty if there is none.
-    fn config(&self) -> watch::Receiver<Arc<BTreeMap<String, String>>>;
+    /// The data of the ConfigMap `config-autoscaler`, unparsed; empty if there is none. `None` until it has been read:
+    /// deciding by the defaults for a moment could take away what the configuration keeps.
+    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>>;
 }

@@ -25,18 +25,19 @@ pub struct Revision {
     pub sidecars: bool,
     /// Settings in Knative's annotation names (`autoscaling.knative.dev/*`), strongest layer first.
     pub layers: Vec<Layer>,
-    /// What the workload's `scale` says.
-    pub scale: Scale,
+    /// Whether it may be scaled below what it was found with: it was made for Rouse, was marked so, or a request for it
+    /// has come through Rouse before and that was written down.
+    pub adopted: bool,
     /// Its copies, oldest first, those on their way out included.
     pub replicas: Vec<Replica>,
     /// How long a start may take before it counts as failed.
     pub progress_deadline: Duration,
-    /// Set while its copies fail to start.
+    /// Set while the copies that are there fail to start; so never at zero.
     pub trouble: Option<Trouble>,
 }
 
 /// The thing that is scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Workload {
     /// Named by an endpoint, but not there.
     Missing,
@@ -44,7 +45,19 @@ pub enum Workload {
     Present {
         /// Version of what it runs.
         generation: u64,
+        /// What its `scale` says.
+        scale: Scale,
     },
+}
+
+impl Revision {
+    /// What its `scale` says; `None` if there is no workload.
+    pub fn scale(&self) -> Option<&Scale> {
+        match &self.workload {
+            Workload::Missing => None,
+            Workload::Present { scale, .. } => Some(scale),
+        }
+    }
 }
 
 /// Settings from one place, unparsed.
@@ -96,7 +109,8 @@ pub struct ScaleVersion(pub Arc<str>);
 pub struct Replica {
     /// The pod's name; locally the revision's name and a number. Never used again.
     pub name: Arc<str>,
-    /// Where activators send: the sidecar's proxied port, or the model's own without one. `None` until it has one.
+    /// Where activators send: the sidecar's proxied port, or the model's own without one. `None` until it has one, and
+    /// until it is ready where only the platform can tell (an exec or startup probe): who has an address may be probed.
     pub address: Option<SocketAddr>,
     /// How far it is.
     pub state: ReplicaState,
@@ -122,7 +136,7 @@ pub enum ReplicaState {
 /// Why copies do not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// Starts that failed in a row since one last became ready or the workload changed.
+    /// Starts that failed in a row since one last became ready, the workload changed, or it left zero.
     pub crashes_in_a_row: u32,
     /// The reason, for a person: exit status and last lines, `ImagePullBackOff` …
     pub last_words: Arc<str>,

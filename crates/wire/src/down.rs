@@ -140,10 +140,11 @@ pub struct Weights {
     pub percents: Vec<u32>,
 }
 
-/// What a sidecar is to run with.
+/// What a sidecar is to run with. Said by the leader only; the last that came holds, whatever its number, since a new
+/// leader or a new endpoint of the same name counts for itself.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Settings {
-    /// Grows with each change; reported back.
+    /// Names these settings; reported back. Never 0.
     #[prost(uint64, tag = "1")]
     pub generation: u64,
     /// The most requests at the model at once; 0: no limit.

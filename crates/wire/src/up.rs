@@ -170,7 +170,8 @@ pub enum Verdict {
     Outdated = 3,
 }
 
-/// An activator routes by this now.
+/// An activator routes by this now. Said on change, and for every endpoint again on each new stream: it stands for an
+/// open listener and a known route, whether or not a path leads there.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct RouteAck {
     /// Namespace of the endpoint.
