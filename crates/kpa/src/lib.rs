@@ -5,6 +5,8 @@
 
 mod decision;
 mod policy;
+mod sampling;
 
 pub use decision::{Because, BurstRoom, Decision, Limits, Seen};
 pub use policy::{Aggregation, Metric, Policy, TargetBurstCapacity};
+pub use sampling::sample_size;
