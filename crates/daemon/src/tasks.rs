@@ -26,6 +26,11 @@ pub struct Tasks {
 pub struct Draining(CancellationToken);
 
 impl Draining {
+    /// Begins when `token` is cancelled.
+    pub fn when(token: CancellationToken) -> Self {
+        Self(token)
+    }
+
     /// Returns once draining has begun.
     pub async fn begun(&self) {
         self.0.cancelled().await;

@@ -1,0 +1,152 @@
+//! The admin port: health, readiness, metrics, and what a program adds.
+//!
+//! It speaks HTTP/1.1 only, so that a peer which connects and says nothing meets the head's time-out.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus::{Encoder as _, IntGauge, Opts, Registry, TextEncoder};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::{BindFault, Listener};
+
+/// Connections served at once; more wait to be accepted. A scrape, two probes and a few people are far fewer.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long a head may take, and an idle connection may stay.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Is the program ready? If not, why not, for a person. Asked at each `/readyz`.
+pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// `/healthz`, `/readyz` and `/metrics`. A program merges its own routes in.
+pub fn basic_routes(registry: Registry, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route(
+            "/readyz",
+            get(async move || match readiness() {
+                Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+            }),
+        )
+        .route("/metrics", get(async move || metrics(&registry)))
+}
+
+fn metrics(registry: &Registry) -> axum::response::Response {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&registry.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Adds `rouse_build_info{program,version} 1`.
+///
+/// # Errors
+/// If it is there already.
+pub fn register_build_info(registry: &Registry, program: &str, version: &str) -> prometheus::Result<()> {
+    let options = Opts::new("rouse_build_info", "Always 1; its labels say which build runs.")
+        .const_label("program", program)
+        .const_label("version", version);
+    let info = IntGauge::with_opts(options)?;
+    info.set(1);
+    registry.register(Box::new(info))
+}
+
+/// A bound admin port. Bind first, serve later.
+#[derive(Debug)]
+pub struct Admin(Listener);
+
+impl Admin {
+    /// Takes the port. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindFault> {
+        Listener::bind(address).map(Self)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    /// Serves until it is dropped, and its connections with it.
+    ///
+    /// # Errors
+    /// None: it only ends with the program. The type is the one that [`crate::Tasks::support`] takes.
+    pub async fn serve(self, routes: Router) -> anyhow::Result<Infallible> {
+        let service = TowerToHyperService::new(routes);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                // Dropping `accept` loses nothing: a connection stays in the backlog.
+                (stream, peer) = self.0.accept(), if connections.len() < MAX_CONNECTIONS => {
+                    let mut http = http1::Builder::new();
+                    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                    let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = connection.await {
+                            debug!(%error, %peer, "an admin connection broke");
+                        }
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_tells_health_readiness_and_metrics() {
+        let registry = Registry::new();
+        register_build_info(&registry, "activator", "1.2.3").unwrap();
+        let ready = Arc::new(AtomicBool::new(false));
+        let seen = ready.clone();
+        let readiness: Readiness =
+            Arc::new(move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("no endpoints yet".into()) });
+        let admin = Admin::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = admin.address();
+        let extra = Router::new().route("/api/v1/endpoints", get(async || "[]"));
+        let mut server = JoinSet::new();
+        server.spawn(admin.serve(basic_routes(registry, readiness).merge(extra)));
+
+        assert!(ask(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let unready = ask(address, "/readyz").await;
+        assert!(unready.starts_with("HTTP/1.1 503") && unready.ends_with("not ready: no endpoints yet\n"), "{unready}");
+        ready.store(true, Ordering::Relaxed);
+        assert!(ask(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        let metrics = ask(address, "/metrics").await;
+        assert!(metrics.contains("rouse_build_info{program=\"activator\",version=\"1.2.3\"} 1"), "{metrics}");
+        assert!(ask(address, "/api/v1/endpoints").await.ends_with("[]"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Log lines: which, and in what form.
+
+use std::io::{IsTerminal as _, stderr};
+
+use anyhow::Context as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::{Problems, Vars};
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a machine: one JSON object a line.
+    Json,
+}
+
+/// What to log and how, on standard error.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Which lines, by target.
+    pub filter: Targets,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+impl Telemetry {
+    /// Reads `LOG` (a level, or levels by target; `info`) and `LOG_FORMAT` (`text` on a terminal, else `json`).
+    pub fn parse(vars: &Vars, problems: &mut Problems) -> Option<Self> {
+        let by_default = if stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+        let quiet = Targets::new().with_default(tracing::Level::INFO);
+        let levels = "error, warn, info, debug, trace or off; also by target: info,forward=debug";
+        let filter = problems.or_default(vars, "LOG", quiet, levels, filter);
+        let format = problems.or_default(vars, "LOG_FORMAT", by_default, "text or json", |value| match value {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("is neither"),
+        });
+        Some(Self { filter: filter?, format: format? })
+    }
+
+    /// From now on, what the process logs is written. Once per process.
+    ///
+    /// # Errors
+    /// If something else in this process already takes the log lines.
+    pub fn init(self) -> anyhow::Result<()> {
+        let lines = fmt::layer().with_writer(stderr);
+        let lines = match self.format {
+            LogFormat::Text => lines.with_ansi(stderr().is_terminal()).with_target(false).boxed(),
+            LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        };
+        let lines = tracing_subscriber::registry().with(lines.with_filter(self.filter));
+        lines.try_init().context("log lines are taken already")
+    }
+}
+
+/// `Targets` takes any word for a target at level TRACE, so a misspelt level would log everything. Each part that has no
+/// `=` must be a level.
+fn filter(value: &str) -> Result<Targets, String> {
+    for part in value.split(',').filter(|part| !part.contains('=')) {
+        let level: Result<tracing::level_filters::LevelFilter, _> = part.trim().parse();
+        level.map_err(|_| format!("{part:?} is not a level"))?;
+    }
+    value.parse().map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_a_fault_and_not_a_target() {
+        let mut problems = Problems::none();
+        let vars = Vars::from([("LOG", "inof"), ("LOG_FORMAT", "xml")]);
+        assert!(Telemetry::parse(&vars, &mut problems).is_none());
+        let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
+        assert_eq!(names, ["LOG", "LOG_FORMAT"]);
+    }
+
+    #[test]
+    fn levels_by_target_are_understood() {
+        let mut problems = Problems::none();
+        let vars = Vars::from([("LOG", "warn,forward=debug"), ("LOG_FORMAT", "json")]);
+        let telemetry = Telemetry::parse(&vars, &mut problems).unwrap();
+        assert_eq!(telemetry.format, LogFormat::Json);
+        assert!(telemetry.filter.would_enable("forward", &tracing::Level::DEBUG));
+        assert!(!telemetry.filter.would_enable("activator", &tracing::Level::INFO));
+    }
+}
