@@ -1,3 +1,32 @@
-//! Rouse wakes models on request: the command line.
+//! `rouse`: the command line. This file only reads the flags and hands over.
 
-fn main() {}
+mod predictor;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[derive(Debug, clap::Parser)]
+#[command(name = "rouse", version, about = "Rouse wakes models on request")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Predictor(predictor::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Predictor(args) => predictor::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rouse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
