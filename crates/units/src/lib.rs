@@ -9,4 +9,4 @@ mod quantity;
 
 pub use moment::Moment;
 pub use name::{EndpointKey, Incarnation, RevisionKey};
-pub use quantity::{Concurrency, ConcurrencyLimit, Percent, ReplicaCount, RequestRate};
+pub use quantity::{Capacity, Concurrency, ConcurrencyLimit, Percent, ReplicaCount, RequestRate};

@@ -81,6 +81,37 @@ impl ConcurrencyLimit {
     }
 }
 
+/// How many requests something can take at once, all in all. Unlike a limit it may be none: a revision without replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capacity {
+    /// As many as come.
+    Unlimited,
+    /// At most so many; 0: none at all.
+    AtMost(u32),
+}
+
+impl Capacity {
+    /// Room for nothing.
+    pub const NONE: Self = Self::AtMost(0);
+
+    /// Is there room for one more where `taken` are?
+    pub fn has_room(self, taken: u32) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::AtMost(most) => taken < most,
+        }
+    }
+}
+
+impl From<ConcurrencyLimit> for Capacity {
+    fn from(limit: ConcurrencyLimit) -> Self {
+        match limit {
+            ConcurrencyLimit::Unlimited => Self::Unlimited,
+            ConcurrencyLimit::AtMost(limit) => Self::AtMost(limit.get()),
+        }
+    }
+}
+
 /// A share of traffic, 0 to 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percent(u8);
