@@ -1,0 +1,238 @@
+//! What the admin port answers under `/api/v1`: written by the autoscaler, read by `rouse get`.
+//!
+//! camelCase; times are RFC 3339 with milliseconds; durations end in `Seconds` and are numbers; what is not known is
+//! `null`, never left out and never -1. A reader accepts fields that it does not know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `/api/v1/endpoints`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointList {
+    /// Every endpoint, by namespace and name.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint, with its revisions in full, so that one answer is enough for a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Where a client reaches it; `null` while it has no address of its own.
+    pub url: Option<String>,
+    /// Further names that it answers to on the shared port.
+    pub hosts: Vec<String>,
+    /// The split in force.
+    pub traffic: Vec<Share>,
+    /// The liveliest of its revisions' states.
+    pub state: State,
+    /// Its revisions, in the order of `traffic`.
+    pub revisions: Vec<Revision>,
+}
+
+/// A revision's part in an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// Its name.
+    pub revision: String,
+    /// 0 to 100.
+    pub percent: u8,
+    /// Reached with `rouse-tag`, if it has one.
+    pub tag: Option<String>,
+}
+
+/// `/api/v1/revisions/{namespace}/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub state: State,
+    /// How requests reach it.
+    pub path: Path,
+    /// Is it in panic?
+    pub mode: Mode,
+    /// The word of the rule that decided last; `null` before the first decision.
+    pub because: Option<String>,
+    /// Why it failed, with its last words; `null` unless `state` is `failed`.
+    pub reason: Option<String>,
+    /// How many replicas were decided on; `null` before the first decision.
+    pub desired_replicas: Option<u32>,
+    /// Replicas that are ready.
+    pub ready_replicas: u32,
+    /// Replicas on their way up.
+    pub starting_replicas: u32,
+    /// What is asked of it.
+    pub demand: Demand,
+    /// Every knob in force, by its Knative name.
+    pub settings: BTreeMap<String, Setting>,
+    /// Its running copies.
+    pub replicas: Vec<Replica>,
+}
+
+/// What a revision is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No replica, and nothing asks for one.
+    Zero,
+    /// Replicas are coming up, none is ready.
+    Waking,
+    /// At least one replica is ready.
+    Active,
+    /// On the way to zero.
+    Draining,
+    /// Its replicas do not start.
+    Failed,
+}
+
+impl State {
+    /// As in JSON and in tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::Waking => "waking",
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How requests reach a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// Through the activators.
+    Proxied,
+    /// Straight to the replicas.
+    Direct,
+}
+
+/// Which window decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The long one.
+    Stable,
+    /// The short one, and nothing is taken away.
+    Panic,
+}
+
+/// What is asked of a revision, all replicas together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Demand {
+    /// `concurrency` or `rps`.
+    pub metric: String,
+    /// Over the stable window; `null` without data.
+    pub stable: Option<f64>,
+    /// Over the panic window; `null` without data.
+    pub panic: Option<f64>,
+    /// What one replica is to have of it.
+    pub target: Option<f64>,
+}
+
+/// A knob in force, and who set it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Setting {
+    /// As it would be written in an annotation.
+    pub value: String,
+    /// `deployment`, `pod-template`, `traffic`, `endpoint`, `config-map`, `built-in` …
+    pub source: String,
+}
+
+/// One running copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// Where activators send; `null` until it has an address.
+    pub address: Option<String>,
+    /// Is it ready?
+    pub ready: bool,
+    /// Requests it is working on; `null` while nobody knows.
+    pub in_flight: Option<u32>,
+}
+
+/// `/api/v1/revisions/{namespace}/{name}/decisions`: the last 256, newest last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DecisionList {
+    /// Oldest first.
+    pub decisions: Vec<Decision>,
+}
+
+/// A decision, and what it was made on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// When.
+    pub at: String,
+    /// How many replicas; `null`: left as it was.
+    pub want: Option<u32>,
+    /// The word of the rule that decided.
+    pub because: String,
+    /// Excess burst capacity, in units of the metric.
+    pub burst_room: i32,
+    /// The metric over the stable window.
+    pub stable: Option<f64>,
+    /// The metric over the panic window.
+    pub panic: Option<f64>,
+    /// Replicas that were ready.
+    pub ready_replicas: u32,
+    /// Replicas that were on their way up.
+    pub starting_replicas: u32,
+    /// Requests that were held for want of a replica.
+    pub held_requests: u32,
+    /// Was it in panic after this decision?
+    pub mode: Mode,
+    /// The least that was allowed.
+    pub min_replicas: u32,
+    /// The most; `null`: no limit.
+    pub max_replicas: Option<u32>,
+    /// The most that the growth rate allowed.
+    pub rate_up_replicas: u32,
+    /// The least that the shrink rate allowed.
+    pub rate_down_replicas: u32,
+    /// What is left of something that is only being waited for.
+    pub wait_seconds: Option<f64>,
+}
+
+/// `/api/v1/revisions/{namespace}/{name}/wakes`: the last 64, newest last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WakeList {
+    /// Oldest first.
+    pub wakes: Vec<Wake>,
+}
+
+/// A revision's way from zero to its first ready replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wake {
+    /// When the first wake for it was heard.
+    pub at: String,
+    /// The activator that asked first.
+    pub asked_by: String,
+    /// The most requests that were held for it during the wake.
+    pub held_requests: u32,
+    /// From the wake to the order for replicas; `null` while it has not come that far.
+    pub ordered_seconds: Option<f64>,
+    /// From the wake to the first replica's process or pod.
+    pub started_seconds: Option<f64>,
+    /// From the wake to the first ready replica.
+    pub ready_seconds: Option<f64>,
+    /// `served` or `failed`; `null` while it lasts.
+    pub outcome: Option<String>,
+    /// Why it failed; `null` unless it did.
+    pub reason: Option<String>,
+}

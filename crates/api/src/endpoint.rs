@@ -1,0 +1,242 @@
+//! `ModelEndpoint`, checked: past this point nothing is a string that means something else, and nothing is checked
+//! again. How it is read from YAML is in `endpoint/read.rs`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
+
+/// The group and version of `ModelEndpoint`.
+pub const API_VERSION: &str = "rouse.dev/v1alpha1";
+
+/// What a client calls, and who serves it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelEndpoint {
+    /// Its name; a DNS label, since its Service is named like it.
+    pub key: EndpointKey,
+    /// Further host names: lower case, without port and trailing dot.
+    pub hosts: Vec<String>,
+    /// What it listens on and where that goes; `None`: the default, `http` 80 to the container's own port.
+    pub port: Option<EndpointPort>,
+    /// Who serves it, 1 to 16; each revision once; percents add up to 100.
+    pub traffic: Vec<TrafficTarget>,
+    /// May requests go past the activator?
+    pub path: PathMode,
+    /// The most one replica may work on at once.
+    pub container_concurrency: ConcurrencyLimit,
+    /// Limits that start when a replica has the request.
+    pub timeouts: Timeouts,
+    /// Limits of waiting.
+    pub queue: Queue,
+    /// For each revision alone.
+    pub autoscaling: Autoscaling,
+    /// Whether answers carry `rouse-revision` and `server-timing`.
+    pub answer_headers: bool,
+}
+
+impl ModelEndpoint {
+    /// An endpoint with every default, all of whose traffic goes to one revision of the same namespace.
+    pub fn new(key: EndpointKey, revision: &str) -> Self {
+        let everything = Percent::new(100).unwrap_or_default();
+        Self {
+            key,
+            hosts: Vec::new(),
+            port: None,
+            traffic: vec![TrafficTarget {
+                revision: revision.to_owned(),
+                percent: everything,
+                tag: None,
+                autoscaling: Autoscaling::default(),
+            }],
+            path: PathMode::Auto,
+            container_concurrency: ConcurrencyLimit::Unlimited,
+            timeouts: Timeouts::default(),
+            queue: Queue::default(),
+            autoscaling: Autoscaling::default(),
+            answer_headers: true,
+        }
+    }
+
+    /// The revisions it names, in the order of `traffic`.
+    pub fn revisions(&self) -> impl Iterator<Item = RevisionKey> + '_ {
+        self.traffic.iter().map(|target| RevisionKey::new(self.key.namespace.clone(), target.revision.as_str()))
+    }
+}
+
+/// A port of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// Its name.
+    pub name: String,
+    /// What the endpoint's Service listens on.
+    pub port: u16,
+    /// Where it goes in the container; `None`: the container's own port.
+    pub container_port: Option<u16>,
+    /// How replicas are spoken to; `None`: as the name of the container's port says, else HTTP/1.1.
+    pub protocol: Option<Protocol>,
+}
+
+/// How replicas are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 by prior knowledge.
+    H2c,
+}
+
+/// A revision's part in an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficTarget {
+    /// Its name; it lives in the endpoint's namespace.
+    pub revision: String,
+    /// Its exact share of unpinned requests.
+    pub percent: Percent,
+    /// Reached with `rouse-tag: <tag>` regardless of its share.
+    pub tag: Option<String>,
+    /// Overrides the endpoint's `autoscaling`, knob by knob.
+    pub autoscaling: Autoscaling,
+}
+
+/// May requests go past the activator?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMode {
+    /// When there is burst room enough and nothing forbids it.
+    Auto,
+    /// Never.
+    Proxied,
+}
+
+/// Time-outs of a request once a replica has it. `None`, written `0s`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To the last byte of the answer.
+    pub request: Option<Duration>,
+    /// To the head of the answer.
+    pub response_start: Option<Duration>,
+    /// Without a byte in either direction.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    /// Knative's: 300 s for the whole, no other limit.
+    fn default() -> Self {
+        Self { request: Some(Duration::from_secs(300)), response_start: None, idle: None }
+    }
+}
+
+/// How much may wait, for each revision at each activator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Requests.
+    pub max_requests: NonZeroU32,
+    /// Bytes of held bodies.
+    pub max_bytes: u64,
+    /// The longest that a request waits before it is handed over.
+    pub max_wait: Duration,
+}
+
+impl Default for Queue {
+    /// 10,000 requests is what Knative's activator holds for a revision; 256 Mi keeps that honest for large bodies.
+    fn default() -> Self {
+        Self {
+            max_requests: NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
+            max_bytes: 256 << 20,
+            max_wait: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Knobs that were set, each in the words of its Knative annotation. What was not set is not here.
+///
+/// Only `kpa` knows what the values mean and how far they may go, so there is one parser for annotations, for the
+/// ConfigMap and for these fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Autoscaling(pub BTreeMap<Knob, String>);
+
+impl Autoscaling {
+    /// As annotations: `autoscaling.knative.dev/<name>` to value.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(knob, value)| (knob.annotation(), value.clone())).collect()
+    }
+}
+
+macro_rules! knobs {
+    ($($(#[$doc:meta])* $variant:ident = $field:literal, $annotation:literal, $kind:ident;)*) => {
+        /// A field of `autoscaling`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Knob { $($(#[$doc])* $variant,)* }
+
+        impl Knob {
+            /// Every one, in the order in which they are printed.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name in `autoscaling`.
+            pub fn field(self) -> &'static str {
+                match self { $(Self::$variant => $field,)* }
+            }
+
+            /// Its name among Knative's annotations, without the prefix.
+            pub fn annotation_name(self) -> &'static str {
+                match self { $(Self::$variant => $annotation,)* }
+            }
+
+            /// What is written there.
+            pub fn kind(self) -> KnobKind {
+                match self { $(Self::$variant => KnobKind::$kind,)* }
+            }
+        }
+    };
+}
+
+/// What is written in a field of `autoscaling`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnobKind {
+    /// A word of a closed list.
+    Word,
+    /// A whole number.
+    Whole,
+    /// Any number.
+    Number,
+    /// A duration.
+    Duration,
+}
+
+knobs! {
+    /// `concurrency` or `rps`.
+    Metric = "metric", "metric", Word;
+    /// The metric that one replica is to have.
+    Target = "target", "target", Number;
+    /// How much of the target is to be used.
+    TargetUtilizationPercentage = "targetUtilizationPercentage", "target-utilization-percentage", Number;
+    /// Never fewer.
+    MinReplicas = "minReplicas", "min-scale", Whole;
+    /// Never more; 0: no limit.
+    MaxReplicas = "maxReplicas", "max-scale", Whole;
+    /// What a new revision starts with.
+    InitialReplicas = "initialReplicas", "initial-scale", Whole;
+    /// From zero at least so many.
+    ActivationReplicas = "activationReplicas", "activation-scale", Whole;
+    /// The stable window.
+    Window = "window", "window", Duration;
+    /// The panic window, in percent of the stable one.
+    PanicWindowPercentage = "panicWindowPercentage", "panic-window-percentage", Number;
+    /// When panic begins, in percent of the ready replicas.
+    PanicThresholdPercentage = "panicThresholdPercentage", "panic-threshold-percentage", Number;
+    /// Room for bursts; -1: unlimited.
+    TargetBurstCapacity = "targetBurstCapacity", "target-burst-capacity", Number;
+    /// For how long a higher wish holds back a lower one.
+    ScaleDownDelay = "scaleDownDelay", "scale-down-delay", Duration;
+    /// How long the last replica stays at least.
+    ScaleToZeroRetention = "scaleToZeroRetention", "scale-to-zero-pod-retention-period", Duration;
+    /// `linear` or `weighted-exponential`.
+    Aggregation = "aggregation", "metric-aggregation-algorithm", Word;
+}
+
+impl Knob {
+    /// Its annotation in full.
+    pub fn annotation(self) -> String {
+        format!("autoscaling.knative.dev/{}", self.annotation_name())
+    }
+}
