@@ -2,17 +2,31 @@
 //!
 //! Nothing here waits, reads a clock, logs, or talks to anyone. It is told the time and what was seen, and it answers
 //! with what to do, why, and when to ask again; so what happened in production can be replayed as a test.
+//!
+//! In reading order: [`Policy`] says what a revision is to be scaled by and [`Rules`] where this departs from Knative;
+//! readings become seconds (`collect`), seconds fill windows (`window`, `series`), the averages make a wish ([`Decider`],
+//! with the scale-down delay of `delay`); [`Scaler`] puts bounds and the way to zero around it.
 
+mod capacity;
 mod collect;
+mod decider;
 mod decision;
+mod delay;
 mod policy;
 mod rules;
 mod sampling;
 mod scaler;
+mod series;
+mod window;
 
+pub use capacity::{initial_burst_room, is_news, num_activators};
 pub use collect::{ActivatorReading, SidecarReading};
+pub use decider::{Decider, Load, Wish};
 pub use decision::{Because, BurstRoom, Decision, Limits, Seen};
+pub use delay::DelayWindow;
 pub use policy::{Aggregation, Metric, Policy, TargetBurstCapacity};
 pub use rules::Rules;
-pub use sampling::sample_size;
+pub use sampling::{Stat, sample_size, stand_for_all};
 pub use scaler::{Outcome, PathState, Scaler, Step, TICK, World};
+pub use series::Series;
+pub use window::Window;

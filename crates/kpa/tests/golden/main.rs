@@ -1,11 +1,29 @@
 //! Plays the golden vectors that are this crate's: one module for each set, of the same name.
 
+mod capacity;
+mod deciders;
+mod delay_window;
+mod pipeline;
 mod sample_size;
+mod scrape_average;
+mod spec;
+mod windows;
 
 use std::process::ExitCode;
 
 use golden::Owner;
 
 fn main() -> ExitCode {
-    golden::main(Owner::Kpa, &[("sample_size", sample_size::play)])
+    golden::main(
+        Owner::Kpa,
+        &[
+            ("windows", windows::play),
+            ("delay_window", delay_window::play),
+            ("deciders", deciders::play),
+            ("pipeline", pipeline::play),
+            ("sample_size", sample_size::play),
+            ("scrape_average", scrape_average::play),
+            ("capacity", capacity::play),
+        ],
+    )
 }
