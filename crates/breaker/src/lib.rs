@@ -7,6 +7,7 @@
 
 mod line;
 mod meter;
+pub mod seal;
 
 pub use line::{Entry, Limits, Line, WaiterId};
 pub use meter::{Meter, Reading, Stretch, Via};

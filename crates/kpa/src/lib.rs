@@ -16,6 +16,7 @@ mod policy;
 mod rules;
 mod sampling;
 mod scaler;
+pub mod seal;
 mod series;
 mod window;
 
