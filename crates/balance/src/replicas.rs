@@ -4,8 +4,11 @@
 //! doubles with each refusal, and comes back by itself. One that is no longer offered gets nothing new, but is remembered
 //! until its last request is done, so that it comes back with its true count.
 //!
-//! The capacity of the line before these replicas is [`Replicas::capacity`]; it changes with [`Replicas::offer`],
-//! [`Replicas::set_aside`], [`Replicas::set_limit`], and when [`Replicas::next_return`] has come.
+//! The capacity of the line before these replicas is [`Replicas::capacity`]: the slots of those in use, and what is still
+//! in flight to the others. So the line has room exactly when a pick succeeds; a long answer of a replica that is going
+//! keeps nobody from the next one. It changes with [`Replicas::offer`], [`Replicas::set_limit`],
+//! [`Replicas::set_aside`], [`Replicas::answered`], when [`Replicas::next_return`] has come, and when
+//! [`Replicas::done`] says so.
 
 use std::time::Duration;
 
@@ -94,11 +97,14 @@ impl Replicas {
         self.policy = policy::choose(limit);
     }
 
-    /// From now on these are on offer, in this order; each at most once. Counts of those known already stay.
+    /// From now on these are on offer, in this order. Counts of those known already stay.
     pub fn offer(&mut self, ids: &[ReplicaId]) {
         let mut known = std::mem::take(&mut self.offered);
         known.append(&mut self.leaving);
         for id in ids {
+            if self.offered.iter().any(|replica| replica.id == *id) {
+                continue;
+            }
             let replica = match known.iter().position(|replica| replica.id == *id) {
                 Some(position) => known.swap_remove(position),
                 None => Replica::new(*id),
@@ -123,13 +129,24 @@ impl Replicas {
         Ok(replica.id)
     }
 
-    /// A request that [`Replicas::pick`] gave to `id` is over, or never began.
-    pub fn done(&mut self, id: ReplicaId) {
-        if let Some(replica) = self.find(id) {
+    /// A request that [`Replicas::pick`] gave to `id` is over, or never began. `true`: its slot went with it, as its
+    /// replica is not in use or above its limit, and [`Replicas::capacity`], if limited, is one
+    /// less. Tell the line before it lets
+    /// the next one go.
+    #[must_use = "the line must hear of a capacity that changed"]
+    pub fn done(&mut self, id: ReplicaId, now: Moment) -> bool {
+        if let Some(replica) = self.offered.iter_mut().find(|replica| replica.id == id) {
+            debug_assert!(0 < replica.in_flight, "more done than picked");
+            replica.in_flight = replica.in_flight.saturating_sub(1);
+            let is_above_limit = !Capacity::from(self.limit).has_room(replica.in_flight);
+            return replica.is_aside(now) || is_above_limit;
+        }
+        if let Some(replica) = self.leaving.iter_mut().find(|replica| replica.id == id) {
             debug_assert!(0 < replica.in_flight, "more done than picked");
             replica.in_flight = replica.in_flight.saturating_sub(1);
         }
         self.leaving.retain(|replica| replica.in_flight != 0);
+        true
     }
 
     /// `id` refused a connection: nothing goes to it for a while. Returns when it comes back.
@@ -153,16 +170,19 @@ impl Replicas {
         }
     }
 
-    /// How many requests those on offer and not set aside may have in flight together.
+    /// How many requests there may be in flight: as many as those in use (on offer, not set aside) may have, and as are
+    /// still in flight to the others.
     pub fn capacity(&self, now: Moment) -> Capacity {
-        let usable = self.offered.iter().filter(|replica| !replica.is_aside(now)).count();
-        match self.limit {
-            _ if usable == 0 => Capacity::NONE,
-            ConcurrencyLimit::Unlimited => Capacity::Unlimited,
-            ConcurrencyLimit::AtMost(limit) => {
-                Capacity::AtMost(u32::try_from(usable).unwrap_or(u32::MAX).saturating_mul(limit.get()))
-            }
+        let mut slots: u32 = self.leaving.iter().map(|replica| replica.in_flight).sum();
+        for replica in &self.offered {
+            let of_replica = match self.limit {
+                _ if replica.is_aside(now) => replica.in_flight,
+                ConcurrencyLimit::Unlimited => return Capacity::Unlimited,
+                ConcurrencyLimit::AtMost(limit) => limit.get().max(replica.in_flight),
+            };
+            slots = slots.saturating_add(of_replica);
         }
+        Capacity::AtMost(slots)
     }
 
     /// When the next of those set aside comes back; from then on [`Replicas::capacity`] is larger.
