@@ -3,16 +3,17 @@
 //! Nothing here waits, reads a clock, logs, or talks to anyone. It is told the time and what was seen, and it answers
 //! with what to do, why, and when to ask again; so what happened in production can be replayed as a test.
 //!
-//! In reading order: [`Policy`] says what a revision is to be scaled by and [`Rules`] where this departs from Knative;
-//! readings become seconds (`collect`), seconds fill windows (`window`, `series`), the averages make a wish ([`Decider`],
-//! with the scale-down delay of `delay`); [`Scaler`] puts bounds and the way to zero around it.
+//! In reading order: [`Policy`] says what a revision is to be scaled by, and [`policy`] reads it from settings;
+//! [`Rules`] where this departs from Knative; readings become seconds (`collect`), seconds fill windows (`window`,
+//! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`); [`Scaler`] puts bounds and
+//! the way to zero around it.
 
 mod capacity;
 mod collect;
 mod decider;
 mod decision;
 mod delay;
-mod policy;
+pub mod policy;
 mod rules;
 mod sampling;
 mod scaler;

@@ -1,5 +1,25 @@
 //! What a revision is to be scaled by: every setting resolved, checked, and in its unit.
+//!
+//! [`resolve()`] takes one set of annotations and one `config-autoscaler` the way Knative does: all or nothing.
+//! [`layers`] is what the programs run with: settings from many places, where a bad value costs nothing but itself.
+//! Both read text by the rules of `text`, `annotations` and `config`.
 
+pub mod annotations;
+pub mod config;
+pub mod layers;
+mod refusal;
+mod resolve;
+mod settings;
+mod sheet;
+pub mod text;
+
+pub use annotations::{Annotation, Annotations};
+pub use config::{Config, ConfigKey};
+pub use layers::{Cluster, InForce, Setting, Sources, Values};
+pub use refusal::{Refusal, Warning};
+pub use resolve::{Resolved, policy_of, resolve};
+
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -76,4 +96,53 @@ pub enum TargetBurstCapacity {
     Unlimited,
     /// In units of the metric; 0: the activator is in the path only at zero.
     Of(f64),
+}
+
+/// Who scales a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// `kpa.autoscaling.knative.dev`: the algorithm of this crate.
+    Kpa,
+    /// `hpa.autoscaling.knative.dev`: the platform's own autoscaler.
+    Hpa,
+    /// Somebody else.
+    Other(String),
+}
+
+impl Class {
+    /// By its name; any text names one.
+    pub fn from_text(text: &str) -> Self {
+        match text {
+            "kpa.autoscaling.knative.dev" => Self::Kpa,
+            "hpa.autoscaling.knative.dev" => Self::Hpa,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Kpa => "kpa.autoscaling.knative.dev",
+            Self::Hpa => "hpa.autoscaling.knative.dev",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Where a value stands, for who knows of these two places only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The annotations of the revision.
+    Annotations,
+    /// The ConfigMap.
+    ConfigAutoscaler,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Annotations => "annotations",
+            Self::ConfigAutoscaler => "config-autoscaler",
+        })
+    }
 }

@@ -1,6 +1,8 @@
 //! Plays the golden vectors that are this crate's: one module for each set, of the same name.
 
+mod annotations;
 mod capacity;
+mod config_autoscaler;
 mod deciders;
 mod delay_window;
 mod pipeline;
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
             ("sample_size", sample_size::play),
             ("scrape_average", scrape_average::play),
             ("capacity", capacity::play),
+            ("annotations", annotations::play),
+            ("config_autoscaler", config_autoscaler::play),
         ],
     )
 }
