@@ -31,6 +31,7 @@ struct Outcome {
 
 #[derive(Deserialize)]
 struct Ours {
+    #[serde(default)]
     aggregation_algorithm: String,
     target: f64,
     total: f64,
