@@ -8,13 +8,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use daemon::Clock;
+use daemon::{Clock, Listener};
 use futures_util::StreamExt as _;
-use platform::Leadership;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,7 +32,8 @@ mod tests;
 pub(crate) struct Streams {
     pub(crate) peers: Arc<Peers>,
     pub(crate) inboxes: Arc<Inboxes>,
-    pub(crate) leadership: watch::Receiver<Leadership>,
+    /// Of this autoscaler's leadership, if it leads.
+    pub(crate) epoch: watch::Receiver<Option<u64>>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     /// Within which a hello must come and a write must end.
@@ -96,22 +94,15 @@ pub(crate) const ENDS: &[&str] = &["closed", "no-hello", "silent", "does-not-rea
 
 impl Streams {
     /// Takes connections for as long as the program runs.
-    pub(crate) async fn serve(self, listener: TcpListener) -> anyhow::Result<Infallible> {
+    pub(crate) async fn serve(self, listener: Listener) -> anyhow::Result<Infallible> {
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((io, from)) => {
-                        io.set_nodelay(true).context("no delay on a stream")?;
-                        let span = info_span!("stream", %from, role = field::Empty, peer = field::Empty);
-                        open.spawn(self.clone().stream(io).instrument(span));
-                    }
-                    // One connection that could not be taken, or too many open files: the others go on.
-                    Err(error) => {
-                        warn!(%error, "could not take a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
+                // Dropping `accept` loses nothing: a connection stays in the backlog.
+                (io, from) = listener.accept() => {
+                    let span = info_span!("stream", %from, role = field::Empty, peer = field::Empty);
+                    open.spawn(self.clone().stream(io).instrument(span));
+                }
                 Some(ended) = open.join_next() => {
                     if let Err(panic) = ended {
                         warn!(error = %panic, "a stream ended badly");
@@ -154,9 +145,9 @@ impl Streams {
     ) -> End {
         let mut frames = std::pin::pin!(frames);
         let mut writer = std::pin::pin!(writer);
-        let mut leadership = self.leadership.clone();
+        let mut epoch = self.epoch.clone();
         // Said first, before anything that the outbox may hold as soon as the peer is known to others.
-        leadership.mark_changed();
+        epoch.mark_changed();
         let (outbox, mut waiting, cut) = Outbox::new();
         let _there = self.came(&peer, &outbox);
         let mut silent = std::pin::pin!(sleep(self.silence));
@@ -165,11 +156,12 @@ impl Streams {
             let frame = tokio::select! {
                 biased;
                 () = cut.cancelled() => return End::Replaced,
-                changed = leadership.changed() => {
+                changed = epoch.changed() => {
                     if changed.is_err() {
                         return End::Replaced;
                     }
-                    let lead = lead(*leadership.borrow_and_update());
+                    let epoch = *epoch.borrow_and_update();
+                    let lead = Lead { leading: epoch.is_some(), epoch: epoch.unwrap_or(0) };
                     wire::encode(&FromAutoscaler { kind: Some(Down::Lead(lead)) })
                 }
                 Some(frame) = waiting.recv() => frame,
@@ -300,14 +292,6 @@ impl Streams {
         if !self.inboxes.tell(revision, heard) {
             self.metrics.message_dropped();
         }
-    }
-}
-
-/// What is said of a leadership.
-fn lead(leadership: Leadership) -> Lead {
-    match leadership {
-        Leadership::Following => Lead { leading: false, epoch: 0 },
-        Leadership::Leading { epoch } => Lead { leading: true, epoch },
     }
 }
 

@@ -7,23 +7,23 @@ use crate::stage::{self, hello};
 /// Streams at which peers can be let in, over a pipe of so many bytes each way.
 struct Port {
     streams: Streams,
-    leadership: watch::Sender<Leadership>,
+    epoch: watch::Sender<Option<u64>>,
     open: JoinSet<()>,
 }
 
 impl Port {
     fn new() -> Self {
-        let (leadership, receiver) = watch::channel(Leadership::Leading { epoch: 7 });
+        let (epoch, receiver) = watch::channel(Some(7));
         let streams = Streams {
             peers: Arc::new(Peers::new()),
             inboxes: Arc::new(Inboxes::new()),
-            leadership: receiver,
+            epoch: receiver,
             clock: Clock::start(),
             metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
             patience: Duration::from_secs(5),
             silence: Duration::from_secs(15),
         };
-        Self { streams, leadership, open: JoinSet::new() }
+        Self { streams, epoch, open: JoinSet::new() }
     }
 
     fn connect(&mut self, pipe_bytes: usize) -> DuplexStream {
@@ -44,7 +44,7 @@ async fn who_says_hello_is_told_who_leads_first_and_again_on_change() {
     let mut port = Port::new();
     let mut peer = stage::Peer::activator(port.connect(1024), "a").await;
     assert_eq!(peer.next().await, LEADING);
-    port.leadership.send_replace(Leadership::Following);
+    port.epoch.send_replace(None);
     assert_eq!(peer.next().await, Some(Down::Lead(Lead { leading: false, epoch: 0 })));
 }
 

@@ -1,10 +1,11 @@
 //! Make it so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use units::{EndpointKey, ReplicaCount, RevisionKey};
+use units::{EndpointKey, Moment, ReplicaCount, RevisionKey};
 
 use crate::revision::{Scale, ScaleVersion};
 
@@ -128,5 +129,12 @@ pub enum Leadership {
     Leading {
         /// Number of this leadership.
         epoch: u64,
+        /// The renew deadline: until when this one may act as the leader without having renewed. Grows with each renewal.
+        until: Moment,
     },
+}
+
+impl Leadership {
+    /// Of the only autoscaler there is.
+    pub const ALONE: Self = Self::Leading { epoch: 1, until: Moment::from_unix(Duration::MAX) };
 }
