@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn split(percents: &[u8]) -> Split {
@@ -11,4 +13,81 @@ fn a_tenth_comes_every_tenth_time() {
     let of_the_tenth: Vec<u64> = (0..100).filter(|count| split.pick(*count) == 1).collect();
     let gaps: Vec<u64> = of_the_tenth.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(gaps, [10; 9]);
+}
+
+fn target(percent: u8, tag: Option<&str>) -> Target {
+    Target { revision: "r".into(), percent: Percent::new(percent).unwrap(), tag: tag.map(Into::into) }
+}
+
+#[test]
+fn a_tag_leads_where_the_weights_do_not() {
+    let split = Split::new(vec![target(100, None), target(0, Some("candidate"))]).unwrap();
+    assert_eq!((split.by_tag("candidate"), split.by_tag("other"), split.by_tag("")), (Some(1), None, None));
+    assert!((0..200).all(|count| split.pick(count) == 0));
+}
+
+#[test]
+fn a_person_is_told_all_that_is_wrong_at_once() {
+    let mut targets = vec![target(5, Some("a")); 2];
+    targets.push(target(20, Some("")));
+    targets.resize(17, target(0, None));
+    let error = Split::new(targets).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there are 17 targets; at most 16 are allowed; the percents add up to 30; they must add up to 100; \
+         [1]: the tag \"a\" is used before; each tag must name one target; \
+         [2]: the tag is empty; give it a name or leave it out"
+    );
+    assert_eq!(Split::new(Vec::new()).unwrap_err().faults, [Fault::NoTargets]);
+}
+
+#[test]
+fn sixteen_targets_are_allowed() {
+    let percents: Vec<u8> = (0..16).map(|position| if position == 0 { 85 } else { 1 }).collect();
+    assert_eq!(split(&percents).targets().len(), 16);
+}
+
+/// Percents that add up to 100: the gaps between cuts.
+fn percents() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0_u8..=100, 0..MAX_TARGETS).prop_map(|mut cuts| {
+        cuts.extend([0, 100]);
+        cuts.sort_unstable();
+        cuts.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    })
+}
+
+fn picked(split: &Split, from: u64, count: u64, target: usize) -> u64 {
+    (from..from + count).filter(|number| split.pick(*number) == target).count() as u64
+}
+
+proptest! {
+    #[test]
+    fn any_hundred_in_a_row_are_exact(percents in percents(), from in 0_u64..u64::MAX / 2) {
+        let split = split(&percents);
+        for (target, percent) in percents.iter().enumerate() {
+            prop_assert_eq!(picked(&split, from, 100, target), u64::from(*percent));
+        }
+    }
+
+    #[test]
+    fn of_the_first_few_nobody_is_a_whole_request_from_its_share(percents in percents(), count in 0_u64..=100) {
+        let split = split(&percents);
+        for (target, percent) in percents.iter().enumerate() {
+            let hundredths_off = (picked(&split, 0, count, target) * 100).abs_diff(count * u64::from(*percent));
+            prop_assert!(hundredths_off < 100, "target {} is {} % of a request off", target, hundredths_off);
+        }
+    }
+}
+
+#[test]
+fn of_two_revisions_neither_is_more_than_one_request_from_its_share_in_any_stretch() {
+    for percent in 0..=100 {
+        let split = split(&[percent, 100 - percent]);
+        for from in 0..100 {
+            for count in 0..=100 {
+                let off = (picked(&split, from, count, 0) * 100).abs_diff(count * u64::from(percent));
+                assert!(off <= 100, "{percent} %: {off} % of a request off in {count} from {from}");
+            }
+        }
+    }
 }
