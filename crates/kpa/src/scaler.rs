@@ -20,6 +20,9 @@ pub struct World {
     pub scale: ReplicaCount,
     /// Which way requests take.
     pub path: PathState,
+    /// Does nothing forbid the direct path (several revisions, a replica without a sidecar or with old settings,
+    /// `path: proxied`)? If not, [`Step::GoDirect`] is never the answer, and a direct path goes back to proxied.
+    pub direct_allowed: bool,
     /// Requests held at activators without a usable replica: the level of a wake. 0 when there are none.
     pub held: u32,
     /// May it be scaled below what it was found with: has a request come through Rouse, or has its owner said so?

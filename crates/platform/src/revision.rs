@@ -1,11 +1,11 @@
 //! A revision as it is right now: its workload, its replicas, its scale, and what was said about its settings.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use units::{ConcurrencyLimit, EndpointKey, Moment, ReplicaCount, RevisionKey};
 
 /// One revision.
@@ -70,8 +70,7 @@ pub struct Layer {
 }
 
 /// Where a setting came from, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// Annotations of the Deployment.
     Deployment,
@@ -89,6 +88,28 @@ pub enum Source {
     ConfigMap,
     /// Knative's default.
     BuiltIn,
+}
+
+impl Source {
+    /// As in JSON and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::PodTemplate => "pod-template",
+            Self::InferenceService => "inference-service",
+            Self::Traffic => "traffic",
+            Self::Endpoint => "endpoint",
+            Self::KServe => "kserve",
+            Self::ConfigMap => "config-map",
+            Self::BuiltIn => "built-in",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 /// What the `scale` subresource says.
