@@ -69,7 +69,7 @@ pub fn round_robin(offered: &[Load], cursor: &mut usize) -> Option<usize> {
     Some(chosen)
 }
 
-/// Of two drawn with `random` (64 even bits) the one with less in flight; `random` decides a tie too.
+/// Of two drawn with `random` (64 even bits) the one with less in flight, or the one drawn first.
 ///
 /// Whether they have room is not asked: it is the policy for replicas without a limit.
 pub fn random_choice_2(offered: &[Load], random: u64) -> Option<usize> {
@@ -80,17 +80,12 @@ pub fn random_choice_2(offered: &[Load], random: u64) -> Option<usize> {
         _ => {
             // Each draw takes bits of its own: the high ones by multiplication, as a remainder would favour the front.
             let first = scale(random >> 33, count);
-            let others = scale((random >> 2) & MASK_31, count - 1);
+            let others = scale(random & MASK_31, count - 1);
             (first, if others < first { others } else { others + 1 })
         }
     };
-    let chosen = match offered[first as usize].in_flight.cmp(&offered[second as usize].in_flight) {
-        std::cmp::Ordering::Less => first,
-        std::cmp::Ordering::Greater => second,
-        std::cmp::Ordering::Equal if random & 1 == 0 => first,
-        std::cmp::Ordering::Equal => second,
-    };
-    Some(chosen as usize)
+    let is_busier = offered[second as usize].in_flight < offered[first as usize].in_flight;
+    Some(if is_busier { second as usize } else { first as usize })
 }
 
 const MASK_31: u64 = (1 << 31) - 1;

@@ -143,7 +143,7 @@ fn deal(percents: &[u8]) -> [u8; PLACES] {
         let mut next: Option<(usize, i64, i64)> = None;
         for (position, percent) in percents.iter().map(|percent| i64::from(*percent)).enumerate() {
             let behind = (percent * number - 100 * dealt[position]) * slack;
-            if percent == 0 || behind < 100 {
+            if behind < 100 {
                 continue;
             }
             // It must have its place before `left / percent` more places have gone to others.

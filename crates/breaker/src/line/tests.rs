@@ -89,6 +89,14 @@ fn a_breakers_limit_counts_those_who_go_too() {
     assert!(!line.reserve(), "two are in flight, whatever the capacity");
 }
 
+#[test]
+fn an_id_that_waits_keeps_its_one_place() {
+    let mut line = Line::new(AtMost(0), ROOMY);
+    assert_eq!([1, 2, 1].map(|n| line.arrive(WaiterId(n), 5)), [Entry::Wait; 3]);
+    assert_eq!((line.waiting(), line.bytes()), (2, 10));
+    assert_eq!(line.set_capacity(Unlimited), ids(&[1, 2]));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Arrive { bytes: u64 },
@@ -147,7 +155,14 @@ impl Owner {
                 let id = self.new_id();
                 match self.line.arrive(id, bytes) {
                     Entry::Go => assert!(self.waiting.is_empty() && self.going.insert(id)),
-                    Entry::Wait => self.waiting.push_back((id, bytes)),
+                    Entry::Wait => {
+                        let limits = self.line.limits;
+                        assert!(self.line.waiting() <= limits.waiting);
+                        // One that stepped back is never refused, so its byte may be one too many; not so a newcomer's.
+                        assert!(bytes == 0 || self.line.bytes() <= limits.bytes);
+                        assert!(self.line.in_flight() <= limits.in_flight.unwrap());
+                        self.waiting.push_back((id, bytes));
+                    }
                     Entry::Full => {
                         let limits = self.line.limits;
                         let has_place = self.line.waiting() < limits.waiting
@@ -184,7 +199,7 @@ impl Owner {
                 let (id, bytes) = index.get_mut(self.waiting.make_contiguous());
                 if self.line.hold_bytes(*id, more) {
                     *bytes += more;
-                    assert!(self.line.bytes() <= self.line.limits.bytes);
+                    assert!(more == 0 || self.line.bytes() <= self.line.limits.bytes);
                 }
             }
             Op::GiveUp(_) | Op::HoldBytes(..) => {}
