@@ -91,7 +91,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// As in JSON and logs.
+    /// As in JSON and in fields of logs.
     pub fn word(self) -> &'static str {
         match self {
             Self::Deployment => "deployment",
@@ -106,9 +106,19 @@ impl Source {
     }
 }
 
+/// For people.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(match self {
+            Self::Deployment => "annotations of the Deployment",
+            Self::PodTemplate => "annotations of the pod template",
+            Self::InferenceService => "annotations of the InferenceService",
+            Self::Traffic => "traffic[].autoscaling of the ModelEndpoint",
+            Self::Endpoint => "spec.autoscaling of the ModelEndpoint",
+            Self::KServe => "scaling fields of the InferenceService",
+            Self::ConfigMap => "ConfigMap config-autoscaler",
+            Self::BuiltIn => "built in",
+        })
     }
 }
 

@@ -163,13 +163,18 @@ fn choose<S: Sheet, L: Copy + PartialEq>(
     let mut offers = offers_of(blank, layers, around, last, &mut refusals);
     loop {
         let sheet = filled(blank, &offers, around);
-        let is_ours =
-            |found: &Contradiction<S::Key>| found.between.iter().any(|(key, _)| offers.winner(*key).is_some());
-        // Each round withdraws at least one offer, so there is a last one.
-        let Some(contradiction) = sheet.contradictions().into_iter().find(is_ours) else {
+        // All at once: settled one by one, the end would depend on the order, and a newcomer that is refused could
+        // bring back what was refused before it.
+        let mut losing: BTreeMap<S::Key, String> = BTreeMap::new();
+        for contradiction in sheet.contradictions() {
+            for (key, allowed) in losers(contradiction, &offers, layers) {
+                losing.entry(key).or_insert(allowed);
+            }
+        }
+        if losing.is_empty() {
             return (sheet, offers, refusals);
-        };
-        for (key, allowed) in losers(contradiction, &offers, layers) {
+        }
+        for (key, allowed) in losing {
             match offers.withdraw(key) {
                 Some(Offer { layer, name, text: value, standing: Standing::New | Standing::Proven }) => {
                     refusals.push(Refusal { key: name, value, allowed, layer });
@@ -228,7 +233,8 @@ fn filled<S: Sheet, L: Copy + PartialEq>(blank: &S, offers: &Offers<S::Key, L>, 
     sheet
 }
 
-/// Who gives way, with what the other side leaves it. Never who is not set: a default cannot be withdrawn.
+/// Who gives way, with what the other side leaves it. Never who is not set: a default cannot be withdrawn, and two
+/// defaults do not contradict each other; so whoever is named here has an offer to withdraw, and the rounds end.
 fn losers<K: Copy + PartialEq, L: Copy + PartialEq>(
     contradiction: Contradiction<K>,
     offers: &Offers<K, L>,
@@ -246,7 +252,8 @@ fn losers<K: Copy + PartialEq, L: Copy + PartialEq>(
             Ordering::Greater => vec![one],
         },
         (Some(_), None) => vec![one],
-        (None, _) => vec![other],
+        (None, Some(_)) => vec![other],
+        (None, None) => Vec::new(),
     }
 }
 

@@ -60,6 +60,12 @@ pub(super) fn settings<'a, L: Copy>(
     for key in CONFIGURED_ONLY {
         all.insert(key.camel(), configured(key));
     }
+    // One of the two spellings of the one, and an empty text means the other.
+    let aggregation = match annotated.aggregation.as_deref() {
+        Some("weighted-exponential") => "weighted-exponential",
+        _ => "linear",
+    };
+    all.entry("aggregation").and_modify(|setting| setting.value = aggregation.to_owned());
     all.insert("target", target(sources, annotated, annotated_text(Annotation::Target)));
     all.insert("targetUtilizationPercentage", utilization(sources, annotated, annotated_text(Annotation::Utilization)));
     all
@@ -72,7 +78,7 @@ fn configured<L: Copy>(sources: &Sources<'_, L>, key: ConfigKey) -> Setting<L> {
 }
 
 fn configured_text(cluster: &Cluster, key: ConfigKey) -> &str {
-    cluster.text(key).unwrap_or(key.default_text())
+    cluster.text(key).unwrap_or(key.default_text()).trim()
 }
 
 /// The target before the utilisation; the container's own limit where that is what counts.

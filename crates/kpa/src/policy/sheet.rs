@@ -53,10 +53,10 @@ pub(super) fn within(least: f64, most: f64, text: &str) -> Option<f64> {
     at_least(least, text).filter(|value| *value <= most)
 }
 
-#[expect(clippy::float_cmp, reason = "exactly -1 is a word for unlimited, not a measurement")]
+/// Exactly -1 is a word for unlimited, not a measurement.
 pub(super) fn burst(text: &str) -> Option<TargetBurstCapacity> {
     match text::number(text)? {
-        value if value == -1.0 => Some(TargetBurstCapacity::Unlimited),
+        -1.0 => Some(TargetBurstCapacity::Unlimited),
         value => (0.0 <= value).then_some(TargetBurstCapacity::Of(value)),
     }
 }
