@@ -3,6 +3,7 @@
 //! the same file works with `kubectl apply -f`. How it is read from YAML is in `deployment/read.rs`.
 
 mod expand;
+mod read;
 
 pub use expand::{Invocation, expand};
 

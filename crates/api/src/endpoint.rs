@@ -1,6 +1,8 @@
 //! `ModelEndpoint`, checked: past this point nothing is a string that means something else, and nothing is checked
 //! again. How it is read from YAML is in `endpoint/read.rs`.
 
+mod read;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
