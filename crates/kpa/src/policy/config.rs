@@ -257,3 +257,78 @@ impl Sheet for Config {
         is_unknown.then(|| super::refusal::nearest(key, names()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Config, Vec<Refusal<Place>>> {
+        Config::parse(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn each_key_is_accepted_at_its_bounds_and_refused_just_beyond() {
+        for (key, good, bad) in [
+            ("enable-scale-to-zero", &["true", "f", "0"][..], &["", "yes", " true"][..]),
+            ("initial-scale", &["1", "2147483647"], &["0", "-1", "2147483648", "1.0"]),
+            ("min-scale", &["0", "+3"], &["-1", ""]),
+            ("max-scale", &["0", "2147483647"], &["-1", "2147483648"]),
+            ("max-scale-limit", &["0"], &["-1", "x"]),
+            ("container-concurrency-target-percentage", &["0.7", "1", "1.5", "100"], &["0", "-1", "100.0001", "NaN"]),
+            ("container-concurrency-target-default", &["0.015", "1e3"], &["0.014", "0", "Inf"]),
+            ("requests-per-second-target-default", &["0.01"], &["0.00999999", "Inf"]),
+            ("target-burst-capacity", &["-1", "0", "0.5"], &["-0.5", "-2", "Inf"]),
+            ("stable-window", &["6s", "1h"], &["5s", "6.5s", "1h1s"]),
+            ("panic-window-percentage", &["1", "100"], &["0.999", "100.0001"]),
+            ("panic-threshold-percentage", &["1", "-1", "5000"], &["", "NaN"]),
+            ("max-scale-up-rate", &["1.0000000000000002"], &["1", "0", "Inf"]),
+            ("max-scale-down-rate", &["1.0000000000000002"], &["1", "0", "Inf"]),
+            ("scale-down-delay", &["0", "2h"], &["-1s", "1.5s"]),
+            ("scale-to-zero-grace-period", &["1ns", "1h"], &["0s", "-1s"]),
+            ("scale-to-zero-pod-retention-period", &["0s", "1.5s", "2h"], &["-1ns"]),
+            ("activator-capacity", &["1"], &["0.999", "Inf"]),
+        ] {
+            for text in good {
+                assert!(parse(&[(key, text)]).is_ok(), "{key}: {text:?} should be accepted");
+            }
+            for text in bad {
+                let refusals = parse(&[(key, text)]).expect_err(text);
+                assert!(matches!(&refusals[..], [one] if one.value == *text && one.key == key), "{key}: {refusals:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_class_is_trimmed_and_may_be_empty() {
+        assert_eq!(parse(&[("pod-autoscaler-class", " kpa.autoscaling.knative.dev\n")]).unwrap().class, Class::Kpa);
+        assert_eq!(parse(&[("pod-autoscaler-class", "")]).unwrap().class, Class::Other(String::new()));
+    }
+
+    #[test]
+    fn a_share_up_to_one_is_a_fraction_and_above_it_a_percentage() {
+        let fraction =
+            |text| parse(&[("container-concurrency-target-percentage", text)]).unwrap().concurrency_utilization;
+        assert_eq!(["0.7", "70", "1", "1.5"].map(fraction), [0.7, 0.7, 1.0, 0.015]);
+    }
+
+    #[test]
+    fn zero_to_begin_with_needs_leave() {
+        let pairs = [("initial-scale", "0"), ("allow-zero-initial-scale", "true")];
+        assert_eq!(parse(&pairs).unwrap().initial_scale, 0);
+        assert!(parse(&pairs[..1]).is_err());
+    }
+
+    #[test]
+    fn a_maximum_lies_between_the_minimum_and_the_limit() {
+        assert!(parse(&[("max-scale", "3"), ("min-scale", "3"), ("max-scale-limit", "3")]).is_ok());
+        assert!(parse(&[("max-scale", "0"), ("min-scale", "3")]).is_ok());
+        assert_eq!(parse(&[("max-scale", "2"), ("min-scale", "3")]).unwrap_err().len(), 2);
+        assert_eq!(parse(&[("max-scale", "4"), ("max-scale-limit", "3")]).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn keys_that_mean_nothing_are_passed_over() {
+        let parsed = parse(&[("_example", "min-scale: x"), ("tick-interval", "x")]);
+        assert_eq!(parsed, Ok(Config::knative_defaults()));
+    }
+}

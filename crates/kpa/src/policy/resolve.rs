@@ -127,3 +127,6 @@ fn panic_window(stable: Duration, percent: f64) -> Duration {
     let seconds = (share + Duration::from_millis(500)).as_secs();
     Duration::from_secs(seconds.max(1))
 }
+
+#[cfg(test)]
+mod tests;
