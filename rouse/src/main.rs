@@ -19,6 +19,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: a keeper has one thread and reads no flags.
+    if let Some(end) = local::keeper::run_if_asked() {
+        return end;
+    }
     let result = match Cli::parse().command {
         Command::Predictor(args) => predictor::run(args),
     };

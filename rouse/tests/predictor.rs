@@ -1,5 +1,7 @@
 //! The stand-in model server as a process, seen from its socket.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to stop")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -1,0 +1,237 @@
+//! One replica: one run of one process behind one queue-proxy, from the order to start until nothing is left of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::Endpoint;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use units::{Moment, RevisionKey};
+
+use crate::described::Workload;
+use crate::front::Front;
+use crate::keeper::Task;
+use crate::output::{self, Tail};
+use crate::port::Port;
+use crate::process::{End, Heard, Process};
+use crate::seams::Shared;
+use crate::tree::{self, Listener};
+
+/// Who is not ready after so long is looked at: does it listen elsewhere? Servers that read their port from nowhere
+/// listen within a second; and a hint is worth more than one that comes after the first cup of coffee.
+const LOOK_FIRST: Duration = Duration::from_secs(3);
+/// And again, while it is not ready: a large model opens its port late.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Beyond the longest request, for what its queue-proxy has to finish.
+const DRAIN_MARGIN: Duration = Duration::from_secs(15);
+/// How long a replica drains whose requests have no limit. Somebody who streams for longer loses the stream.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+/// Programs that open a port on behalf of a container that they run.
+const FORWARDERS: [&str; 5] = ["docker-proxy", "rootlessport", "pasta", "slirp4netns", "gvproxy"];
+
+/// What a replica is made of.
+#[derive(Debug)]
+pub(crate) struct Making {
+    pub(crate) number: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) revision: RevisionKey,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// Cancelled when it is to leave.
+    pub(crate) leave: CancellationToken,
+    pub(crate) tell: mpsc::UnboundedSender<News>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a fleet hears from a replica.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) number: u64,
+    pub(crate) told: Told,
+}
+
+/// In this order: an address; ready and unready in turn; at most one fall; gone, always, as the last.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Address(Option<SocketAddr>),
+    Ready,
+    Unready,
+    /// Something is wrong, and it still runs.
+    Warning(String),
+    /// Its process ended or never began, asked or not: the reason and the last lines.
+    Fell(String),
+    /// Nothing is left of it.
+    Gone,
+}
+
+/// A replica while its process runs.
+struct Running {
+    process: Process,
+    front: Front,
+    tail: Tail,
+    port: Port,
+}
+
+impl Making {
+    /// Lives it. Never fails: what goes wrong is told.
+    pub(crate) async fn live(self) {
+        match self.begin().await {
+            Ok(running) => self.run(running).await,
+            Err(why) => self.tell(Told::Fell(why)),
+        }
+        self.tell(Told::Gone);
+    }
+
+    fn tell(&self, told: Told) {
+        // The fleet outlives its replicas, but for a program that is ending.
+        let _ = self.tell.send(News { number: self.number, told });
+    }
+
+    /// The process first: it is what somebody waits for.
+    async fn begin(&self) -> Result<Running, String> {
+        let port = self.shared.ports.pick().map_err(|error| error.to_string())?;
+        let asked = self.shared.clock.now();
+        let (process, output) =
+            self.start(port.number).await.map_err(|error| format!("cannot start a keeper: {error}"))?;
+        debug!(replica = %self.name, port = port.number, after = ?self.since(asked), "keeper started");
+        let tail = Tail::default();
+        let drain = output::drain(Arc::clone(&self.name), output, self.shared.shown.clone(), tail.clone());
+        self.shared.tasks.spawn(drain);
+        let front = Front::before(port.number).await.map_err(|error| format!("cannot open a port for it: {error}"))?;
+        self.tell(Told::Address(Some(front.address)));
+        Ok(Running { process, front, tail, port })
+    }
+
+    /// On a thread that may block, so that starting many holds up no request.
+    async fn start(&self, port: u16) -> std::io::Result<(Process, tokio::net::unix::pipe::Receiver)> {
+        let run = self.workload.container.invocation(port);
+        let task = Task {
+            program: run.program,
+            args: run.args,
+            env: run.env,
+            working_dir: self.workload.container.working_dir.as_ref().map(Into::into),
+        };
+        let (shared, name) = (Arc::clone(&self.shared), Arc::clone(&self.name));
+        let starting = tokio::task::spawn_blocking(move || Process::start(&shared.keeper, &name, task));
+        starting.await.map_err(std::io::Error::other)?
+    }
+
+    async fn run(&self, mut running: Running) {
+        let made = self.shared.clock.now();
+        let mut look = made.plus(LOOK_FIRST);
+        let mut ready = false;
+        let end = loop {
+            tokio::select! {
+                // Each of these may be dropped and asked again.
+                heard = running.process.next() => match heard {
+                    Heard::Started { pid } => {
+                        info!(replica = %self.name, pid, port = running.port.number, after = ?self.since(made), "started");
+                    }
+                    Heard::Ended(end) => break end,
+                },
+                is_ready = running.front.readiness() => {
+                    if is_ready && !ready && self.is_taken(&running).await {
+                        break self.kill(&mut running.process).await;
+                    }
+                    ready = is_ready;
+                    self.tell(if ready { Told::Ready } else { Told::Unready });
+                }
+                () = self.shared.clock.sleep_until(look), if !ready => {
+                    self.look(&running).await;
+                    look = self.shared.clock.now().plus(LOOK_AGAIN);
+                }
+                () = self.leave.cancelled() => break self.part(&mut running).await,
+                () = self.shared.kill.cancelled() => break self.kill(&mut running.process).await,
+            }
+        };
+        self.tell(Told::Fell(with_last_lines(&end.to_string(), &running.tail)));
+        if !self.leave.is_cancelled() {
+            // Unasked: what waits in front is told that it was not begun, and what was begun breaks.
+            self.drain(&mut running.front).await;
+        }
+        info!(replica = %self.name, "gone: {end}");
+    }
+
+    /// Leaves: finishes what is in flight, asks the process to end, and makes it.
+    async fn part(&self, running: &mut Running) -> End {
+        info!(replica = %self.name, "leaving");
+        tokio::select! {
+            () = self.drain(&mut running.front) => {}
+            // There is nobody left to finish anything.
+            end = ended(&mut running.process) => return end,
+            () = self.shared.kill.cancelled() => return self.kill(&mut running.process).await,
+        }
+        running.process.terminate();
+        tokio::select! {
+            end = ended(&mut running.process) => return end,
+            () = tokio::time::sleep(self.workload.termination_grace) => {
+                warn!(replica = %self.name, grace = ?self.workload.termination_grace, "did not end when asked to, killing it");
+            }
+            () = self.shared.kill.cancelled() => {}
+        }
+        self.kill(&mut running.process).await
+    }
+
+    async fn kill(&self, process: &mut Process) -> End {
+        process.kill();
+        ended(process).await
+    }
+
+    async fn drain(&self, front: &mut Front) {
+        let limit = self.endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN);
+        if tokio::time::timeout(limit, front.drain()).await.is_err() {
+            warn!(replica = %self.name, ?limit, "requests were still in flight");
+        }
+    }
+
+    /// Has somebody else taken its port, so that what answers there is not our model? A port on which we cannot say who
+    /// listens is believed to be the model's: a container's is opened by another user's process.
+    async fn is_taken(&self, running: &Running) -> bool {
+        let (ancestor, port) = (running.process.ancestor(), running.port.number);
+        let listener = tokio::task::spawn_blocking(move || match tree::listener(ancestor, port) {
+            Listener::Other(pid) => Some((pid, tree::name(pid))),
+            Listener::Own | Listener::Unknown => None,
+        });
+        match listener.await {
+            Ok(Some((pid, name))) if !FORWARDERS.contains(&name.as_str()) => {
+                warn!(replica = %self.name, port, pid, name, "another program has taken its port, it gets another");
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Says so if the process listens, but elsewhere.
+    async fn look(&self, running: &Running) {
+        let (ancestor, port) = (running.process.ancestor(), running.port.number);
+        let Ok(ports) = tokio::task::spawn_blocking(move || tree::ports(ancestor)).await else { return };
+        if ports.is_empty() || ports.contains(&port) {
+            return;
+        }
+        let elsewhere = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let words = format!("listens on {elsewhere}, not on {port}: its port is in $(PORT), and in the variable PORT");
+        warn!(replica = %self.name, "{words}");
+        self.tell(Told::Warning(words));
+    }
+
+    fn since(&self, earlier: Moment) -> Duration {
+        self.shared.clock.now().since(earlier)
+    }
+}
+
+async fn ended(process: &mut Process) -> End {
+    loop {
+        if let Heard::Ended(end) = process.next().await {
+            return end;
+        }
+    }
+}
+
+fn with_last_lines(end: &str, tail: &Tail) -> String {
+    match tail.text() {
+        lines if lines.is_empty() => end.to_owned(),
+        lines => format!("{end}; its last lines:\n{lines}"),
+    }
+}
