@@ -1,1 +1,29 @@
-//! The request path's mechanics: pool, protocols, upgrades, header hygiene, counted bodies, time-outs.
+//! The mechanics of the request path, each behaviour once, for the sidecar and the activator.
+//!
+//! A program accepts a connection and hands it to a [`Server`], which calls its [`Service`] for each request. The
+//! service makes an [`Exchange`] of it ([`Exchange::receive`]: hop-by-hop hygiene, origin, id), decides whatever it
+//! decides, and hands it to a replica's [`Pool`] ([`Exchange::send`]), which answers with the head of the answer or with
+//! a [`SendError`] that says whether it may be sent elsewhere. [`Answer::into_response`] takes the guard that counts the
+//! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
+//!
+//! In reading order: `server` (clients), `headers`, `exchange` (what may be tried again), `pool` (replicas), `body`,
+//! `upgrade`, `timeouts`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
+
+mod body;
+mod exchange;
+mod headers;
+mod pool;
+mod refusal;
+mod server;
+mod stream;
+mod timeouts;
+mod upgrade;
+
+pub use body::{Body, BodyError, RequestBody};
+pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
+pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
+pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol};
+pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
+pub use server::{Arrival, Drained, Server, ServerLimits, Service};
+pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};
+pub use upgrade::LooseEnds;

@@ -1,0 +1,323 @@
+//! Bodies on their way: requests that can be taken back while nobody has begun them, and answers that keep their request
+//! counted until the last byte has gone.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+use crate::pool::Lease;
+use crate::timeouts::{Activity, Deadline, Expired};
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The other side broke.
+    #[error("the stream broke")]
+    Broken(#[source] hyper::Error),
+    /// A time-out passed.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+    /// The request was taken back, to be tried again.
+    #[error("taken back")]
+    TakenBack,
+}
+
+/// The body of a request on its way to a replica.
+#[derive(Debug)]
+pub struct RequestBody {
+    source: Source,
+    activity: Option<Activity>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Stream(Incoming),
+    Whole(Bytes),
+    Kept(Arc<Mutex<Kept>>),
+}
+
+impl RequestBody {
+    /// Streams through, as it comes.
+    pub fn stream(incoming: Incoming) -> Self {
+        Self { source: Source::Stream(incoming), activity: None }
+    }
+
+    /// All there; empty for none.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { source: Source::Whole(bytes.into()), activity: None }
+    }
+
+    pub(crate) fn touching(&mut self, activity: Option<Activity>) {
+        self.activity = activity;
+    }
+
+    /// From now on what is read is kept, up to `limit` bytes, so that it can be taken back with the answered handle.
+    pub(crate) fn keep(&mut self, limit: usize) -> Spare {
+        match &mut self.source {
+            Source::Whole(bytes) => Spare::Whole(bytes.clone()),
+            Source::Kept(kept) => Spare::Kept(kept.clone()),
+            Source::Stream(_) => {
+                let Source::Stream(rest) = std::mem::replace(&mut self.source, Source::Whole(Bytes::new())) else {
+                    return Spare::Whole(Bytes::new());
+                };
+                let kept = Kept { ahead: VecDeque::new(), rest: Some(rest), read: Some(Vec::new()), bytes: 0, limit };
+                let kept = Arc::new(Mutex::new(kept));
+                self.source = Source::Kept(kept.clone());
+                Spare::Kept(kept)
+            }
+        }
+    }
+}
+
+/// A stream of which everything that was read is remembered, until it is too much.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Read before, to be sent again first.
+    ahead: VecDeque<Bytes>,
+    /// `None` once it was taken back.
+    rest: Option<Incoming>,
+    /// `None` once it was too much, or cannot be sent again.
+    read: Option<Vec<Bytes>>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Kept {
+    fn remember(&mut self, data: &Bytes) {
+        self.bytes += data.len();
+        if self.limit < self.bytes {
+            self.read = None;
+        }
+        if let Some(read) = &mut self.read {
+            read.push(data.clone());
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = self.ahead.pop_front() {
+            self.remember(&data);
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(Some(Err(BodyError::TakenBack))) };
+        let frame = ready!(Pin::new(rest).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => match frame.data_ref() {
+                Some(data) => self.remember(&data.clone()),
+                None => self.read = None,
+            },
+            Some(Err(_)) => self.read = None,
+            None => {}
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+    }
+}
+
+/// The means to have a request's body again.
+#[derive(Debug)]
+pub(crate) enum Spare {
+    Whole(Bytes),
+    Kept(Arc<Mutex<Kept>>),
+}
+
+impl Spare {
+    /// The body from its first byte; `None` if more was read than is kept. Whoever still reads the other one gets
+    /// [`BodyError::TakenBack`].
+    pub(crate) fn take_back(self) -> Option<RequestBody> {
+        let source = match self {
+            Self::Whole(bytes) => Source::Whole(bytes),
+            Self::Kept(kept) => {
+                let mut kept = kept.lock();
+                let mut ahead: VecDeque<Bytes> = kept.read.take()?.into();
+                ahead.append(&mut kept.ahead);
+                let (rest, limit) = (kept.rest.take(), kept.limit);
+                Source::Kept(Arc::new(Mutex::new(Kept { ahead, rest, read: Some(Vec::new()), bytes: 0, limit })))
+            }
+        };
+        Some(RequestBody { source, activity: None })
+    }
+
+    /// It will not be needed again.
+    pub(crate) fn forget(self) {
+        if let Self::Kept(kept) = self {
+            kept.lock().read = None;
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.source {
+            Source::Stream(incoming) => {
+                ready!(Pin::new(incoming).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Broken))
+            }
+            Source::Whole(bytes) if bytes.is_empty() => None,
+            Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Source::Kept(kept) => ready!(kept.lock().poll_frame(cx)),
+        };
+        if let Some(activity) = &self.activity {
+            activity.touch();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Stream(incoming) => incoming.is_end_stream(),
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Kept(kept) => {
+                let kept = kept.lock();
+                kept.ahead.is_empty() && kept.rest.as_ref().is_some_and(HttpBody::is_end_stream)
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Stream(incoming) => incoming.size_hint(),
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
+            Source::Kept(kept) => {
+                let kept = kept.lock();
+                let ahead: u64 = kept.ahead.iter().map(|data| data.len() as u64).sum();
+                let rest = kept.rest.as_ref().map(HttpBody::size_hint).unwrap_or_default();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + ahead);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + ahead);
+                }
+                hint
+            }
+        }
+    }
+}
+
+/// The body of an answer on its way to the client.
+///
+/// It keeps `G`, which counts the request, until the last byte was handed on or the client has gone: counting to the
+/// head only would scale away replicas that are hard at work. It brings the connection back to its pool, and watches the
+/// time-outs.
+#[derive(Debug)]
+pub struct Body<G> {
+    source: Answered,
+    kept: Option<Attached<G>>,
+}
+
+#[derive(Debug)]
+enum Answered {
+    Upstream(Incoming),
+    Whole(Bytes),
+}
+
+/// What lives as long as the answer.
+#[derive(Debug)]
+struct Attached<G> {
+    /// Dropped first: who waits for the connection should find it when the guard lets the next one go.
+    lease: Option<Lease>,
+    deadline: Option<Deadline>,
+    _guard: Option<G>,
+}
+
+impl<G> Body<G> {
+    /// An answer of our own.
+    pub fn whole(bytes: impl Into<Bytes>, guard: Option<G>) -> Self {
+        Self {
+            source: Answered::Whole(bytes.into()),
+            kept: guard.map(|guard| Attached { lease: None, deadline: None, _guard: Some(guard) }),
+        }
+    }
+
+    /// An answer of a replica.
+    pub(crate) fn upstream(incoming: Incoming, lease: Lease, deadline: Deadline, guard: G) -> Self {
+        let kept = Attached { lease: Some(lease), deadline: Some(deadline), _guard: Some(guard) };
+        let mut body = Self { source: Answered::Upstream(incoming), kept: Some(kept) };
+        if body.has_ended() {
+            // Nobody will ask for a frame.
+            if let Some(kept) = &mut body.kept {
+                kept.end();
+            }
+        }
+        body
+    }
+
+    fn has_ended(&self) -> bool {
+        match &self.source {
+            Answered::Upstream(incoming) => incoming.is_end_stream(),
+            Answered::Whole(bytes) => bytes.is_empty(),
+        }
+    }
+}
+
+impl<G> Attached<G> {
+    /// The last byte came: the connection is free.
+    fn end(&mut self) {
+        self.deadline = None;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl<G: Unpin> HttpBody for Body<G> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let incoming = match &mut this.source {
+            Answered::Upstream(incoming) => incoming,
+            Answered::Whole(bytes) if bytes.is_empty() => {
+                this.kept = None;
+                return Poll::Ready(None);
+            }
+            Answered::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        };
+        match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Pending => {
+                let deadline = this.kept.as_mut().and_then(|kept| kept.deadline.as_mut());
+                let expired = deadline.map_or(Poll::Pending, |deadline| deadline.poll_expired(cx));
+                let expired = ready!(expired);
+                this.kept = None;
+                Poll::Ready(Some(Err(expired.into())))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(kept) = &mut this.kept {
+                    if incoming.is_end_stream() {
+                        kept.end();
+                    } else if let Some(deadline) = &kept.deadline {
+                        deadline.touch();
+                    }
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.kept = None;
+                Poll::Ready(Some(Err(BodyError::Broken(error))))
+            }
+            Poll::Ready(None) => {
+                if let Some(mut kept) = this.kept.take() {
+                    kept.end();
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Answered::Upstream(incoming) => incoming.size_hint(),
+            Answered::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}

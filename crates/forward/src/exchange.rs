@@ -1,0 +1,418 @@
+//! One request, handed to a replica and answered.
+//!
+//! What is decided here is when a request may be begun a second time, and nobody else decides it:
+//!
+//! - If no byte of it can have been acted on (no connection, not written, refused by HTTP/2, or said to be not started
+//!   by a sidecar that is believed), it may go anywhere.
+//! - If it is idempotent and a *reused* connection ended before any byte of an answer, it goes once more, on a new
+//!   connection to the same replica: model servers close idle connections when they like.
+//! - A request that is not idempotent, or whose body cannot be had again, goes only on a new connection or one that was
+//!   idle for less than a second, so that it hardly ever meets such a close.
+
+use std::error::Error as StdError;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::upgrade::OnUpgrade;
+
+use crate::body::{Body, RequestBody, Spare};
+use crate::headers::{self, Noted, Origin};
+use crate::pool::{Connection, FRESH, KEPT_IDLE, Lease, Pool, Protocol};
+use crate::refusal::{Form, NOT_STARTED, Reason, Refusal};
+use crate::timeouts::{Deadline, Expired, Timeouts};
+use crate::upgrade::LooseEnds;
+
+/// Bytes of a body that are kept for a second try unless the caller says otherwise.
+pub const KEPT_BYTES: usize = 64 << 10;
+
+/// A request that was received and made ready for the next hop.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Its head as it will be sent; `host` is set. Headers may be added.
+    pub head: http::request::Parts,
+    body: RequestBody,
+    noted: Noted,
+    form: Form,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// What a sender knows about its replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// A sidecar of Rouse or a model.
+    pub from: Origin,
+    /// The most bytes of a body that are kept for another try.
+    pub keep_bytes: usize,
+}
+
+impl Trust {
+    /// A model: its *not started* means nothing.
+    pub const MODEL: Self = Self { from: Origin::Stranger, keep_bytes: KEPT_BYTES };
+    /// A sidecar, reached on its proxied port.
+    pub const SIDECAR: Self = Self { from: Origin::Rouse, keep_bytes: KEPT_BYTES };
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection. Nothing was begun.
+    #[error("cannot connect")]
+    Connect(#[source] io::Error),
+    /// Refused before it was begun, by the protocol or by a sidecar that says why.
+    #[error("not started: {0}")]
+    NotStarted(String),
+    /// The connection ended before the head of an answer. It may have been begun.
+    #[error("the connection ended before an answer")]
+    Broke(#[source] hyper::Error),
+    /// The client's body ended in the middle; nobody waits for an answer.
+    #[error("the request's body ended in the middle")]
+    ClientBody(#[source] hyper::Error),
+    /// A time-out passed before the head. It may have been begun.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+    /// It answered with a protocol that nobody asked for.
+    #[error("the replica switched protocols though nobody asked")]
+    UnaskedUpgrade,
+}
+
+/// No answer, and what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct SendError {
+    /// What happened.
+    #[source]
+    pub failure: Failure,
+    /// The request, whole, if it may be sent elsewhere: no replica has begun it, or it is idempotent.
+    pub again: Option<Box<Exchange>>,
+    /// It was sent twice to this replica already.
+    pub retried: bool,
+}
+
+impl SendError {
+    /// Could a replica have begun it?
+    pub fn possibly_started(&self) -> bool {
+        match &self.failure {
+            Failure::Connect(_) | Failure::NotStarted(_) => self.retried,
+            Failure::Broke(_) | Failure::ClientBody(_) | Failure::Expired(_) | Failure::UnaskedUpgrade => true,
+        }
+    }
+
+    /// The answer for the client when nothing else is tried.
+    pub fn refusal(&self) -> Refusal {
+        let reason = match &self.failure {
+            Failure::Connect(_) | Failure::NotStarted(_) | Failure::Broke(_) | Failure::UnaskedUpgrade => {
+                Reason::ReplicaBroke
+            }
+            Failure::ClientBody(_) => Reason::BadRequest,
+            Failure::Expired(_) => Reason::Timeout,
+        };
+        Refusal::new(reason, self.failure.to_string())
+    }
+}
+
+/// The head of a replica's answer, with what its body needs.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers, ready for the client. Headers may be added.
+    pub head: http::response::Parts,
+    /// It was sent twice: a reused connection had ended.
+    pub retried: bool,
+    body: Incoming,
+    lease: Lease,
+    deadline: Deadline,
+    upgrade: Option<(OnUpgrade, OnUpgrade)>,
+}
+
+impl Exchange {
+    /// Makes a received request ready for the next hop.
+    ///
+    /// # Errors
+    /// If it is not HTTP as it should be.
+    pub fn receive(request: Request<Incoming>, peer: IpAddr, from: Origin) -> Result<Self, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let form = Form::for_request(&head.headers);
+        let fault = |fault: &'static str| Refusal::new(Reason::BadRequest, fault);
+        let noted = headers::prepare_request(&mut head, peer, from).map_err(fault)?;
+        let upgrade = noted.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
+        head.extensions.clear();
+        Ok(Self { head, body: RequestBody::stream(body), noted, form, upgrade })
+    }
+
+    /// A request of our own, as to a shadow or a probe.
+    ///
+    /// # Errors
+    /// If it has no host.
+    pub fn own(request: Request<RequestBody>) -> Result<Self, Refusal> {
+        let (head, body) = request.into_parts();
+        let noted = Noted {
+            upgrade: false,
+            grpc: headers::is_grpc(&head.headers),
+            idempotent: headers::is_idempotent(&head.method, &head.headers),
+        };
+        Ok(Self { form: Form::for_request(&head.headers), head, body, noted, upgrade: None })
+    }
+
+    /// What it wants.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
+    }
+
+    /// How its caller understands a refusal.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Its body, when it is refused: hand it to [`LooseEnds::discard`].
+    pub fn into_body(self) -> RequestBody {
+        self.body
+    }
+
+    /// Hands it to a replica, and waits for the head of the answer. The time-outs start now.
+    ///
+    /// # Errors
+    /// With what happened, and the request if it may be sent elsewhere.
+    pub async fn send(mut self, pool: &Pool, timeouts: Timeouts, trust: Trust) -> Result<Answer, SendError> {
+        let mut deadline = Deadline::start(timeouts);
+        self.body.touching(deadline.activity());
+        let answer = {
+            let mut attempts = pin!(self.attempts(pool, trust));
+            std::future::poll_fn(|cx| match attempts.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(answer),
+                Poll::Pending => deadline.poll_expired(cx).map(|expired| Err(expired.into())),
+            })
+            .await?
+        };
+        deadline.answer_begun();
+        let Received { response, lease, retried, client, .. } = answer;
+        let (mut head, body) = response.into_parts();
+        let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let replica = head.extensions.remove::<OnUpgrade>();
+        let upgrade = match (switched, client, replica) {
+            (true, Some(client), Some(replica)) => Some((client, replica)),
+            (true, ..) => return Err(Failure::UnaskedUpgrade.into()),
+            (false, ..) => None,
+        };
+        head.extensions.clear();
+        head.version = Version::HTTP_11;
+        headers::prepare_answer(&mut head.headers, trust.from, switched);
+        Ok(Answer { head, retried, body, lease, deadline, upgrade })
+    }
+
+    async fn attempts(self, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
+        let Self { head, mut body, noted, form, upgrade } = self;
+        let has_body = !http_body::Body::is_end_stream(&body);
+        let may_repeat = noted.idempotent && upgrade.is_none();
+        // Kept only where it may be needed: it costs a copy of the head, and the memory of the body.
+        let keep = trust.from == Origin::Rouse || may_repeat;
+        let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
+        let mut at_most = Some(if repeatable { KEPT_IDLE } else { FRESH });
+        let mut retried = false;
+        let mut spare = keep.then(|| Again { body: body.keep(trust.keep_bytes), head: clone_head(&head) });
+        let mut request = Request::from_parts(head, body);
+        address(&mut request, pool.protocol());
+        let whole = |request: Request<RequestBody>, upgrade: Option<OnUpgrade>| {
+            let (head, body) = request.into_parts();
+            let noted = Noted { ..noted };
+            Box::new(Exchange { head, body, noted, form, upgrade })
+        };
+        loop {
+            let connection = match pool.connection(at_most).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let again = Some(whole(request, upgrade));
+                    return Err(SendError { failure: Failure::Connect(error), again, retried });
+                }
+            };
+            let sent = send_on(connection, pool, request).await;
+            match sent {
+                Ok((mut response, lease)) => {
+                    let not_started =
+                        response.headers_mut().remove(NOT_STARTED).filter(|_| trust.from == Origin::Rouse);
+                    if let Some(said) = not_started {
+                        let again = spare.and_then(Again::take_back).map(|request| whole(request, upgrade));
+                        let failure = Failure::NotStarted(text(&said));
+                        return Err(SendError { failure, again, retried });
+                    }
+                    if let Some(spare) = spare.take() {
+                        spare.body.forget();
+                    }
+                    return Ok(Received { response, lease, retried, client: upgrade });
+                }
+                Err(Unsent::Returned(back)) => {
+                    // Not a byte of it was written. On a new connection this cannot come forever: it fails to connect,
+                    // or it is written.
+                    request = *back;
+                    at_most = None;
+                }
+                Err(Unsent::Lost { error, reused, heard }) => {
+                    if is_client_fault(&error) {
+                        return Err(Failure::ClientBody(error).into());
+                    }
+                    let refused = is_refused_stream(&error);
+                    let again = spare.take().filter(|_| refused || may_repeat).and_then(Again::take_back);
+                    match again {
+                        Some(again) if refused => {
+                            let failure = Failure::NotStarted("the stream was refused".into());
+                            return Err(SendError { failure, again: Some(whole(again, upgrade)), retried });
+                        }
+                        Some(again) if reused && !heard && !retried => {
+                            spare = None;
+                            request = again;
+                            at_most = None;
+                            retried = true;
+                        }
+                        _ => return Err(SendError { failure: Failure::Broke(error), again: None, retried }),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// The answer for the client. `guard` is kept until its last byte has gone or, of an upgraded connection, until both
+    /// ends are closed.
+    pub fn into_response<G: Send + 'static>(self, guard: G, ends: &LooseEnds) -> Response<Body<G>> {
+        let Self { head, body, lease, deadline, upgrade, retried: _ } = self;
+        match upgrade {
+            None => Response::from_parts(head, Body::upstream(body, lease, deadline, guard)),
+            Some((client, replica)) => {
+                ends.tunnel(client, replica, deadline, guard);
+                Response::from_parts(head, Body::whole(bytes::Bytes::new(), None))
+            }
+        }
+    }
+
+    /// Is it the beginning of an upgraded connection?
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade.is_some()
+    }
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        Self { failure, again: None, retried: false }
+    }
+}
+
+impl From<Expired> for SendError {
+    fn from(expired: Expired) -> Self {
+        Failure::from(expired).into()
+    }
+}
+
+/// A head that came, and what belongs to it.
+struct Received {
+    response: Response<Incoming>,
+    lease: Lease,
+    retried: bool,
+    client: Option<OnUpgrade>,
+}
+
+/// What is needed to send a request once more.
+struct Again {
+    body: Spare,
+    head: (Method, Uri, Version, http::HeaderMap),
+}
+
+impl Again {
+    fn take_back(self) -> Option<Request<RequestBody>> {
+        let mut request = Request::new(self.body.take_back()?);
+        (*request.method_mut(), *request.uri_mut(), *request.version_mut(), *request.headers_mut()) = self.head;
+        Some(request)
+    }
+}
+
+fn clone_head(head: &http::request::Parts) -> (Method, Uri, Version, http::HeaderMap) {
+    (head.method.clone(), head.uri.clone(), head.version, head.headers.clone())
+}
+
+/// The request's address and version, in the form that the protocol wants.
+fn address(request: &mut Request<RequestBody>, protocol: Protocol) {
+    match protocol {
+        Protocol::Http1 => {
+            headers::uri_for_http1(request.uri_mut());
+            *request.version_mut() = Version::HTTP_11;
+        }
+        Protocol::H2c => {
+            let mut headers = std::mem::take(request.headers_mut());
+            headers::uri_for_http2(request.uri_mut(), &mut headers);
+            *request.headers_mut() = headers;
+            *request.version_mut() = Version::HTTP_2;
+        }
+    }
+}
+
+enum Unsent {
+    /// Not written at all.
+    Returned(Box<Request<RequestBody>>),
+    /// Written, maybe in part.
+    Lost { error: hyper::Error, reused: bool, heard: bool },
+}
+
+async fn send_on(
+    connection: Connection,
+    pool: &Pool,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Lease), Unsent> {
+    match connection {
+        Connection::Exclusive { mut connection, reused } => {
+            connection.heard.store(false, Ordering::Relaxed);
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => Ok((response, Lease::Exclusive { connection, pool: pool.clone() })),
+                Err(error) => Err(unsent(error, reused, connection.heard.load(Ordering::Relaxed))),
+            }
+        }
+        Connection::Shared { connection, stream, reused } => {
+            // Senders of HTTP/2 are cheap copies of one handle.
+            let mut sender = connection.sender.clone();
+            match sender.try_send_request(request).await {
+                Ok(response) => Ok((response, Lease::Shared { _stream: stream })),
+                Err(error) => Err(unsent(error, reused, false)),
+            }
+        }
+    }
+}
+
+fn unsent(mut error: TrySendError<Request<RequestBody>>, reused: bool, heard: bool) -> Unsent {
+    match error.take_message() {
+        Some(request) => Unsent::Returned(Box::new(request)),
+        None => Unsent::Lost { error: error.into_error(), reused, heard },
+    }
+}
+
+/// Did the client's body break, rather than the replica?
+fn is_client_fault(error: &hyper::Error) -> bool {
+    error.is_user() && caused_by::<crate::body::BodyError>(error).is_some()
+}
+
+/// `REFUSED_STREAM`: by the protocol's word, not begun (RFC 9113 §8.7).
+fn is_refused_stream(error: &hyper::Error) -> bool {
+    let reset = caused_by::<h2::Error>(error);
+    reset.is_some_and(|reset| reset.is_remote() && reset.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// How long a caller that is turned away for a moment should wait.
+pub const SOON: Duration = Duration::from_secs(1);

@@ -1,0 +1,267 @@
+//! What may pass from one connection to the next, and what is added on the way.
+//!
+//! Hop-by-hop fields end here (RFC 9110 §7.6.1), with those that `connection` names; fields that steer Rouse or Knative
+//! from inside are taken from strangers; where a request came from is noted, and it gets an id if it has none.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_TYPE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{Method, Version, request};
+use smallvec::SmallVec;
+
+/// `x-request-id`: kept, or made.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `rouse-tag`: asks the activator for a tagged revision.
+pub const TAG: HeaderName = HeaderName::from_static("rouse-tag");
+/// `rouse-shadow`: marks a copy that an activator sends to a shadow.
+pub const SHADOW: HeaderName = HeaderName::from_static("rouse-shadow");
+/// `rouse-probe`: asks a sidecar on its proxied port whether its model is ready (`now`, `wait`).
+pub const PROBE: HeaderName = HeaderName::from_static("rouse-probe");
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Who handed us a request or an answer, and what we therefore believe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Anyone. Nothing that steers is believed.
+    Stranger,
+    /// Another program of Rouse, over a port that only those reach.
+    Rouse,
+}
+
+/// What a request wants that its headers no longer say once it was made ready for the next hop.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// It asks for another protocol on its connection (WebSocket).
+    pub upgrade: bool,
+    /// gRPC by content type: needs HTTP/2 all the way, for its trailers.
+    pub grpc: bool,
+    /// May be begun twice: GET, HEAD, OPTIONS, PUT, DELETE, or with an `idempotency-key`.
+    pub idempotent: bool,
+}
+
+/// Makes a request ready for the next hop. Changes the head only.
+///
+/// # Errors
+/// With what is wrong, for a 400: no host, or a method that makes no sense here.
+pub(crate) fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) -> Result<Noted, &'static str> {
+    if head.method == Method::CONNECT {
+        return Err("CONNECT is for forward proxies");
+    }
+    let grpc = is_grpc(&head.headers);
+    let idempotent = is_idempotent(&head.method, &head.headers);
+    let upgrade = remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
+    head.headers.remove(EXPECT);
+    remove_steering(&mut head.headers, from);
+    name_host(head)?;
+    note_origin(&mut head.headers, peer);
+    if !head.headers.contains_key(REQUEST_ID) {
+        head.headers.insert(REQUEST_ID, new_request_id());
+    }
+    Ok(Noted { upgrade, grpc, idempotent })
+}
+
+/// Makes an answer ready for the previous hop. `upgraded`: it is the 101 that was asked for.
+pub(crate) fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
+    if upgraded {
+        // `connection` and `upgrade` are the answer. Nothing else of them may stay.
+        let protocol = headers.remove(UPGRADE);
+        remove_hop_by_hop(headers, false);
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+        }
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        remove_hop_by_hop(headers, false);
+    }
+    headers.remove(crate::refusal::NOT_STARTED);
+    if from == Origin::Stranger {
+        headers.remove(crate::refusal::REASON);
+    }
+}
+
+/// The address form that HTTP/1 wants: path and query. The host is in `host`.
+pub(crate) fn uri_for_http1(uri: &mut Uri) {
+    if uri.authority().is_some() || uri.scheme().is_some() {
+        *uri = Uri::from(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
+}
+
+/// The address form that HTTP/2 wants: scheme, authority and path. `host` becomes `:authority`.
+pub(crate) fn uri_for_http2(uri: &mut Uri, headers: &mut HeaderMap) {
+    let authority: Option<Authority> = headers.remove(HOST).and_then(|host| host.as_bytes().try_into().ok());
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.authority = authority.or(parts.authority);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    parts.scheme = parts.authority.is_some().then_some(Scheme::HTTP);
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// gRPC by its content type.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// May it be begun twice?
+pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+        || headers.contains_key(IDEMPOTENCY_KEY)
+}
+
+/// Removes what belongs to one connection only. Answers whether another protocol was asked for, and leaves just that
+/// wish in place if `may_upgrade`.
+fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
+    let mut wants_upgrade = false;
+    if headers.contains_key(CONNECTION) {
+        let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
+        for value in headers.get_all(CONNECTION) {
+            for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                if token.eq_ignore_ascii_case(b"upgrade") {
+                    wants_upgrade = may_upgrade;
+                } else if !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close") {
+                    named.extend(HeaderName::from_bytes(token));
+                }
+            }
+        }
+        headers.remove(CONNECTION);
+        for name in named.iter().filter(|name| !is_essential(name)) {
+            headers.remove(name);
+        }
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TRANSFER_ENCODING);
+    if let Some(te) = headers.get(TE) {
+        // The one value that concerns the whole path: the caller understands trailers.
+        let mut parts = te.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if parts.any(|part| part.eq_ignore_ascii_case(b"trailers")) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        } else {
+            headers.remove(TE);
+        }
+    }
+    wants_upgrade &= headers.contains_key(UPGRADE);
+    if wants_upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        headers.remove(UPGRADE);
+    }
+    wants_upgrade
+}
+
+/// Fields that a stranger may not have taken out by naming them in `connection`: without them a request means something
+/// else, or is somebody else's.
+fn is_essential(name: &HeaderName) -> bool {
+    use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE};
+    [HOST, CONTENT_LENGTH, CONTENT_TYPE, AUTHORIZATION, COOKIE, TE, UPGRADE, X_FORWARDED_FOR, REQUEST_ID].contains(name)
+}
+
+/// Removes what steers Rouse (`rouse-*`) and what steers Knative's parts.
+fn remove_steering(headers: &mut HeaderMap, from: Origin) {
+    let steers = |name: &HeaderName| {
+        let name = name.as_str();
+        match name.as_bytes().first() {
+            Some(b'r') => name.starts_with("rouse-") && !(from == Origin::Rouse && *name == *SHADOW.as_str()),
+            Some(b'k') => name.starts_with("knative-") || KNATIVE_STEERING.contains(&name),
+            _ => false,
+        }
+    };
+    // Nearly no request has any; looking first spares the list.
+    if !headers.keys().any(steers) {
+        return;
+    }
+    let steering: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| steers(name)).cloned().collect();
+    for name in steering {
+        headers.remove(name);
+    }
+}
+
+const KNATIVE_STEERING: [&str; 6] =
+    ["k-proxy-request", "k-original-host", "k-network-probe", "k-network-hash", "k-passthrough-lb", "k-kubelet-probe"];
+
+/// `:authority`, or the authority of an absolute address, goes before `host`.
+fn name_host(head: &mut request::Parts) -> Result<(), &'static str> {
+    if let Some(authority) = head.uri.authority() {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "a host that is none")?;
+        head.headers.insert(HOST, host);
+        return Ok(());
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err("more than one host"),
+        (None, None) if Version::HTTP_11 <= head.version => Err("no host"),
+        _ => Ok(()),
+    }
+}
+
+/// Appends the peer to `x-forwarded-for`, and says the rest in `x-forwarded-proto` and `forwarded` where nobody has.
+fn note_origin(headers: &mut HeaderMap, peer: IpAddr) {
+    if !headers.contains_key(FORWARDED)
+        && let Some(forwarded) = forwarded(headers)
+    {
+        headers.insert(FORWARDED, forwarded);
+    }
+    let peer = peer.to_canonical();
+    let mut chain = Vec::with_capacity(64);
+    for value in headers.get_all(&X_FORWARDED_FOR) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    // Writing into a vector cannot fail.
+    let _ = write!(chain, "{peer}");
+    if let Ok(chain) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
+        headers.insert(X_FORWARDED_FOR, chain);
+    }
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// `forwarded` (RFC 7239) from the `x-forwarded-*` that came with the request, as Knative's sidecar makes it. `None`
+/// without any.
+fn forwarded(headers: &HeaderMap) -> Option<HeaderValue> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (chain, host, proto) = (text(X_FORWARDED_FOR), text(X_FORWARDED_HOST), text(X_FORWARDED_PROTO));
+    if chain.is_none() && host.is_none() && proto.is_none() {
+        return None;
+    }
+    let node = |node: &str| {
+        let node = node.trim();
+        if node.contains(':') && !node.starts_with('[') { format!("\"[{node}]\"") } else { node.to_owned() }
+    };
+    let mut hops = chain.into_iter().flat_map(|chain| chain.split(',')).map(|hop| format!("for={}", node(hop)));
+    let mut parts: Vec<String> = hops.next().into_iter().collect();
+    parts.extend(host.map(|host| format!("host={host}")));
+    parts.extend(proto.map(|proto| format!("proto={proto}")));
+    let first = parts.join(";");
+    let all: Vec<String> = std::iter::once(first).chain(hops).collect();
+    HeaderValue::from_str(&all.join(", ")).ok()
+}
+
+/// A random UUID (version 4).
+fn new_request_id() -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bits = (fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| ![8, 13, 18, 23].contains(place));
+    for (digit, place) in places.enumerate() {
+        text[place] = HEX[(bits >> (124 - 4 * digit)) as usize & 0xf];
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! Connections of clients: HTTP/1.1 and HTTP/2 without TLS on one port, upgrades, limits, and leaving without a loss.
+//!
+//! The owner accepts, and hands each connection to [`Server::serve`]. What a connection may not do: say nothing after it
+//! was opened, dawdle over a head (408), send a huge one (431), or stay idle for ever. Hyper's own timer for heads is not
+//! used: it also runs while a connection is idle, and costs a timer with every request; here one slow tick per connection
+//! sees to all three.
+//!
+//! Leaving has two steps. [`Server::leave`]: what is asked is still answered, but each answer says `connection: close`,
+//! and HTTP/2 connections get a GOAWAY. [`Server::drain`]: idle connections are closed, the others end with their
+//! answer, and after the limit whatever is left is cut.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::body::BodyError;
+use crate::stream::{Observed, Spoken, detect};
+use crate::upgrade::LooseEnds;
+
+/// Answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: HttpBody<Data = Bytes, Error = BodyError> + Unpin + Send + 'static;
+
+    /// One request. Dropped in the middle when the client goes, so what must come back does so by `Drop`.
+    fn answer(&self, request: Request<Incoming>, arrival: Arrival)
+    -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// By which connection a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// Where it was received.
+    pub local: SocketAddr,
+}
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// From the connection to its first bytes.
+    pub first_byte: Duration,
+    /// From the first byte of a head to its last. At most half as much again.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// The longest head, in bytes.
+    pub max_head_bytes: usize,
+}
+
+impl Default for ServerLimits {
+    /// Idle for longer than any usual client or load balancer keeps a connection (620 s is what Google's asks for), so
+    /// that it is the client that closes, and no request meets a close of ours.
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(30),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(620),
+            max_head_bytes: 64 << 10,
+        }
+    }
+}
+
+/// How far the leaving has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Leaving,
+    Draining,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections, tunnels among them, that were still busy when the limit came, and were cut.
+    pub cut: usize,
+}
+
+/// The connections of one or more ports, all answered by one service.
+#[derive(Debug)]
+pub struct Server<S> {
+    service: Arc<S>,
+    limits: ServerLimits,
+    ends: LooseEnds,
+    connections: TaskTracker,
+    phase: watch::Sender<Phase>,
+    cut: CancellationToken,
+}
+
+impl<S: Service> Server<S> {
+    /// No connections yet. Tunnels and discarded bodies of `ends` are waited for and cut as connections are.
+    pub fn new(service: Arc<S>, limits: ServerLimits, ends: LooseEnds) -> Self {
+        let (phase, _) = watch::channel(Phase::Serving);
+        Self { service, limits, ends, connections: TaskTracker::new(), phase, cut: CancellationToken::new() }
+    }
+
+    /// Serves one connection in the background, until it ends or is drained.
+    pub fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(local) = stream.local_addr() else { return };
+        let (service, limits) = (self.service.clone(), self.limits);
+        let (phase, cut) = (self.phase.subscribe(), self.cut.clone());
+        self.connections.spawn(async move {
+            tokio::select! {
+                () = connection(stream, Arrival { peer, local }, service, limits, phase) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
+    /// Connections that there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// From now on every answer asks its client to leave.
+    pub fn leave(&self) {
+        self.phase.send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Leaving)) < Phase::Leaving);
+    }
+
+    /// Ends idle connections now, the others with their answer, and cuts what is left after `limit`. Tunnels too.
+    pub async fn drain(&self, limit: Duration) -> Drained {
+        self.phase.send_replace(Phase::Draining);
+        self.connections.close();
+        let ended = async {
+            self.connections.wait().await;
+            self.ends.ended().await;
+        };
+        if timeout(limit, ended).await.is_ok() {
+            return Drained { cut: 0 };
+        }
+        let cut = self.connections.len() + self.ends.len();
+        self.ends.cut();
+        self.cut.cancel();
+        self.connections.wait().await;
+        self.ends.ended().await;
+        Drained { cut }
+    }
+}
+
+impl<S> Drop for Server<S> {
+    fn drop(&mut self) {
+        self.cut.cancel();
+    }
+}
+
+/// What a connection is doing, seen by its tick.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Requests whose answer has not ended.
+    busy: AtomicU32,
+    /// Requests in all; only changes matter.
+    served: AtomicU32,
+}
+
+async fn connection<S: Service>(
+    stream: TcpStream,
+    arrival: Arrival,
+    service: Arc<S>,
+    limits: ServerLimits,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let detected = tokio::select! {
+        detected = timeout(limits.first_byte, detect(stream)) => detected,
+        // It has said nothing: nobody loses by a close.
+        () = reached(&mut phase, Phase::Draining) => return,
+    };
+    let Ok(Ok(Some((spoken, stream)))) = detected else { return };
+    match spoken {
+        Spoken::Http1 => serve_http1(stream, arrival, service, limits, phase).await,
+        Spoken::Http2 => serve_http2(stream, arrival, service, limits, phase).await,
+    }
+}
+
+async fn serve_http1<S: Service>(
+    stream: Observed<TcpStream>,
+    arrival: Arrival,
+    service: Arc<S>,
+    limits: ServerLimits,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let heard = stream.heard();
+    let watch = Arc::new(Watch::default());
+    let seen = phase.clone();
+    let answer = service_fn(|request: Request<Incoming>| {
+        // Whatever comes after this head belongs to another.
+        heard.store(false, Ordering::Relaxed);
+        answer(request, arrival, service.clone(), watch.clone(), seen.clone())
+    });
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_headers(200).max_header_size(limits.max_head_bytes);
+    http.max_buf_size(limits.max_head_bytes.max(256 << 10));
+    let mut connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
+    let mut tick = Tick::new(limits);
+    // Nothing is lost with a branch that is dropped: the connection is only borrowed.
+    tokio::select! {
+        ended = &mut connection => return note(ended, arrival.peer),
+        () = reached(&mut phase, Phase::Draining) => {}
+        due = tick.next(&watch, &heard) => match due {
+            Due::Idle => {}
+            Due::Head => return head_timed_out(connection.into_parts().map(|parts| parts.io)).await,
+        },
+    }
+    Pin::new(&mut connection).graceful_shutdown();
+    note(connection.await, arrival.peer);
+}
+
+async fn serve_http2<S: Service>(
+    stream: Observed<TcpStream>,
+    arrival: Arrival,
+    service: Arc<S>,
+    limits: ServerLimits,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let watch = Arc::new(Watch::default());
+    let seen = phase.clone();
+    let answer =
+        service_fn(|request: Request<Incoming>| answer(request, arrival, service.clone(), watch.clone(), seen.clone()));
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new()).adaptive_window(true).max_concurrent_streams(250);
+    http.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let mut tick = Tick::new(limits);
+    let between = AtomicBool::new(false);
+    tokio::select! {
+        ended = connection.as_mut() => return note(ended, arrival.peer),
+        // Streams that were opened before the client knows are still answered: the first GOAWAY names no last one.
+        () = reached(&mut phase, Phase::Leaving) => {}
+        _ = tick.next(&watch, &between) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    note(connection.await, arrival.peer);
+}
+
+async fn reached(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
+    if phase.wait_for(|phase| at_least <= *phase).await.is_err() {
+        // The server is gone, and cuts its connections itself.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn note(ended: hyper::Result<()>, peer: SocketAddr) {
+    if let Err(error) = ended {
+        debug!(%error, %peer, "a client's connection broke");
+    }
+}
+
+/// Hyper would close without a word.
+async fn head_timed_out(io: Option<TokioIo<Observed<TcpStream>>>) {
+    const ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let Some(io) = io else { return };
+    let mut stream = io.into_inner();
+    let say = async { (stream.write_all(ANSWER).await, stream.shutdown().await) };
+    // A peer that does not read either learns nothing.
+    let _ = timeout(Duration::from_secs(1), say).await;
+}
+
+async fn answer<S: Service>(
+    request: Request<Incoming>,
+    arrival: Arrival,
+    service: Arc<S>,
+    watch: Arc<Watch>,
+    phase: watch::Receiver<Phase>,
+) -> Result<Response<Watched<S::Body>>, Infallible> {
+    let http1 = request.version() < Version::HTTP_2;
+    let busy = Busy::start(watch);
+    let mut response = service.answer(request, arrival).await;
+    if http1 && Phase::Leaving <= *phase.borrow() && !response.headers().contains_key(CONNECTION) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Watched { body, _busy: busy }))
+}
+
+/// Counts a request in its connection's [`Watch`].
+#[derive(Debug)]
+struct Busy(Arc<Watch>);
+
+impl Busy {
+    fn start(watch: Arc<Watch>) -> Self {
+        watch.served.fetch_add(1, Ordering::Relaxed);
+        watch.busy.fetch_add(1, Ordering::Relaxed);
+        Self(watch)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body that keeps its connection busy.
+struct Watched<B> {
+    body: B,
+    _busy: Busy,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a connection has overstayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Idle,
+    Head,
+}
+
+/// Looks at a connection from time to time. Exact to half the time-out for heads, which spares a timer per request.
+#[derive(Debug)]
+struct Tick {
+    limits: ServerLimits,
+    step: Duration,
+    interval: tokio::time::Interval,
+    served: u32,
+    idle: Duration,
+    head: Duration,
+}
+
+impl Tick {
+    fn new(limits: ServerLimits) -> Self {
+        let step = (limits.head.min(limits.idle) / 2).max(Duration::from_millis(1));
+        let mut interval = interval_at(Instant::now() + step, step);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { limits, step, interval, served: 0, idle: Duration::ZERO, head: Duration::ZERO }
+    }
+
+    /// Returns once the connection has overstayed. `heard`: bytes have come that belong to no request yet.
+    async fn next(&mut self, watch: &Watch, heard: &AtomicBool) -> Due {
+        loop {
+            self.interval.tick().await;
+            let served = watch.served.load(Ordering::Relaxed);
+            let moved = std::mem::replace(&mut self.served, served) != served;
+            if moved || 0 < watch.busy.load(Ordering::Relaxed) {
+                (self.idle, self.head) = (Duration::ZERO, Duration::ZERO);
+            } else if heard.load(Ordering::Relaxed) {
+                self.head += self.step;
+            } else {
+                self.idle += self.step;
+            }
+            // The head may have begun anywhere within the first step.
+            if self.limits.head < self.head {
+                return Due::Head;
+            }
+            if self.limits.idle < self.idle {
+                return Due::Idle;
+            }
+        }
+    }
+}

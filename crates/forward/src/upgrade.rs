@@ -1,0 +1,158 @@
+//! What outlives a request's service: upgraded connections (WebSocket and other 101s), and bodies that nobody wants.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::body::RequestBody;
+use crate::timeouts::{Activity, Deadline};
+
+/// Bytes that are copied at once, each way. Frames of a WebSocket are small, and there may be thousands of tunnels.
+const TUNNEL_BUFFER: usize = 8 << 10;
+
+/// What is read of a request's body after it was refused, so that the client reads the refusal instead of a reset.
+const DISCARDED_BYTES: usize = 256 << 10;
+const DISCARDED_FOR: Duration = Duration::from_secs(1);
+
+/// Tasks that end by themselves, counted, and cut when the program must end.
+#[derive(Clone, Debug, Default)]
+pub struct LooseEnds {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl LooseEnds {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Returns once all that there are have ended.
+    pub async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends all of them now.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Reads a little of a body that nobody wants, in the background.
+    ///
+    /// A client that still sends while its connection is closed gets a reset, and never sees why it was refused.
+    pub fn discard(&self, mut body: RequestBody) {
+        if http_body::Body::is_end_stream(&body) {
+            return;
+        }
+        let read = async move {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+                if DISCARDED_BYTES < bytes {
+                    break;
+                }
+            }
+        };
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                _ = tokio::time::timeout(DISCARDED_FOR, read) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
+    /// Joins both ends of an upgraded connection, and keeps `guard` until both are closed.
+    pub(crate) fn tunnel<G: Send + 'static>(
+        &self,
+        client: OnUpgrade,
+        replica: OnUpgrade,
+        mut deadline: Deadline,
+        guard: G,
+    ) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            let activity = deadline.activity();
+            let copy = async {
+                let (client, replica) = futures_util::try_join!(client, replica)?;
+                let mut client = TokioIo::new(client);
+                let mut replica = Watched { inner: TokioIo::new(replica), activity };
+                let copied =
+                    copy_bidirectional_with_sizes(&mut client, &mut replica, TUNNEL_BUFFER, TUNNEL_BUFFER).await;
+                copied.map_err(AnyError::from)
+            };
+            tokio::select! {
+                copied = copy => if let Err(error) = copied {
+                    debug!(%error, "an upgraded connection broke");
+                },
+                expired = poll_fn(|cx| deadline.poll_expired(cx)) => debug!(%expired, "an upgraded connection is cut"),
+                () = cut.cancelled() => {}
+            }
+            drop(guard);
+        });
+    }
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A stream whose every byte counts as activity.
+struct Watched<S> {
+    inner: S,
+    activity: Option<Activity>,
+}
+
+impl<S> Watched<S> {
+    fn touch(&self) {
+        if let Some(activity) = &self.activity {
+            activity.touch();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        self.touch();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
+        self.touch();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
