@@ -1,98 +1,115 @@
 //! One revision, everything together: readings in, a decision and the next step out.
+//!
+//! The decider's wish is taken through the bounds and then through the reasons to wait that Knative has no word for.
+//! Each rule that changes the number names itself, so the last one to do so is the reason of the decision.
+//!
+//! Absent is not zero. While a reporter that counts is silent, the wish may only raise; that is decided here, because
+//! only here it is known who should be talking.
 
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use units::{Moment, ReplicaCount};
 
-use crate::{ActivatorReading, Because, BurstRoom, Decision, Limits, Policy, Rules, Seen, SidecarReading};
+use crate::collect::{Counters, Reporter, Seconds};
+use crate::zero::{self, Activity, PathWish, Stage};
+use crate::{
+    ActivatorReading, Because, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy, Rules,
+    Seen, Series, SidecarReading, Step, World,
+};
 
 /// How often a decision is taken anew at the latest, as in Knative.
 pub const TICK: Duration = Duration::from_secs(2);
 
-/// What the scaler cannot know from readings: how the revision stands in the world.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct World {
-    /// Replicas that are ready.
-    pub ready: ReplicaCount,
-    /// Replicas on their way up.
-    pub starting: ReplicaCount,
-    /// What the workload is set to (`spec.replicas`).
-    pub scale: ReplicaCount,
-    /// Which way requests take.
-    pub path: PathState,
-    /// Does nothing forbid the direct path (several revisions, a replica without a sidecar or with old settings,
-    /// `path: proxied`)? If not, [`Step::GoDirect`] is never the answer, and a direct path goes back to proxied.
-    pub direct_allowed: bool,
-    /// Requests held at activators without a usable replica: the level of a wake. 0 when there are none.
-    pub held: u32,
-    /// May it be scaled below what it was found with: has a request come through Rouse, or has its owner said so?
-    pub adopted: bool,
-    /// Does somebody reach its replicas past Rouse?
-    pub bypassed: bool,
-    /// Has its start failed, and is the next try not due yet (`StartJudge`)?
-    pub start_failed: bool,
-    /// Is its workload not there?
-    pub missing: bool,
-}
+/// An activator sends a frame each second; one that missed two is unheard.
+const ACTIVATOR_SILENCE: Duration = Duration::from_secs(2);
 
-/// Which way requests take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathState {
-    /// From the Service straight to the replicas.
-    Direct,
-    /// Through the activators.
-    Proxied {
-        /// Since when.
-        since: Moment,
-        /// Since when every activator that exists has acknowledged the route; `None` while one has not.
-        acknowledged: Option<Moment>,
-    },
-}
+/// An idle sidecar sends every 5 s, and may be a second late.
+const SIDECAR_SILENCE: Duration = Duration::from_secs(6);
 
-/// What to do, why, and when to ask again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use = "a decision changes nothing until someone applies it"]
-pub struct Outcome {
-    /// How many, and why.
-    pub decision: Decision,
-    /// What to do now. The caller does it and tells of the result in the next [`World`].
-    pub step: Step,
-    /// When to ask again at the latest; sooner if something new is heard.
-    pub ask_again: Duration,
-}
-
-/// The next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing is to be done.
-    Rest,
-    /// Set the workload to so many. Never 0: that needs a [`Step::Seal`].
-    Scale(ReplicaCount),
-    /// Put the activators in the path.
-    GoProxied,
-    /// Take the activators out of the path.
-    GoDirect,
-    /// Idle, and every wait is over: seal, and with the seal set the workload to 0.
-    Seal,
-}
+/// However short a wait: a caller that asks again at once would spin.
+const SOONEST: Duration = Duration::from_millis(10);
 
 /// One revision's windows and state.
 #[derive(Debug)]
 pub struct Scaler {
     policy: Policy,
     rules: Rules,
+    observing: Moment,
+    concurrency: Series,
+    requests: Series,
+    decider: Decider,
+    replicas: HashMap<Box<str>, Reporter>,
+    activators: HashMap<Box<str>, Activator>,
+    /// When a sidecar's proxied part was last counted as demand, because the activator it came through was unheard.
+    undeducted: Option<Moment>,
+    activity: Activity,
+    /// What the first decision found; then on its way to the initial scale or past it.
+    found: Option<Found>,
+}
+
+#[derive(Debug)]
+struct Activator {
+    reporter: Reporter,
+    /// When it last had anything of this revision, as far as is known.
+    routed: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    scale: ReplicaCount,
+    initialized: bool,
+}
+
+/// A number on its way through the rules.
+#[derive(Clone, Copy)]
+struct Running {
+    want: u32,
+    because: Because,
+    max: u32,
+}
+
+impl Running {
+    /// At least so many, within the maximum.
+    fn at_least(&mut self, floor: u32, because: Because) {
+        let floor = floor.min(self.max);
+        if self.want < floor {
+            *self = Self { want: floor, because, ..*self };
+        }
+    }
 }
 
 impl Scaler {
     /// A scaler without history. `ready` replicas were found.
     pub fn new(policy: Policy, rules: Rules, now: Moment, ready: ReplicaCount) -> Self {
-        let _ = (now, ready);
-        Self { policy, rules }
+        Self {
+            observing: now,
+            concurrency: Series::new(&policy),
+            requests: Series::new(&policy),
+            decider: Decider::new(&policy, rules, now, ready),
+            replicas: HashMap::new(),
+            activators: HashMap::new(),
+            undeducted: None,
+            activity: if ready.is_zero() { Activity::Activating } else { Activity::Active { since: now } },
+            found: None,
+            policy,
+            rules,
+        }
     }
 
-    /// New settings, in force from now on. What was observed is kept.
+    /// New settings, in force from now on. What was observed is kept; but a change of how seconds are averaged begins
+    /// new windows.
     pub fn set_policy(&mut self, policy: Policy, now: Moment) {
-        let _ = now;
+        if policy.aggregation == self.policy.aggregation {
+            self.concurrency.resize(now, &policy, self.rules);
+            self.requests.resize(now, &policy, self.rules);
+        } else {
+            self.concurrency = Series::new(&policy);
+            self.requests = Series::new(&policy);
+            self.observing = now;
+        }
+        self.decider.follow(&policy);
         self.policy = policy;
     }
 
@@ -103,64 +120,281 @@ impl Scaler {
 
     /// A sidecar's counters arrived.
     pub fn sidecar(&mut self, now: Moment, replica: &str, reading: SidecarReading) {
-        let _ = (now, replica, reading);
+        let (observing, unheard) = (self.observing, self.activator_unheard(now));
+        let reporter = reporter(&mut self.replicas, replica, || Reporter::new(now));
+        reporter.note(now);
+        let Some(mut seconds) = reporter.read(now, observing, Counters::from(reading), reading.in_flight) else {
+            return;
+        };
+        if unheard {
+            // Whoever should report this part is silent, so it is taken from here.
+            seconds.each.average_proxied_concurrency = 0.0;
+            seconds.each.proxied_count = 0.0;
+            self.undeducted = Some(now);
+        }
+        self.record(seconds);
     }
 
     /// An activator's counters for this revision arrived.
     pub fn activator(&mut self, now: Moment, activator: &str, reading: ActivatorReading) {
-        let _ = (now, activator, reading);
+        self.activator_heard(now, activator);
+        let (observing, undeducted) = (self.observing, self.undeducted);
+        let Some(activator) = self.activators.get_mut(activator) else { return };
+        activator.routed = Some(now);
+        let Some(mut seconds) = activator.reporter.read(now, observing, Counters::from(reading), reading.in_flight)
+        else {
+            return;
+        };
+        let told_by_sidecars = undeducted.is_some_and(|at| activator.reporter.heard_before() < at);
+        if told_by_sidecars && ACTIVATOR_SILENCE < activator.reporter.was_silent_for() {
+            seconds.first = seconds.last;
+        }
+        self.record(seconds);
     }
 
     /// A frame of this activator arrived, with or without anything about this revision.
     pub fn activator_heard(&mut self, now: Moment, activator: &str) {
-        let _ = (now, activator);
+        self.expect_activator(now, activator);
+        if let Some(seconds) = self.activators.get_mut(activator).and_then(|known| known.reporter.hear(now)) {
+            self.record(seconds);
+        }
     }
 
     /// This activator exists, says the catalogue; it is waited for like one that was heard.
     pub fn expect_activator(&mut self, now: Moment, activator: &str) {
-        let _ = (now, activator);
+        // Right after a restart nobody knows who has routed to it; so everyone may have.
+        let routed = self.is_young(now).then_some(now);
+        reporter(&mut self.activators, activator, || Activator { reporter: Reporter::new(now), routed });
+    }
+
+    /// This replica is ready and has a sidecar, says the catalogue; it is waited for like one that was heard.
+    pub fn expect_replica(&mut self, now: Moment, replica: &str) {
+        reporter(&mut self.replicas, replica, || Reporter::new(now));
     }
 
     /// The replica is gone.
     pub fn forget_replica(&mut self, replica: &str) {
-        let _ = replica;
+        self.replicas.remove(replica);
     }
 
     /// The activator is gone, or out of every path for the grace.
     pub fn forget_activator(&mut self, activator: &str) {
-        let _ = activator;
+        self.activators.remove(activator);
     }
 
     /// How many replicas, why, and what to do about it.
     pub fn decide(&mut self, now: Moment, world: &World) -> Outcome {
-        let _ = (now, self.rules);
-        let wake = (0 < world.held).then(|| ReplicaCount(self.policy.min.0.max(1)));
-        Outcome {
-            decision: Decision {
-                want: wake,
-                burst_room: BurstRoom(-1),
-                because: if wake.is_some() { Because::Waking } else { Because::NoData },
-                seen: Seen {
-                    stable: None,
-                    panic: None,
-                    ready: world.ready,
-                    starting: world.starting,
-                    held: world.held,
-                    panicking: false,
-                },
-                limits: Limits {
-                    min: self.policy.min,
-                    max: self.policy.max,
-                    rate_up: world.scale,
-                    rate_down: world.scale,
-                    wait: None,
-                },
-            },
-            step: match wake {
-                Some(want) if world.scale < want => Step::Scale(want),
-                Some(_) | None => Step::Rest,
-            },
-            ask_again: TICK,
+        let (min, min_because) = self.minimum(world);
+        let max = self.policy.max.map_or(u32::MAX, |max| max.0.max(min));
+        let load = (!self.series().is_empty(now)).then(|| self.series().load(now));
+        let wish = load.map(|load| self.decider.decide(now, world.ready, load, &self.policy));
+        let seen = self.seen(world, load);
+        let limits = Limits {
+            min: ReplicaCount(min),
+            max: self.policy.max,
+            rate_up: wish.map_or(world.scale, |wish| wish.rate_up),
+            rate_down: wish.map_or(world.scale, |wish| wish.rate_down),
+            wait: None,
+        };
+        let burst_room = wish.map_or(BurstRoom(-1), |wish| wish.burst_room);
+        let told = |want, because, wait, step| Outcome {
+            decision: Decision { want, burst_room, because, seen, limits: Limits { wait, ..limits } },
+            step,
+            ask_again: wait.map_or(TICK, |wait: Duration| wait.clamp(SOONEST, TICK)),
+        };
+
+        if world.missing {
+            return told(None, Because::NoData, None, Step::Rest);
+        }
+        let failed = world.start_failed && world.ready.is_zero();
+        let held = if failed { 0 } else { world.held };
+        let mut running = match wish {
+            Some(wish) => Running { want: wish.want.0, because: wish.because, max },
+            // A minimum holds without data too. Nothing else can be said.
+            None if failed || 0 < held || world.scale.0 < min => Running { want: 0, because: Because::Steady, max },
+            None => {
+                self.activity = self.activity.step(now, world, None, self.policy.stable_window);
+                let step = match world.path {
+                    PathState::Direct if !self.rules.path_stays_without_data || !world.direct_allowed => {
+                        Step::GoProxied
+                    }
+                    PathState::Direct | PathState::Proxied { .. } => Step::Rest,
+                };
+                let because = if world.scale.is_zero() { Because::Zero } else { Because::NoData };
+                return told(None, because, None, step);
+            }
+        };
+        if running.max < running.want {
+            running = Running { want: max, because: Because::Maximum, ..running };
+        }
+        running.at_least(min, min_because);
+        if failed {
+            running = Running { want: min, because: Because::StartFailed, ..running };
+        }
+        if 0 < held {
+            self.wake(held, world, &mut running);
+        }
+        let wanted = 0 < running.want;
+        self.activity = self.activity.step(now, world, Some(wanted), self.policy.stable_window);
+        if !failed {
+            self.only_upwards(now, world, &mut running);
+        }
+        self.leave_as_found(world, &mut running);
+
+        let (stage, because) = match (running.want, failed) {
+            (0, true) => (Some(zero::stage_of_failed(&self.policy, world)), Because::StartFailed),
+            (0, false) => {
+                (Some(zero::stage(now, self.activity, self.in_flight(), &self.policy, world)), Because::Sealed)
+            }
+            (_, _) => (None, running.because),
+        };
+        let (want, because, wait, path) = match stage {
+            None => (ReplicaCount(running.want), because, None, PathWish::ByRoom),
+            Some(Stage::Keep { want, because, wait, path }) => (ReplicaCount(want.0.min(max)), because, wait, path),
+            Some(Stage::Seal) => return told(Some(ReplicaCount::ZERO), because, None, Step::Seal),
+            Some(Stage::Zero) => {
+                let because = if failed { Because::StartFailed } else { Because::Zero };
+                let step = if world.path == PathState::Direct { Step::GoProxied } else { Step::Rest };
+                return told(Some(ReplicaCount::ZERO), because, None, step);
+            }
+        };
+        let step = if want == world.scale { path_step(world, burst_room, path) } else { Step::Scale(want) };
+        told(Some(want), because, wait, step)
+    }
+
+    fn seen(&self, world: &World, load: Option<Load>) -> Seen {
+        Seen {
+            stable: load.map(|load| load.stable),
+            panic: load.map(|load| load.panic),
+            ready: world.ready,
+            starting: world.starting,
+            held: world.held,
+            panicking: self.decider.panicking(),
+        }
+    }
+
+    /// The least that is allowed, and by which rule.
+    ///
+    /// The initial scale counts until it was reached once. A revision that is found below it has been there before:
+    /// whoever made it set it to its initial scale.
+    fn minimum(&mut self, world: &World) -> (u32, Because) {
+        let (min, initial) = (self.policy.min.0, self.policy.initial.0);
+        let found = self.found.get_or_insert(Found { scale: world.scale, initialized: world.scale.0 < initial });
+        found.initialized |= initial.max(min) <= world.ready.0;
+        if !self.policy.reachable {
+            (0, Because::Minimum)
+        } else if !found.initialized && 1 < initial && min < initial {
+            (initial, Because::InitialScale)
+        } else {
+            (min, Because::Minimum)
+        }
+    }
+
+    /// What is held without a usable replica asks for its replicas at once, without waiting for a window to fill.
+    fn wake(&self, held: u32, world: &World, running: &mut Running) {
+        let rate_up = (self.policy.max_scale_up_rate * f64::from(world.ready.0.max(1))).ceil();
+        let asked = (f64::from(held) / self.policy.target).ceil().min(rate_up);
+        let activation = self.policy.activation.map_or(1, NonZeroU32::get);
+        let woken = (asked as u32).max(activation).min(running.max);
+        // `<=`, so that a wake keeps its name while the windows, which fill from the same requests, ask for as many.
+        if running.want <= woken {
+            *running = Running { want: woken, because: Because::Waking, ..*running };
+        }
+        running.at_least(world.scale.0, Because::HeldRequests);
+    }
+
+    /// Until it is adopted it is left as it was found, even where the maximum is lower or its start has failed.
+    fn leave_as_found(&self, world: &World, running: &mut Running) {
+        let found = self.found.map_or(0, |found| found.scale.0.min(world.scale.0));
+        if !world.adopted && running.want < found {
+            *running = Running { want: found, because: Because::NotAdopted, ..*running };
+        }
+    }
+
+    /// The reasons not to lower that are not in the load.
+    fn only_upwards(&self, now: Moment, world: &World, running: &mut Running) {
+        let scale = world.scale.0;
+        if world.bypassed {
+            running.at_least(scale.min(1), Because::Bypassed);
+        }
+        if self.activator_unheard(now) {
+            running.at_least(scale, Because::ActivatorUnheard);
+        }
+        if self.sidecar_unheard(now) {
+            running.at_least(scale, Because::NoData);
+        }
+        if self.rules.young_window_never_lowers && self.is_young(now) {
+            running.at_least(scale, Because::IdleUntilWindowEnds);
+        }
+    }
+
+    /// Is an activator silent that may have demand of this revision? With sidecars only those count that had some
+    /// within a stable window before they fell silent; without, nobody else could tell, so all of them do.
+    fn activator_unheard(&self, now: Moment) -> bool {
+        self.activators.values().any(|activator| {
+            let heard = activator.reporter.heard_at();
+            let matters = self.replicas.is_empty()
+                || activator.routed.is_some_and(|routed| heard.since(routed) <= self.policy.stable_window);
+            matters && ACTIVATOR_SILENCE < now.since(heard)
+        })
+    }
+
+    fn sidecar_unheard(&self, now: Moment) -> bool {
+        self.replicas.values().any(|reporter| SIDECAR_SILENCE < now.since(reporter.heard_at()))
+    }
+
+    /// Has less than a stable window been observed?
+    fn is_young(&self, now: Moment) -> bool {
+        now.since(self.observing) < self.policy.stable_window
+    }
+
+    fn in_flight(&self) -> u32 {
+        let activators = self.activators.values().map(|activator| activator.reporter.in_flight());
+        let replicas = self.replicas.values().map(Reporter::in_flight);
+        activators.chain(replicas).fold(0, u32::saturating_add)
+    }
+
+    fn series(&self) -> &Series {
+        match self.policy.metric {
+            Metric::Concurrency => &self.concurrency,
+            Metric::Rps => &self.requests,
+        }
+    }
+
+    /// Both metrics, always: which of them decides can change at any time.
+    fn record(&mut self, seconds: Seconds) {
+        let oldest = seconds.last.saturating_sub(self.policy.stable_window.as_secs());
+        for second in seconds.first.max(oldest)..=seconds.last {
+            let at = Moment::from_unix(Duration::from_secs(second));
+            let each = seconds.each;
+            // What came through an activator has been told by it.
+            self.concurrency.record(at, each.average_concurrency - each.average_proxied_concurrency);
+            self.requests.record(at, each.request_count - each.proxied_count);
         }
     }
 }
+
+/// The path that fits: direct while the replicas have room for a burst, else through the activators.
+fn path_step(world: &World, burst_room: BurstRoom, wish: PathWish) -> Step {
+    let direct = world.direct_allowed
+        && wish == PathWish::ByRoom
+        && 0 <= burst_room.0
+        && !world.ready.is_zero()
+        && world.held == 0;
+    match (world.path, direct) {
+        (PathState::Direct, false) => Step::GoProxied,
+        (PathState::Proxied { .. }, true) => Step::GoDirect,
+        (PathState::Direct, true) | (PathState::Proxied { .. }, false) => Step::Rest,
+    }
+}
+
+/// The one of this name, made if it is new. Looked up by reference, so that one that is known costs no allocation.
+fn reporter<'a, T>(all: &'a mut HashMap<Box<str>, T>, name: &str, new: impl FnOnce() -> T) -> &'a mut T {
+    if !all.contains_key(name) {
+        all.insert(name.into(), new());
+    }
+    all.get_mut(name).expect("inserted above")
+}
+
+#[cfg(test)]
+mod tests;
