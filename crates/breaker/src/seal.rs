@@ -76,10 +76,10 @@ pub enum Forward {
     Freely,
     /// To none. Hold it, and wake.
     Hold,
-    /// Only to a replica that answered a probe begun at or after this moment. Once a replica did, it may be used like
+    /// Only to a replica that answered a probe begun after this moment, not at it. Once a replica did, it may be used like
     /// any other: nothing has to be reset. Until one did, hold and wake.
     OnlyAfterProbe {
-        /// What began earlier proves nothing.
+        /// What began until then proves nothing.
         begun_after: Moment,
     },
 }
@@ -90,7 +90,7 @@ impl Forward {
         match self {
             Self::Freely => true,
             Self::Hold => false,
-            Self::OnlyAfterProbe { begun_after } => probe_begun.is_some_and(|begun| begun_after <= begun),
+            Self::OnlyAfterProbe { begun_after } => probe_begun.is_some_and(|begun| begun_after < begun),
         }
     }
 }

@@ -138,7 +138,7 @@ pub enum Event {
 }
 
 /// A member's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Answer {
     /// `Sealed` from an activator, `Idle` from a sidecar.
     Yes,
@@ -149,7 +149,7 @@ pub enum Answer {
 }
 
 /// How a patch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PatchEnd {
     /// The workload is at zero.
     Done,
@@ -217,7 +217,7 @@ pub enum Deed {
 }
 
 /// How a round ended, for activators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ending {
     /// The revision is at zero, or may be.
     Committed,
@@ -426,14 +426,14 @@ impl Leader {
             }
             Phase::Asking { round, missing } => {
                 let not_after = round.asked.plus(self.limits.ttl).minus(self.limits.least_left).min(view.lead_until);
-                if not_after < now {
+                if missing.is_empty() && now <= not_after {
+                    deeds.push(Deed::Patch { id: self.newest, expect: round.expect.clone(), not_after });
+                    self.phase = Phase::Patching { round: round.clone(), sent: now };
+                } else if not_after <= now {
                     for member in std::mem::take(missing) {
                         self.silent.entry(member).or_insert(round.asked);
                     }
                     self.abandon(now.plus(self.pause()), deeds);
-                } else if missing.is_empty() {
-                    deeds.push(Deed::Patch { id: self.newest, expect: round.expect.clone(), not_after });
-                    self.phase = Phase::Patching { round: round.clone(), sent: now };
                 }
             }
             Phase::Patching { sent, .. } if sent.plus(self.limits.patch_is_over) <= now => {

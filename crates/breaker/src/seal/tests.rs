@@ -32,8 +32,8 @@ fn a_promise_holds_until_its_time_has_passed_and_then_old_probes_prove_nothing()
     assert_eq!(seal.holds_until(at(3_999)), Some(at(4_000)));
     let forward = seal.may_forward(at(4_000));
     assert!(!forward.allows(None));
-    assert!(!forward.allows(Some(at(3_999))));
-    assert!(forward.allows(Some(at(4_000))));
+    assert!(!forward.allows(Some(at(4_000))));
+    assert!(forward.allows(Some(at(4_001))));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_commit_asks_for_probes_begun_since_and_for_no_further_waiting() {
 fn a_commit_that_comes_late_does_not_question_what_was_probed_since() {
     let mut seal = sealed_at(1_000);
     seal.ended(at(60_000), id(1, 1), Ending::Committed);
-    assert!(seal.may_forward(at(60_000)).allows(Some(at(4_000))));
+    assert!(seal.may_forward(at(60_000)).allows(Some(at(4_001))));
 }
 
 #[test]

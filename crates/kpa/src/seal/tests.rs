@@ -189,7 +189,8 @@ fn the_silent_one_blocks_zero_and_is_named_after_a_minute() {
     let mut play = Play::asked_at(0);
     play.answer(100, activator("a"), Answer::Yes);
     play.answer(100, sidecar(), Answer::Yes);
-    assert_eq!(play.tell(1_501, Event::Time), told(Ending::Released));
+    assert_eq!(play.leader.look_again_at(), Some(at(1_500)));
+    assert_eq!(play.tell(1_500, Event::Time), told(Ending::Released));
     play.roster.insert(activator("b"), None);
     assert_eq!(play.wanted(30_000), []);
     assert_eq!(play.leader.blocked_by(at(59_999)).count(), 0);
