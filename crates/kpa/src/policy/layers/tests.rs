@@ -292,6 +292,18 @@ fn a_lowered_limit_reaches_maxima_that_were_good_before() {
 }
 
 #[test]
+fn what_was_good_under_a_wider_limit_does_not_stay() {
+    let wide = Cluster::read(&data(&[("max-scale-limit", "10"), ("max-scale", "2")]), None);
+    let narrow = Cluster::read(&data(&[("max-scale-limit", "5"), ("max-scale", "2")]), Some(&wide));
+    let last = read(&[(STRONG, &annotations(&[("max-scale", "8")]))], &wide, None);
+
+    let in_force = read(&[(STRONG, &annotations(&[("max-scale", "many")]))], &narrow, Some(&last));
+
+    assert_eq!(in_force.policy.max, Some(ReplicaCount(2)));
+    assert_eq!(shown(&in_force, "maxReplicas").1, "config-autoscaler");
+}
+
+#[test]
 fn somebody_elses_class_is_told_and_not_guessed() {
     let layer = annotations(&[("class", "hpa.autoscaling.knative.dev"), ("metric", "cpu")]);
     let in_force = read(&[(STRONG, &layer)], &unconfigured(), None);

@@ -69,6 +69,26 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn the_three_scales_stand_in_order_and_may_be_equal() {
+    assert!(resolved(&[("min-scale", "3"), ("activation-scale", "3"), ("max-scale", "3")]).is_ok());
+    assert!(resolved(&[("min-scale", "3"), ("activation-scale", "3"), ("max-scale", "0")]).is_ok());
+    for pair in [
+        [("min-scale", "4"), ("max-scale", "3")],
+        [("min-scale", "4"), ("activation-scale", "3")],
+        [("activation-scale", "4"), ("max-scale", "3")],
+    ] {
+        assert_eq!(resolved(&pair).unwrap_err().len(), 2, "{pair:?}");
+    }
+}
+
+#[test]
+fn under_a_limit_a_maximum_must_be_one() {
+    let config = Config { max_scale_limit: 8, max_scale: 8, ..Config::knative_defaults() };
+    let accepted = |max| resolve(&texts(&[("max-scale", max)]), &config, ConcurrencyLimit::Unlimited, true).is_ok();
+    assert_eq!(["0", "1", "8", "9"].map(accepted), [false, true, true, false]);
+}
+
+#[test]
 fn a_value_that_could_not_be_read_contradicts_nobody() {
     let data = [("max-scale", "x"), ("max-scale-limit", "5")];
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
