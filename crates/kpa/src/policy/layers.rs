@@ -63,7 +63,8 @@ pub struct Sources<'a, L> {
     pub reachable: bool,
 }
 
-/// What counts for one revision, where each part of it came from, and what was refused on the way.
+/// What counts for one revision, where each part of it came from, and what was refused on the way. To see whether
+/// anything changed compare the policy or the settings: the whole also remembers which values were new.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InForce<L> {
     /// What to scale by.
@@ -83,7 +84,8 @@ pub struct InForce<L> {
 /// The value of one knob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting<L> {
-    /// As it was written. A maximum of 0 is no limit.
+    /// As it was written; the utilisation in percent and the aggregation in one spelling, however they were. A maximum
+    /// of 0 is no limit.
     pub value: String,
     /// Where.
     pub source: L,
