@@ -1,1 +1,95 @@
-//! Holds requests for revisions without replicas, wakes them, balances, splits traffic.
+//! The activator stands in front: it finds the endpoint, picks the revision, holds the request in a bounded line until a
+//! replica has room, picks the replica, forwards, and reports demand.
+//!
+//! In reading order: `service` (the request path, top to bottom), `hold` and `visit` (one revision's line), `served` and
+//! `routes` (which endpoint, which revision), `fleet` and `probe` (which replicas answer), `directory` (what is known),
+//! `report` and `wakes` (what autoscalers are told), `doors` (listeners), `timing`, `metrics`, `config`.
+//!
+//! It sees the world through `platform::Catalogue` and nothing else. How many replicas there should be is not its
+//! business: it says what is held, and the autoscaler decides.
+
+mod config;
+mod directory;
+mod doors;
+#[cfg(test)]
+mod fixtures;
+mod fleet;
+mod hold;
+mod metrics;
+mod probe;
+mod replica;
+mod report;
+mod routes;
+mod served;
+mod service;
+mod timing;
+mod visit;
+mod wakes;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use daemon::{Clock, Draining, Listener};
+use platform::Catalogue;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use units::Moment;
+
+pub use config::Config;
+pub use metrics::Metrics;
+
+use crate::directory::{Directory, Follower};
+use crate::doors::Doors;
+
+/// An activator whose shared port is bound, and that serves nothing yet.
+pub struct Activator {
+    directory: Arc<Directory>,
+    shared: Listener,
+}
+
+impl Activator {
+    /// Binds the shared port.
+    ///
+    /// `hold_until`: nothing is forwarded before, where an activator may have run in this one's place before and have
+    /// made promises ([`breaker::Seal::new`]); `None` where the leader lives and dies in the same process.
+    ///
+    /// # Errors
+    /// If the port cannot be had; the fault names it and who likely has it.
+    pub fn bind(
+        config: Config,
+        clock: Clock,
+        metrics: Metrics,
+        hold_until: Option<Moment>,
+    ) -> Result<Self, daemon::BindFault> {
+        let shared = Listener::bind(config.listen)?;
+        Ok(Self { directory: Arc::new(Directory::new(config, clock, metrics, hold_until)), shared })
+    }
+
+    /// Where the shared port is.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address()
+    }
+
+    /// Serves until draining begins, then finishes what it holds within the grace. What serves the requests (the
+    /// catalogue, the streams to the autoscalers) ends after the last of them.
+    ///
+    /// # Errors
+    /// If the catalogue ends.
+    pub async fn run(self, catalogue: Arc<dyn Catalogue>, draining: Draining) -> anyhow::Result<()> {
+        let (own_ports, orders) = mpsc::unbounded_channel();
+        let mut support: JoinSet<anyhow::Result<Infallible>> = JoinSet::new();
+        support.spawn(Follower::new(Arc::clone(&self.directory), own_ports).run(catalogue));
+        for autoscaler in self.directory.config.autoscalers.clone() {
+            support.spawn(report::keep(Arc::clone(&self.directory), autoscaler));
+        }
+        let doors = Doors::new(self.directory).run(self.shared, orders, draining);
+        tokio::select! {
+            ended = doors => ended,
+            Some(failed) = support.join_next() => match failed.context("a task of the activator panicked")? {
+                Err(error) => Err(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What an activator needs to run. Made by the program that embeds it; nothing in it is a string to be parsed later.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an activator needs to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Namespace of its pod; `default` on one machine.
+    pub namespace: Arc<str>,
+    /// Name of its pod.
+    pub name: Arc<str>,
+    /// UID of its pod.
+    pub uid: Arc<str>,
+    /// Where the shared listener is: the one on which the Host decides.
+    pub listen: SocketAddr,
+    /// Every autoscaler's stream address; it speaks to all, the standby stays warm by it.
+    pub autoscalers: Vec<SocketAddr>,
+    /// The cluster's domain, `cluster.local` mostly; names under it are nobody's `hosts`.
+    pub cluster_domain: Arc<str>,
+    /// Whether an endpoint that is alone answers for every Host. For one machine.
+    pub alone_answers_every_host: bool,
+    /// How long requests in flight are given when it leaves.
+    pub grace: Duration,
+}

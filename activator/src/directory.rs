@@ -1,0 +1,309 @@
+//! What this activator knows: endpoints, their splits, and a hold for each revision.
+//!
+//! Reading is one load of an immutable table; writing happens only when the catalogue changes, in one task.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use daemon::Clock;
+use dashmap::DashMap;
+use platform::{Catalogue, Endpoint, Event, Revision};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+use units::{EndpointKey, Incarnation, Moment, Percent, RevisionKey};
+
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::hold::Hold;
+use crate::metrics::Metrics;
+use crate::replica::UpstreamSettings;
+use crate::routes::{Found, Routes};
+use crate::served::Served;
+use crate::wakes::Wakes;
+
+/// What this activator knows.
+pub(crate) struct Directory {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) wakes: Wakes,
+    pub(crate) metrics: Metrics,
+    started: Moment,
+    /// Nothing is forwarded before it, to any revision; see [`breaker::Seal::new`].
+    hold_until: Option<Moment>,
+    highest_epoch: AtomicU64,
+    routes: ArcSwap<Routes<Arc<Served>>>,
+    holds: DashMap<RevisionKey, Arc<Hold>>,
+    /// Which generation of each endpoint is in force here.
+    generations: watch::Sender<Vec<(EndpointKey, u64)>>,
+}
+
+impl Directory {
+    pub(crate) fn new(config: Config, clock: Clock, metrics: Metrics, hold_until: Option<Moment>) -> Self {
+        let routes = Routes::new([], &config.cluster_domain, config.alone_answers_every_host, false);
+        Self {
+            config,
+            clock,
+            incarnation: Incarnation(fastrand::u64(1..)),
+            wakes: Wakes::new(),
+            metrics,
+            started: clock.now(),
+            hold_until,
+            highest_epoch: AtomicU64::new(0),
+            routes: ArcSwap::from_pointee(routes),
+            holds: DashMap::new(),
+            generations: watch::Sender::new(Vec::new()),
+        }
+    }
+
+    /// Where a Host leads.
+    pub(crate) fn find(&self, authority: Option<&str>) -> Found<Arc<Served>> {
+        self.routes.load().find(authority)
+    }
+
+    /// The endpoint of this name.
+    pub(crate) fn by_key(&self, key: &EndpointKey) -> Option<Arc<Served>> {
+        self.routes.load().by_key(key).map(Arc::clone)
+    }
+
+    /// Is this Host a name of another endpoint?
+    pub(crate) fn belongs_to_another(&self, authority: &str, served: &Arc<Served>) -> bool {
+        self.routes.load().belongs_to_another(authority, served)
+    }
+
+    pub(crate) fn hold(&self, revision: &RevisionKey) -> Option<Arc<Hold>> {
+        self.holds.get(revision).map(|hold| Arc::clone(&hold))
+    }
+
+    pub(crate) fn holds(&self) -> Vec<Arc<Hold>> {
+        self.holds.iter().map(|hold| Arc::clone(&hold)).collect()
+    }
+
+    /// The highest epoch heard of on any stream.
+    pub(crate) fn highest_epoch(&self) -> u64 {
+        self.highest_epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn saw_epoch(&self, epoch: u64) {
+        self.highest_epoch.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    pub(crate) fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.clock.now().since(self.started).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn generations(&self) -> Vec<(EndpointKey, u64)> {
+        self.generations.borrow().clone()
+    }
+
+    pub(crate) fn routes_changed(&self) -> watch::Receiver<Vec<(EndpointKey, u64)>> {
+        self.generations.subscribe()
+    }
+
+    /// The leader says the split in force. One that does not fit the endpoint's revisions is passed over.
+    pub(crate) fn set_weights(&self, weights: &wire::Weights) {
+        let key = EndpointKey::new(&*weights.namespace, &*weights.endpoint);
+        let names = weights.revisions.iter().map(String::as_str);
+        let percents = weights.percents.iter().filter_map(|percent| Percent::new(u8::try_from(*percent).ok()?));
+        let shares: Vec<(&str, Percent)> = names.zip(percents).collect();
+        match self.routes.load().by_key(&key) {
+            Some(served) if served.set_weights(&shares) => info!(endpoint = %key, ?shares, "weights in force"),
+            _ => warn!(endpoint = %key, ?shares, "passed over weights that do not fit"),
+        }
+    }
+
+    fn hold_or_new(&self, key: &RevisionKey, endpoint: Option<&Endpoint>) -> Arc<Hold> {
+        let hold = self.holds.entry(key.clone()).or_insert_with(|| {
+            let (limit, queue) = match endpoint {
+                Some(endpoint) => (endpoint.container_concurrency, endpoint.queue),
+                // Told of before its endpoint; nothing can arrive until that is there and sets the real ones.
+                None => (units::ConcurrencyLimit::Unlimited, Served::QUEUE_BEFORE_ITS_ENDPOINT),
+            };
+            let metrics = self.metrics.of_revision(key);
+            Arc::new(Hold::new(key.clone(), self.clock, self.wakes.clone(), metrics, limit, queue, self.hold_until))
+        });
+        Arc::clone(&hold)
+    }
+}
+
+/// An endpoint's own listener was asked for, or is not needed any more.
+#[derive(Debug)]
+pub(crate) enum OwnPort {
+    Open(EndpointKey, SocketAddr),
+    Close(EndpointKey),
+}
+
+/// Follows the catalogue, and writes the directory.
+pub(crate) struct Follower {
+    directory: Arc<Directory>,
+    endpoints: Vec<Known>,
+    revisions: Vec<(RevisionKey, watch::Sender<UpstreamSettings>, AbortHandle)>,
+    /// Which endpoint changed.
+    changes: JoinSet<Option<EndpointKey>>,
+    fleets: JoinSet<Option<Infallible>>,
+    own_ports: tokio::sync::mpsc::UnboundedSender<OwnPort>,
+    synced: bool,
+}
+
+struct Known {
+    key: EndpointKey,
+    specification: watch::Receiver<Arc<Endpoint>>,
+    served: Arc<Served>,
+    own_port: Option<SocketAddr>,
+}
+
+impl Follower {
+    pub(crate) fn new(directory: Arc<Directory>, own_ports: tokio::sync::mpsc::UnboundedSender<OwnPort>) -> Self {
+        Self {
+            directory,
+            endpoints: Vec::new(),
+            revisions: Vec::new(),
+            changes: JoinSet::new(),
+            fleets: JoinSet::new(),
+            own_ports,
+            synced: false,
+        }
+    }
+
+    /// Runs for as long as the catalogue does.
+    pub(crate) async fn run(mut self, catalogue: Arc<dyn Catalogue>) -> anyhow::Result<Infallible> {
+        let mut endpoints = catalogue.endpoints();
+        let mut revisions = catalogue.revisions();
+        loop {
+            tokio::select! {
+                event = endpoints.recv() => self.endpoint(event.ok_or_else(ended)?),
+                event = revisions.recv() => self.revision(event.ok_or_else(ended)?),
+                Some(changed) = self.changes.join_next() => {
+                    if let Ok(Some(key)) = changed {
+                        self.changed(&key);
+                    }
+                }
+                Some(_) = self.fleets.join_next() => {}
+            }
+        }
+    }
+
+    fn endpoint(&mut self, event: Event<EndpointKey, Endpoint>) {
+        match event {
+            Event::Added(key, mut specification) => {
+                let endpoint = Arc::clone(&specification.borrow_and_update());
+                let Some(served) = Served::new(&endpoint, self.holds_of(&endpoint)).map(Arc::new) else {
+                    tracing::error!(endpoint = %key, "its targets are no split, it is not served");
+                    return;
+                };
+                let known = Known { key: key.clone(), specification, served, own_port: None };
+                self.endpoints.push(known);
+                self.put_in_force(&key, &endpoint);
+                self.await_change(&key);
+            }
+            Event::Removed(key) => {
+                self.endpoints.retain(|known| known.key != key);
+                let _ = self.own_ports.send(OwnPort::Close(key));
+                self.publish();
+            }
+            Event::Synced => {
+                self.synced = true;
+                self.publish();
+            }
+        }
+    }
+
+    fn revision(&mut self, event: Event<RevisionKey, Revision>) {
+        match event {
+            Event::Added(key, revision) => {
+                let hold = self.directory.hold_or_new(&key, None);
+                let settings = watch::Sender::new(self.upstream_of(&key));
+                let fleet = Fleet::new(hold, self.directory.clock, settings.subscribe());
+                let task = self.fleets.spawn(fleet.run(revision));
+                self.revisions.push((key, settings, task));
+            }
+            Event::Removed(key) => {
+                self.revisions.retain(|(known, _, task)| {
+                    let stays = *known != key;
+                    if !stays {
+                        task.abort();
+                    }
+                    stays
+                });
+                if let Some((_, hold)) = self.directory.holds.remove(&key) {
+                    hold.offer(Vec::new());
+                    hold.set_gone(true);
+                    self.directory.metrics.forget(&key);
+                }
+            }
+            Event::Synced => {}
+        }
+    }
+
+    fn changed(&mut self, key: &EndpointKey) {
+        let Some(known) = self.endpoints.iter_mut().find(|known| known.key == *key) else { return };
+        let endpoint = Arc::clone(&known.specification.borrow_and_update());
+        self.put_in_force(key, &endpoint);
+        self.await_change(key);
+    }
+
+    fn put_in_force(&mut self, key: &EndpointKey, endpoint: &Endpoint) {
+        let holds = self.holds_of(endpoint);
+        for hold in &holds {
+            hold.set_limits(endpoint.container_concurrency, endpoint.queue);
+        }
+        for target in &endpoint.targets {
+            if let Some((_, settings, _)) = self.revisions.iter().find(|(known, ..)| *known == target.revision) {
+                settings.send_if_modified(|old| std::mem::replace(old, upstream(endpoint)) != upstream(endpoint));
+            }
+        }
+        let Some(known) = self.endpoints.iter_mut().find(|known| known.key == *key) else { return };
+        known.served.put_in_force(endpoint, holds);
+        if known.own_port != endpoint.own_port {
+            known.own_port = endpoint.own_port;
+            let order = match endpoint.own_port {
+                Some(address) => OwnPort::Open(key.clone(), address),
+                None => OwnPort::Close(key.clone()),
+            };
+            let _ = self.own_ports.send(order);
+        }
+        self.publish();
+    }
+
+    fn await_change(&mut self, key: &EndpointKey) {
+        let Some(known) = self.endpoints.iter().find(|known| known.key == *key) else { return };
+        let (mut specification, key) = (known.specification.clone(), key.clone());
+        self.changes.spawn(async move { specification.changed().await.ok().map(|()| key) });
+    }
+
+    fn holds_of(&self, endpoint: &Endpoint) -> Vec<Arc<Hold>> {
+        let of = |target: &platform::Target| self.directory.hold_or_new(&target.revision, Some(endpoint));
+        endpoint.targets.iter().map(of).collect()
+    }
+
+    fn upstream_of(&self, revision: &RevisionKey) -> UpstreamSettings {
+        let names = |endpoint: &Endpoint| endpoint.targets.iter().any(|target| target.revision == *revision);
+        let endpoints = self.endpoints.iter().map(|known| known.specification.borrow());
+        endpoints.into_iter().find(|endpoint| names(endpoint)).map_or(UpstreamSettings::HTTP1, |it| upstream(&it))
+    }
+
+    /// Swaps the table of routes, then acknowledges: whoever hears the acknowledgement may rely on it.
+    fn publish(&self) {
+        let specifications: Vec<Arc<Endpoint>> =
+            self.endpoints.iter().map(|known| Arc::clone(&known.specification.borrow())).collect();
+        let pairs =
+            specifications.iter().map(AsRef::as_ref).zip(self.endpoints.iter().map(|it| Arc::clone(&it.served)));
+        let config = &self.directory.config;
+        let routes = Routes::new(pairs, &config.cluster_domain, config.alone_answers_every_host, self.synced);
+        self.directory.routes.store(Arc::new(routes));
+        let generations = self.endpoints.iter().map(|known| (known.key.clone(), known.served.generation())).collect();
+        self.directory.generations.send_replace(generations);
+    }
+}
+
+fn upstream(endpoint: &Endpoint) -> UpstreamSettings {
+    UpstreamSettings { protocol: endpoint.upstream }
+}
+
+fn ended() -> anyhow::Error {
+    anyhow::anyhow!("the catalogue ended")
+}

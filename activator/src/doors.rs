@@ -1,0 +1,106 @@
+//! The listeners: the shared one, and one for each endpoint that has a port of its own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::{Draining, Listener};
+use forward::{LooseEnds, Server, ServerLimits};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{error, info, warn};
+use units::EndpointKey;
+
+use crate::directory::{Directory, OwnPort};
+use crate::service::Door;
+
+/// All listeners of one activator.
+pub(crate) struct Doors {
+    directory: Arc<Directory>,
+    open: HashMap<EndpointKey, (Arc<Server<Door>>, AbortHandle)>,
+    accepting: JoinSet<()>,
+    /// Doors that were closed and whose last requests still run.
+    closing: JoinSet<()>,
+}
+
+impl Doors {
+    pub(crate) fn new(directory: Arc<Directory>) -> Self {
+        Self { directory, open: HashMap::new(), accepting: JoinSet::new(), closing: JoinSet::new() }
+    }
+
+    /// Serves until draining begins, then finishes what is in flight within the grace.
+    pub(crate) async fn run(
+        mut self,
+        shared: Listener,
+        mut orders: mpsc::UnboundedReceiver<OwnPort>,
+        draining: Draining,
+    ) -> anyhow::Result<()> {
+        let shared_door = self.door(None);
+        let shared_accepting = self.accept(shared, Arc::clone(&shared_door));
+        loop {
+            tokio::select! {
+                () = draining.begun() => break,
+                Some(order) = orders.recv() => match order {
+                    OwnPort::Open(key, address) => self.open(key, address),
+                    OwnPort::Close(key) => self.close(&key),
+                },
+                Some(_) = self.closing.join_next() => {}
+            }
+        }
+        let grace = self.directory.config.grace;
+        shared_accepting.abort();
+        let doors = self.open.drain().map(|(_, (door, accepting))| {
+            accepting.abort();
+            door
+        });
+        for door in doors.chain([shared_door]) {
+            self.closing.spawn(async move { drain(&door, grace).await });
+        }
+        while self.closing.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    fn open(&mut self, key: EndpointKey, address: SocketAddr) {
+        self.close(&key);
+        match Listener::bind(address) {
+            Ok(listener) => {
+                info!(endpoint = %key, address = %listener.address(), "own port open");
+                let door = self.door(Some(key.clone()));
+                let accepting = self.accept(listener, Arc::clone(&door));
+                self.open.insert(key, (door, accepting));
+            }
+            Err(fault) => error!(endpoint = %key, %fault, "no own port; the shared one serves it"),
+        }
+    }
+
+    fn close(&mut self, key: &EndpointKey) {
+        let Some((door, accepting)) = self.open.remove(key) else { return };
+        accepting.abort();
+        let grace = self.directory.config.grace;
+        self.closing.spawn(async move { drain(&door, grace).await });
+    }
+
+    fn door(&self, own: Option<EndpointKey>) -> Arc<Server<Door>> {
+        let ends = LooseEnds::new();
+        let service = Door { directory: Arc::clone(&self.directory), own, ends: ends.clone() };
+        Arc::new(Server::new(Arc::new(service), ServerLimits::default(), ends))
+    }
+
+    fn accept(&mut self, listener: Listener, door: Arc<Server<Door>>) -> AbortHandle {
+        self.accepting.spawn(async move {
+            loop {
+                let (stream, peer) = listener.accept().await;
+                door.serve(stream, peer);
+            }
+        })
+    }
+}
+
+async fn drain(door: &Server<Door>, grace: Duration) {
+    door.leave();
+    let drained = door.drain(grace).await;
+    if drained.cut != 0 {
+        warn!(cut = drained.cut, ?grace, "connections were still busy at the end of the grace, and were cut");
+    }
+}

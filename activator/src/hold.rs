@@ -1,0 +1,429 @@
+//! One revision at this activator: who waits for it, who is at which replica, what was promised about it.
+//!
+//! The rules are elsewhere and pure: `breaker::Line` says who may go, `balance::Replicas` where to, the seal whether at
+//! all. Here are the lock and the wake-ups. A request is a [`Visit`]; dropping it is the only way to stop counting,
+//! whether it waits, is at a replica, or streams its last byte.
+//!
+//! What holds after every call: the line's capacity is [`Replicas::capacity`], so the line lets one go exactly when
+//! a replica that may be used has room.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use balance::{ReplicaId, Replicas};
+use breaker::seal::{Ending, Forward, Here, Seal, SealId, Verdict};
+use breaker::{Entry, Limits, Line, Meter, Reading, Via, WaiterId};
+use daemon::Clock;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use platform::QueueLimits;
+use tokio::sync::{Notify, oneshot};
+use units::{ConcurrencyLimit, Moment, RevisionKey};
+
+use crate::metrics::RevisionMetrics;
+use crate::replica::Replica;
+use crate::visit::Visit;
+use crate::wakes::Wakes;
+
+#[cfg(test)]
+mod tests;
+
+/// One revision at this activator.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) key: RevisionKey,
+    pub(crate) clock: Clock,
+    wakes: Wakes,
+    pub(crate) metrics: RevisionMetrics,
+    /// Its name, as answers carry it.
+    pub(crate) name_header: HeaderValue,
+    /// Told when the replicas should be looked at again: one refused a connection, or a promise was made or ended.
+    pub(crate) attention: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    line: Line,
+    meter: Meter,
+    seal: Seal,
+    replicas: Replicas,
+    /// Every replica there is, usable or not, oldest first.
+    candidates: Vec<Candidate>,
+    waiters: HashMap<WaiterId, Waiter>,
+    next_waiter: u64,
+    refusal: Option<Refusal>,
+    gone: bool,
+}
+
+/// A replica, and since when it is known to answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) replica: Arc<Replica>,
+    /// When the newest probe that it answered began; `None`: it is not known to be ready.
+    pub(crate) probe_begun: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    granted: oneshot::Sender<Result<Arc<Replica>, Refused>>,
+    request_id: HeaderValue,
+    arrived: Moment,
+}
+
+/// What the autoscaler said of a revision that cannot be woken.
+#[derive(Clone, Debug)]
+struct Refusal {
+    start_failed: bool,
+    detail: Arc<str>,
+    until: Moment,
+}
+
+/// Why a request was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The line is full.
+    QueueFull,
+    /// It waited as long as it may.
+    WaitedTooLong { waited: Duration },
+    /// The revision's start failed; `detail` is the last reason.
+    StartFailed { detail: Arc<str>, retry_after: Duration },
+    /// It cannot be woken for another reason.
+    CannotWake { detail: Arc<str>, retry_after: Duration },
+    /// The revision is gone, or was never there.
+    Missing,
+}
+
+/// Something is held, and no replica can take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) held: u32,
+    pub(crate) oldest_wait: Duration,
+    /// `x-request-id` of the oldest.
+    pub(crate) request_id: HeaderValue,
+}
+
+/// What became of a request that arrived.
+pub(crate) enum Place {
+    /// At this replica.
+    At(Arc<Replica>),
+    /// In the line.
+    Waiting { id: WaiterId, granted: oneshot::Receiver<Result<Arc<Replica>, Refused>> },
+}
+
+impl Hold {
+    /// Nothing here yet. `hold_until`: nothing is forwarded before, because an activator that ran here may have made a
+    /// promise; see [`Seal::new`].
+    pub(crate) fn new(
+        key: RevisionKey,
+        clock: Clock,
+        wakes: Wakes,
+        metrics: RevisionMetrics,
+        limit: ConcurrencyLimit,
+        queue: QueueLimits,
+        hold_until: Option<Moment>,
+    ) -> Self {
+        let replicas = Replicas::new(limit);
+        let inner = Inner {
+            line: Line::new(replicas.capacity(clock.now()), limits(queue)),
+            meter: Meter::new(clock.now()),
+            seal: Seal::new(hold_until),
+            replicas,
+            candidates: Vec::new(),
+            waiters: HashMap::new(),
+            next_waiter: 0,
+            refusal: None,
+            gone: false,
+        };
+        let name_header = HeaderValue::from_str(&key.name).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self { key, clock, wakes, metrics, name_header, attention: Notify::new(), inner: Mutex::new(inner) }
+    }
+
+    /// From now on these limits hold, for those who come.
+    pub(crate) fn set_limits(&self, limit: ConcurrencyLimit, queue: QueueLimits) {
+        let mut inner = self.inner.lock();
+        inner.line.set_limits(limits(queue));
+        inner.replicas.set_limit(limit);
+        inner.recount(self.clock.now());
+    }
+
+    /// A request arrives: it goes to a replica, or waits, or is refused. It counts from here on.
+    pub(crate) fn arrive(self: &Arc<Self>, request_id: &HeaderValue) -> Result<Visit, Refused> {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.may_arrive(now)?;
+        let id = WaiterId(inner.next_waiter);
+        inner.next_waiter += 1;
+        let nobody_there = !inner.has_usable();
+        let place = match inner.line.arrive(id, 0) {
+            Entry::Go => inner.place(now, id, request_id, now),
+            Entry::Wait => inner.wait(id, request_id, now),
+            Entry::Full => return Err(Refused::QueueFull),
+        };
+        inner.meter.arrive(now, Via::Direct);
+        self.metrics.in_flight.inc();
+        self.metrics.held.set(i64::from(inner.line.waiting()));
+        drop(inner);
+        if nobody_there {
+            self.wakes.poke(&self.key);
+        }
+        Ok(Visit::new(Arc::clone(self), place, now, nobody_there))
+    }
+
+    /// A replica refused the connection, so the request goes before everyone else to another one.
+    pub(crate) fn step_back(&self, replica: &Replica, request_id: &HeaderValue, arrived: Moment) -> Place {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.replicas.set_aside(replica.id, now);
+        // The line hears of the slot that went with it below.
+        let _ = inner.replicas.done(replica.id, now);
+        let id = WaiterId(inner.next_waiter);
+        inner.next_waiter += 1;
+        inner.recount(now);
+        let place = match inner.line.step_back(id, 0) {
+            Entry::Go => inner.place(now, id, request_id, arrived),
+            Entry::Wait | Entry::Full => inner.wait(id, request_id, arrived),
+        };
+        let wake = !inner.has_usable();
+        drop(inner);
+        self.attention.notify_one();
+        if wake {
+            self.wakes.poke(&self.key);
+        }
+        place
+    }
+
+    /// The replica took the connection: refusals before it are forgotten.
+    pub(crate) fn answered(&self, replica: &Replica) {
+        self.inner.lock().replicas.answered(replica.id);
+    }
+
+    /// A request is over, whatever became of it.
+    pub(crate) fn leave(&self, place: Option<&mut Place>) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        match place {
+            Some(Place::At(replica)) => inner.release(now, replica.id),
+            Some(Place::Waiting { id, granted }) => {
+                inner.waiters.remove(id);
+                // It does not wait any more: it was told to go, and that stands in the channel, or it was dismissed.
+                if !inner.line.give_up(*id)
+                    && let Ok(Ok(replica)) = granted.try_recv()
+                {
+                    inner.release(now, replica.id);
+                }
+            }
+            None => {}
+        }
+        inner.meter.leave(now, Via::Direct);
+        self.metrics.in_flight.dec();
+        self.metrics.held.set(i64::from(inner.line.waiting()));
+    }
+
+    /// These replicas there are, and since when each is known to answer. Who waits goes where there is room now.
+    pub(crate) fn offer(&self, candidates: Vec<Candidate>) {
+        let mut inner = self.inner.lock();
+        inner.candidates = candidates;
+        inner.settle(self.clock.now());
+    }
+
+    /// When [`Hold::offer`] would find something new, with the same replicas; `None`: not by time alone.
+    pub(crate) fn next_look(&self) -> Option<Moment> {
+        let now = self.clock.now();
+        let inner = self.inner.lock();
+        [inner.seal.holds_until(now), inner.replicas.next_return(now)].into_iter().flatten().min()
+    }
+
+    /// Since when a probe of a replica must have begun for it to be used; `None` if an older one will do.
+    pub(crate) fn probes_needed_since(&self) -> Option<Moment> {
+        match self.inner.lock().seal.may_forward(self.clock.now()) {
+            Forward::OnlyAfterProbe { begun_after } => Some(begun_after),
+            Forward::Freely | Forward::Hold => None,
+        }
+    }
+
+    /// What is held without a replica that can take it. While there is something, it is said to every autoscaler.
+    pub(crate) fn want(&self) -> Option<Want> {
+        let now = self.clock.now();
+        let inner = self.inner.lock();
+        let first = inner.line.first().and_then(|id| inner.waiters.get(&id))?;
+        let held = inner.line.waiting();
+        (!inner.has_usable()).then(|| Want {
+            held,
+            oldest_wait: now.since(first.arrived),
+            request_id: first.request_id.clone(),
+        })
+    }
+
+    /// What was counted until now, and how many of those in flight are held.
+    pub(crate) fn reading(&self) -> (Reading, u32) {
+        let mut inner = self.inner.lock();
+        let reading = inner.meter.read(self.clock.now());
+        (reading, inner.line.waiting().min(reading.in_flight))
+    }
+
+    /// A leader asks for a promise to forward nothing.
+    pub(crate) fn seal_asked(&self, id: SealId, ttl: Duration, highest_epoch: u64) -> Verdict {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        let here = Here { held: inner.line.waiting() as usize, forwarded: inner.replicas.total_in_flight() as usize };
+        let verdict = inner.seal.asked(now, id, ttl, highest_epoch, here);
+        inner.settle(now);
+        drop(inner);
+        self.attention.notify_one();
+        verdict
+    }
+
+    /// A leader tells how a seal ended.
+    pub(crate) fn seal_ended(&self, id: SealId, ending: Ending) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        inner.seal.ended(now, id, ending);
+        inner.settle(now);
+        drop(inner);
+        self.attention.notify_one();
+    }
+
+    /// The autoscaler says that this revision cannot be woken for a while. Who waits is refused, with the reason.
+    pub(crate) fn refuse(&self, start_failed: bool, detail: Arc<str>, retry_after: Duration) {
+        let now = self.clock.now();
+        let mut inner = self.inner.lock();
+        let refusal = Refusal { start_failed, detail, until: now.plus(retry_after) };
+        if !inner.has_usable() {
+            inner.dismiss(&refusal.said(now));
+        }
+        inner.refusal = Some(refusal);
+    }
+
+    /// It can be woken again.
+    pub(crate) fn clear_refusal(&self) {
+        self.inner.lock().refusal = None;
+    }
+
+    /// Whether there is a workload to wake. Without one whoever waits is refused, and so is whoever comes.
+    pub(crate) fn set_gone(&self, gone: bool) {
+        let mut inner = self.inner.lock();
+        inner.gone = gone;
+        if gone {
+            inner.dismiss(&Refused::Missing);
+        }
+    }
+}
+
+impl Inner {
+    fn may_arrive(&mut self, now: Moment) -> Result<(), Refused> {
+        if self.gone {
+            return Err(Refused::Missing);
+        }
+        match &self.refusal {
+            Some(refusal) if now < refusal.until && !self.has_usable() => Err(refusal.said(now)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is any replica on offer at all, full or not?
+    fn has_usable(&self) -> bool {
+        self.replicas.offered().next().is_some()
+    }
+
+    /// The line let this one go: to which replica?
+    fn place(&mut self, now: Moment, id: WaiterId, request_id: &HeaderValue, arrived: Moment) -> Place {
+        match self.pick(now) {
+            Some(replica) => Place::At(replica),
+            // A replica came to be set aside or is not there any more since the line last heard.
+            None => {
+                let without_it = units::Capacity::AtMost(self.line.running().saturating_sub(1));
+                let none = self.line.set_capacity(without_it);
+                debug_assert!(none.is_empty());
+                let _ = self.line.step_back(id, 0);
+                self.wait(id, request_id, arrived)
+            }
+        }
+    }
+
+    fn wait(&mut self, id: WaiterId, request_id: &HeaderValue, arrived: Moment) -> Place {
+        let (sender, granted) = oneshot::channel();
+        self.waiters.insert(id, Waiter { granted: sender, request_id: request_id.clone(), arrived });
+        Place::Waiting { id, granted }
+    }
+
+    fn pick(&mut self, now: Moment) -> Option<Arc<Replica>> {
+        let id = self.replicas.pick(now, fastrand::u64(..)).ok()?;
+        self.candidates.iter().find(|candidate| candidate.replica.id == id).map(|found| Arc::clone(&found.replica))
+    }
+
+    /// One that was at a replica is over.
+    fn release(&mut self, now: Moment, id: ReplicaId) {
+        if self.replicas.done(id, now) {
+            // Its slot goes with the request, so nobody follows.
+            self.recount(now);
+        }
+        if let Some(next) = self.line.finish() {
+            self.grant(now, next);
+        }
+    }
+
+    /// Offers what may be used now, and lets go whom there is room for.
+    fn settle(&mut self, now: Moment) {
+        let forward = self.seal.may_forward(now);
+        let usable: Vec<ReplicaId> = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.probe_begun.is_some() && forward.allows(candidate.probe_begun))
+            .map(|candidate| candidate.replica.id)
+            .collect();
+        if !usable.is_empty() {
+            self.refusal = None;
+        }
+        self.replicas.offer(&usable);
+        self.recount(now);
+    }
+
+    fn recount(&mut self, now: Moment) {
+        for id in self.line.set_capacity(self.replicas.capacity(now)) {
+            self.grant(now, id);
+        }
+    }
+
+    /// Tells one that waited where to go.
+    fn grant(&mut self, now: Moment, id: WaiterId) {
+        let Some(Waiter { granted, request_id, arrived }) = self.waiters.remove(&id) else {
+            // It left in the same moment; `leave` gives the place up under the same lock, so this does not happen.
+            debug_assert!(false, "a waiter that nobody waits for");
+            return;
+        };
+        match self.pick(now) {
+            // The receiver lives until its visit is dropped, which takes the lock that is held here.
+            Some(replica) => drop(granted.send(Ok(replica))),
+            None => {
+                let without_it = units::Capacity::AtMost(self.line.running().saturating_sub(1));
+                let _ = self.line.set_capacity(without_it);
+                let _ = self.line.step_back(id, 0);
+                self.waiters.insert(id, Waiter { granted, request_id, arrived });
+            }
+        }
+    }
+
+    fn dismiss(&mut self, why: &Refused) {
+        for id in self.line.dismiss_all() {
+            if let Some(waiter) = self.waiters.remove(&id) {
+                let _ = waiter.granted.send(Err(why.clone()));
+            }
+        }
+    }
+}
+
+impl Refusal {
+    fn said(&self, now: Moment) -> Refused {
+        let (detail, retry_after) = (Arc::clone(&self.detail), self.until.since(now));
+        match self.start_failed {
+            true => Refused::StartFailed { detail, retry_after },
+            false => Refused::CannotWake { detail, retry_after },
+        }
+    }
+}
+
+fn limits(queue: QueueLimits) -> Limits {
+    Limits { waiting: queue.max_requests.get(), in_flight: None, bytes: queue.max_bytes }
+}

@@ -1,0 +1,173 @@
+use std::net::SocketAddr;
+
+use platform::UpstreamProtocol;
+
+use super::*;
+use crate::fixtures::hold;
+use crate::replica::UpstreamSettings;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(3);
+const FIRST: SealId = SealId { epoch: 1, seq: 1 };
+
+fn id() -> HeaderValue {
+    HeaderValue::from_static("request")
+}
+
+/// Replicas that have answered a probe just now.
+fn ready(hold: &Hold, numbers: &[u64]) -> Vec<Candidate> {
+    let settings = UpstreamSettings { protocol: UpstreamProtocol::Http1 };
+    let replica = |number: &u64| {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let name = format!("replica-{number}").into();
+        Candidate {
+            replica: Arc::new(Replica::new(ReplicaId(*number), name, address, settings, true, hold.clock.now())),
+            probe_begun: Some(hold.clock.now()),
+        }
+    };
+    numbers.iter().map(replica).collect()
+}
+
+async fn name_of(visit: &mut Visit) -> String {
+    visit.replica(MINUTE).await.unwrap().name.to_string()
+}
+
+/// Is it still in the line?
+fn waits(visit: &mut Visit) -> bool {
+    futures_util::FutureExt::now_or_never(visit.replica(MINUTE)).is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_goes_in_order_of_arrival_as_replicas_have_room() {
+    let hold = hold(1, 10);
+    let mut visits: Vec<Visit> = (0..3).map(|_| hold.arrive(&id()).unwrap()).collect();
+    assert!(visits[0].woke);
+    assert_eq!(hold.want().unwrap().held, 3);
+
+    hold.offer(ready(&hold, &[1]));
+    assert_eq!(name_of(&mut visits[0]).await, "replica-1");
+    assert!(waits(&mut visits[1]));
+    assert_eq!(hold.want(), None, "a replica that is full is not a replica that is missing");
+
+    visits.remove(0);
+    assert_eq!(name_of(&mut visits[0]).await, "replica-1");
+    assert!(waits(&mut visits[1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_gives_its_place_and_its_slot_back() {
+    let hold = hold(1, 2);
+    hold.offer(ready(&hold, &[1]));
+    let at_replica = hold.arrive(&id()).unwrap();
+    let waiting = hold.arrive(&id()).unwrap();
+    let mut next = hold.arrive(&id()).unwrap();
+    assert_eq!(hold.arrive(&id()).unwrap_err(), Refused::QueueFull);
+    drop(waiting);
+    drop(at_replica);
+    assert_eq!(name_of(&mut next).await, "replica-1");
+    drop(next);
+    let (reading, held) = hold.reading();
+    assert_eq!((reading.requests, reading.in_flight, held), (3, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_to_somebody_who_has_just_left_goes_to_the_next() {
+    let hold = hold(1, 10);
+    let gone = hold.arrive(&id()).unwrap();
+    let mut next = hold.arrive(&id()).unwrap();
+    // The grant is sent, and never received.
+    hold.offer(ready(&hold, &[1]));
+    drop(gone);
+    assert_eq!(name_of(&mut next).await, "replica-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_follows_to_a_replica_that_goes_while_its_stream_runs_on() {
+    let hold = hold(1, 10);
+    hold.offer(ready(&hold, &[1]));
+    let mut streaming = hold.arrive(&id()).unwrap();
+    assert_eq!(name_of(&mut streaming).await, "replica-1");
+    let mut next = hold.arrive(&id()).unwrap();
+    hold.offer(Vec::new());
+    assert!(waits(&mut next));
+    drop(streaming);
+    assert!(waits(&mut next));
+    hold.offer(ready(&hold, &[2]));
+    assert_eq!(name_of(&mut next).await, "replica-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_its_replica_closed_goes_before_everyone_else() {
+    let hold = hold(1, 10);
+    let replicas = ready(&hold, &[1]);
+    hold.offer(replicas.clone());
+    let mut unlucky = hold.arrive(&id()).unwrap();
+    name_of(&mut unlucky).await;
+    let mut later = hold.arrive(&id()).unwrap();
+    unlucky.step_back(&id());
+    assert!(waits(&mut unlucky));
+    // The same replica comes back by itself after a while.
+    let back = hold.next_look().unwrap();
+    hold.clock.sleep_until(back).await;
+    hold.offer(replicas);
+    assert_eq!(name_of(&mut unlucky).await, "replica-1");
+    assert!(waits(&mut later));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_ends_after_the_longest_wait() {
+    let hold = hold(0, 10);
+    let mut visit = hold.arrive(&id()).unwrap();
+    let refused = visit.replica(MINUTE).await.unwrap_err();
+    assert_eq!(refused, Refused::WaitedTooLong { waited: MINUTE });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_failed_refuses_who_waits_and_who_comes_until_it_may_be_tried_again() {
+    let hold = hold(0, 10);
+    let mut waiting = hold.arrive(&id()).unwrap();
+    hold.refuse(true, "exit status 1".into(), MINUTE);
+    assert!(matches!(waiting.replica(MINUTE).await, Err(Refused::StartFailed { .. })));
+    assert!(matches!(hold.arrive(&id()), Err(Refused::StartFailed { .. })));
+    drop(waiting);
+    tokio::time::advance(MINUTE).await;
+    let mut again = hold.arrive(&id()).unwrap();
+    assert!(waits(&mut again) && hold.want().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_is_refused_while_anything_is_here() {
+    let hold = hold(0, 10);
+    hold.offer(ready(&hold, &[1]));
+    let mut visit = hold.arrive(&id()).unwrap();
+    name_of(&mut visit).await;
+    assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Veto);
+    drop(visit);
+    assert_eq!(hold.seal_asked(SealId { epoch: 1, seq: 2 }, TTL, 1), Verdict::Sealed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_while_sealed_is_held_and_asks_to_be_woken() {
+    let hold = hold(0, 10);
+    hold.offer(ready(&hold, &[1]));
+    assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
+    let mut held = hold.arrive(&id()).unwrap();
+    assert!(waits(&mut held) && hold.want().is_some());
+    hold.seal_ended(FIRST, Ending::Released);
+    assert_eq!(name_of(&mut held).await, "replica-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_promise_without_an_end_only_a_fresh_probe_is_believed() {
+    let hold = hold(0, 10);
+    let old = ready(&hold, &[1]);
+    hold.offer(old.clone());
+    assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
+    let mut held = hold.arrive(&id()).unwrap();
+    hold.clock.sleep_until(hold.next_look().unwrap()).await;
+    hold.offer(old);
+    assert!(waits(&mut held));
+    assert!(hold.probes_needed_since().is_some());
+    hold.offer(ready(&hold, &[1]));
+    assert_eq!(name_of(&mut held).await, "replica-1");
+}

@@ -1,0 +1,172 @@
+//! Every number the activator publishes. If it is not here, it is not published.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use units::{EndpointKey, RevisionKey};
+
+use forward::Reason;
+
+/// Up to ten minutes: a hold can last as long as a model takes to load.
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+/// How a request ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A replica answered, whatever its status, to the last byte.
+    Answered,
+    /// Rouse refused it; `rouse_refusals_total` says why.
+    Refused,
+    /// The client went before the last byte.
+    ClientGone,
+}
+
+impl Outcome {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Answered, "answered"), (Self::Refused, "refused"), (Self::ClientGone, "client-gone")];
+}
+
+/// Everything, by revision.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    in_flight: IntGaugeVec,
+    held: IntGaugeVec,
+    hold_duration: HistogramVec,
+    refusals: IntCounterVec,
+    retries: IntCounterVec,
+}
+
+/// The handles of one revision, resolved once: a look-up by labels costs more than the rest of the counting.
+#[derive(Clone, Debug)]
+pub(crate) struct RevisionMetrics {
+    outcomes: [IntCounter; 3],
+    pub(crate) duration: Histogram,
+    pub(crate) in_flight: IntGauge,
+    pub(crate) held: IntGauge,
+    pub(crate) hold_duration: Histogram,
+    pub(crate) retries_connect: IntCounter,
+    pub(crate) retries_not_started: IntCounter,
+}
+
+impl Metrics {
+    /// Makes them and registers them.
+    ///
+    /// # Errors
+    /// If the registry has one of the names already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        const REVISION: [&str; 2] = ["namespace", "revision"];
+        let with = |label| [REVISION[0], REVISION[1], label];
+        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let opts = |name: &str, help: &str| Opts::new(name, help);
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                opts("rouse_requests_total", "Requests, by how they ended"),
+                &with("outcome"),
+            )?,
+            duration: HistogramVec::new(
+                seconds("rouse_request_duration_seconds", "From a request's arrival to the last byte of its answer"),
+                &REVISION,
+            )?,
+            in_flight: IntGaugeVec::new(opts("rouse_in_flight_requests", "Requests held or forwarded"), &REVISION)?,
+            held: IntGaugeVec::new(opts("rouse_held_requests", "Requests waiting for a replica"), &REVISION)?,
+            hold_duration: HistogramVec::new(
+                seconds("rouse_hold_duration_seconds", "From a request's arrival until a replica had room for it"),
+                &REVISION,
+            )?,
+            refusals: IntCounterVec::new(
+                opts("rouse_refusals_total", "Requests that Rouse answered itself, by reason"),
+                &["namespace", "endpoint", "reason"],
+            )?,
+            retries: IntCounterVec::new(
+                opts("rouse_retries_total", "Requests tried at another replica, by why the first had not begun them"),
+                &with("reason"),
+            )?,
+        };
+        let all: [Box<dyn Collector>; 7] = [
+            Box::new(metrics.requests.clone()),
+            Box::new(metrics.duration.clone()),
+            Box::new(metrics.in_flight.clone()),
+            Box::new(metrics.held.clone()),
+            Box::new(metrics.hold_duration.clone()),
+            Box::new(metrics.refusals.clone()),
+            Box::new(metrics.retries.clone()),
+        ];
+        all.into_iter().try_for_each(|collector| registry.register(collector))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn of_revision(&self, key: &RevisionKey) -> RevisionMetrics {
+        let labels = [&*key.namespace, &*key.name];
+        let with = |label| [&*key.namespace, &*key.name, label];
+        RevisionMetrics {
+            outcomes: Outcome::ALL.map(|(_, word)| self.requests.with_label_values(&with(word))),
+            duration: self.duration.with_label_values(&labels),
+            in_flight: self.in_flight.with_label_values(&labels),
+            held: self.held.with_label_values(&labels),
+            hold_duration: self.hold_duration.with_label_values(&labels),
+            retries_connect: self.retries.with_label_values(&with("connect-failed")),
+            retries_not_started: self.retries.with_label_values(&with("not-started")),
+        }
+    }
+
+    /// Rare, so looked up when it happens. `endpoint`: `None` for a request that named none.
+    pub(crate) fn refused(&self, endpoint: Option<&EndpointKey>, reason: Reason) {
+        let (namespace, name) = endpoint.map_or(("", ""), |key| (&*key.namespace, &*key.name));
+        self.refusals.with_label_values(&[namespace, name, reason.word()]).inc();
+    }
+
+    /// The revision is gone: so are its series.
+    pub(crate) fn forget(&self, key: &RevisionKey) {
+        let labels = [&*key.namespace, &*key.name];
+        // They may never have been there.
+        for (_, word) in Outcome::ALL {
+            let _ = self.requests.remove_label_values(&[labels[0], labels[1], word]);
+        }
+        for word in ["connect-failed", "not-started"] {
+            let _ = self.retries.remove_label_values(&[labels[0], labels[1], word]);
+        }
+        let _ = self.duration.remove_label_values(&labels);
+        let _ = self.in_flight.remove_label_values(&labels);
+        let _ = self.held.remove_label_values(&labels);
+        let _ = self.hold_duration.remove_label_values(&labels);
+    }
+}
+
+impl RevisionMetrics {
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        if let Some(position) = Outcome::ALL.iter().position(|(known, _)| *known == outcome) {
+            self.outcomes[position].inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_names_are_the_documented_ones() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        let _born = metrics.of_revision(&RevisionKey::new("shop", "v1"));
+        metrics.refused(None, Reason::UnknownHost);
+        let mut names: Vec<String> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "rouse_held_requests",
+                "rouse_hold_duration_seconds",
+                "rouse_in_flight_requests",
+                "rouse_refusals_total",
+                "rouse_request_duration_seconds",
+                "rouse_requests_total",
+                "rouse_retries_total",
+            ]
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Which endpoint a Host means, as one immutable table that is swapped whole.
+//!
+//! Endpoints are known from configuration, never from replicas seen: a known endpoint is never answered with 404.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
+use platform::Endpoint;
+use units::EndpointKey;
+
+/// Hosts to endpoints. `E` is what stands for an endpoint where the table is used.
+#[derive(Debug)]
+pub(crate) struct Routes<E> {
+    by_host: HashMap<Arc<str>, E>,
+    by_key: HashMap<EndpointKey, E>,
+    /// The only endpoint there is, where such a one answers for every Host.
+    alone: Option<E>,
+    /// Has everything that existed at the start been told?
+    synced: bool,
+}
+
+/// Where a Host leads.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<E> {
+    /// To this endpoint.
+    Endpoint(E),
+    /// Nowhere.
+    UnknownHost,
+    /// Not known yet: the activator has just started.
+    NotSynced,
+}
+
+impl<E: Clone> Routes<E> {
+    /// A table over these endpoints, the oldest first: the older of two that claim a host keeps it.
+    pub(crate) fn new<'a>(
+        endpoints: impl IntoIterator<Item = (&'a Endpoint, E)>,
+        cluster_domain: &str,
+        alone_answers_every_host: bool,
+        synced: bool,
+    ) -> Self {
+        let mut by_host = HashMap::new();
+        let mut all = Vec::new();
+        let mut by_key = HashMap::new();
+        for (endpoint, it) in endpoints {
+            for host in own_names(&endpoint.key, cluster_domain) {
+                by_host.entry(host).or_insert_with(|| it.clone());
+            }
+            by_key.insert(endpoint.key.clone(), it.clone());
+            all.push((endpoint, it));
+        }
+        // Only then: nobody takes the own name of another by asking for it as a host.
+        for (endpoint, it) in &all {
+            for host in &endpoint.hosts {
+                by_host.entry(Arc::clone(host)).or_insert_with(|| it.clone());
+            }
+        }
+        let alone = match (alone_answers_every_host, all.len()) {
+            (true, 1) => all.pop().map(|(_, it)| it),
+            _ => None,
+        };
+        Self { by_host, by_key, alone, synced }
+    }
+
+    /// Where `authority` (a Host header's or `:authority`'s value) leads.
+    pub(crate) fn find(&self, authority: Option<&str>) -> Found<E> {
+        if let Some(it) = authority.and_then(|authority| self.by_host.get(&*normal(authority))) {
+            return Found::Endpoint(it.clone());
+        }
+        match &self.alone {
+            Some(it) => Found::Endpoint(it.clone()),
+            None if self.synced => Found::UnknownHost,
+            None => Found::NotSynced,
+        }
+    }
+
+    /// The endpoint of this name.
+    pub(crate) fn by_key(&self, key: &EndpointKey) -> Option<&E> {
+        self.by_key.get(key)
+    }
+
+    /// Whether this Host is a name of another endpoint than `it`. On an endpoint's own port any Host is right but such.
+    pub(crate) fn belongs_to_another(&self, authority: &str, it: &E) -> bool
+    where
+        E: PartialEq,
+    {
+        self.by_host.get(&*normal(authority)).is_some_and(|other| other != it)
+    }
+}
+
+/// The names that an endpoint has by being there.
+fn own_names(key: &EndpointKey, cluster_domain: &str) -> [Arc<str>; 4] {
+    let EndpointKey { namespace, name } = key;
+    [
+        format!("{name}.{namespace}").into(),
+        format!("{name}.{namespace}.svc").into(),
+        format!("{name}.{namespace}.svc.{cluster_domain}").into(),
+        format!("{name}.localhost").into(),
+    ]
+}
+
+/// Lower case, without port and trailing dot.
+fn normal(authority: &str) -> std::borrow::Cow<'_, str> {
+    let host = match authority.rfind(':') {
+        // An IPv6 address in brackets has colons of its own.
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { host.to_ascii_lowercase().into() } else { host.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::endpoint;
+
+    fn routes(alone: bool, names: &[(&str, &[&str])]) -> Routes<usize> {
+        let endpoints: Vec<Endpoint> = names
+            .iter()
+            .map(|(name, hosts)| {
+                let mut endpoint = endpoint(name);
+                endpoint.hosts = hosts.iter().map(|host| Arc::from(*host)).collect();
+                endpoint
+            })
+            .collect();
+        Routes::new(endpoints.iter().enumerate().map(|(n, endpoint)| (endpoint, n)), "cluster.local", alone, true)
+    }
+
+    #[test]
+    fn a_host_is_found_whatever_its_case_port_or_trailing_dot() {
+        let routes = routes(false, &[("a", &[]), ("b", &["models.example.com"])]);
+        for host in ["a.default", "A.Default:8080", "a.default.svc.cluster.local.", "a.localhost:8080"] {
+            assert_eq!(routes.find(Some(host)), Found::Endpoint(0), "{host}");
+        }
+        assert_eq!(routes.find(Some("MODELS.example.com.:80")), Found::Endpoint(1));
+        assert_eq!(routes.find(Some("[::1]:8080")), Found::UnknownHost);
+        assert_eq!(routes.find(None), Found::UnknownHost);
+    }
+
+    #[test]
+    fn the_older_of_two_keeps_a_host() {
+        let routes = routes(false, &[("old", &["x.example.com", "young.default"]), ("young", &["x.example.com"])]);
+        assert_eq!(routes.find(Some("x.example.com")), Found::Endpoint(0));
+        assert_eq!(routes.find(Some("young.default")), Found::Endpoint(1), "its own name is never another's");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_alone_answers_for_every_host_where_that_is_wanted() {
+        assert_eq!(routes(true, &[("a", &[])]).find(Some("127.0.0.1:8080")), Found::Endpoint(0));
+        assert_eq!(routes(true, &[("a", &[]), ("b", &[])]).find(Some("127.0.0.1:8080")), Found::UnknownHost);
+        assert_eq!(routes(false, &[("a", &[])]).find(Some("127.0.0.1:8080")), Found::UnknownHost);
+    }
+
+    #[test]
+    fn before_the_first_sync_an_unknown_host_is_not_said_to_be_unknown() {
+        let routes: Routes<usize> = Routes::new([], "cluster.local", false, false);
+        assert_eq!(routes.find(Some("a.default")), Found::NotSynced);
+    }
+
+    #[test]
+    fn on_its_own_port_only_the_name_of_another_is_wrong() {
+        let routes = routes(false, &[("a", &[]), ("b", &[])]);
+        assert!(!routes.belongs_to_another("gateway.example.com", &0));
+        assert!(!routes.belongs_to_another("a.default", &0));
+        assert!(routes.belongs_to_another("b.default:20001", &0));
+    }
+}

@@ -1,0 +1,243 @@
+//! The request path, from top to bottom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forward::{
+    Arrival, Body, Exchange, Form, LooseEnds, Origin, Protocol, REQUEST_ID, Reason, Refusal, SendError, TAG, Timeouts,
+    Trust,
+};
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use tracing::debug;
+use units::{EndpointKey, Moment};
+
+use crate::directory::Directory;
+use crate::hold::{Hold, Refused};
+use crate::metrics::Outcome;
+use crate::replica::Replica;
+use crate::routes::Found;
+use crate::served::{InForce, Served};
+use crate::timing;
+use crate::visit::Visit;
+
+/// `rouse-revision`: which revision answered.
+const REVISION: HeaderName = HeaderName::from_static("rouse-revision");
+/// `server-timing`: how long a wake took, and its parts.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A listener's service: the shared one, on which the Host decides, or an endpoint's own.
+pub(crate) struct Door {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) own: Option<EndpointKey>,
+    pub(crate) ends: LooseEnds,
+}
+
+impl forward::Service for Door {
+    type Body = Body<Guard>;
+
+    async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Self::Body> {
+        match self.serve(request, arrival).await {
+            Ok(response) => response,
+            Err(Refusing { endpoint, refusal, form }) => {
+                debug!(endpoint = ?endpoint, reason = refusal.reason.word(), detail = %refusal.detail, "refused");
+                self.directory.metrics.refused(endpoint.as_ref(), refusal.reason);
+                refusal.answer(form, None)
+            }
+        }
+    }
+}
+
+/// A refusal on its way to the client.
+struct Refusing {
+    endpoint: Option<EndpointKey>,
+    refusal: Refusal,
+    form: Form,
+}
+
+impl Door {
+    async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Result<Response<Body<Guard>>, Refusing> {
+        let form = Form::for_request(request.headers());
+        let refuse = |endpoint: Option<&Served>, refusal| Refusing {
+            endpoint: endpoint.map(|served| served.key.clone()),
+            refusal,
+            form,
+        };
+        let tag = request.headers().get(TAG).cloned();
+        let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger);
+        let mut exchange = exchange.map_err(|refusal| refuse(None, refusal))?;
+
+        let served = self.endpoint(&exchange).map_err(|refusal| refuse(None, refusal))?;
+        let in_force = served.now();
+        let hold = served.choose(&in_force, tag.as_ref().and_then(|tag| tag.to_str().ok()));
+        let missing = || refuse(Some(&served), Refusal::new(Reason::RevisionMissing, "the endpoint has no revision"));
+        let hold = hold.ok_or_else(missing)?;
+
+        let request_id = request_id(&exchange);
+        let visit = match hold.arrive(&request_id) {
+            Ok(visit) => visit,
+            Err(refused) => {
+                self.ends.discard(exchange.into_body());
+                return Err(refuse(Some(&served), refusal(&refused, &hold)));
+            }
+        };
+        let mut guard = Guard::new(visit, &hold);
+        let max_wait = max_wait(&exchange, &in_force);
+        let timeouts = timeouts(&in_force);
+        loop {
+            let replica = match guard.visit.replica(max_wait).await {
+                Ok(replica) => replica,
+                Err(refused) => {
+                    guard.outcome = Outcome::Refused;
+                    self.ends.discard(exchange.into_body());
+                    return Err(refuse(Some(&served), refusal(&refused, &hold)));
+                }
+            };
+            let handed_over = guard.handed_over(&hold);
+            let (pool, trust) = reach(&replica, &exchange);
+            match exchange.send(pool, timeouts, trust).await {
+                Ok(mut answer) => {
+                    guard.outcome = Outcome::Answered;
+                    guard.visit.answered();
+                    if in_force.endpoint.answer_headers {
+                        let headers = &mut answer.head.headers;
+                        headers.insert(REVISION, hold.name_header.clone());
+                        if guard.visit.woke {
+                            let now = self.directory.clock.now();
+                            let parts = timing::Wake::of(guard.visit.arrived, &replica, handed_over, now);
+                            headers.append(SERVER_TIMING, parts.header());
+                        }
+                    }
+                    return Ok(answer.into_response(guard, &self.ends));
+                }
+                // No replica has begun it: it goes before everyone else to another one.
+                Err(SendError { again: Some(again), failure, .. }) => {
+                    debug!(revision = %hold.key, replica = %replica.name, %failure, "not begun, trying again");
+                    guard.retried(&failure);
+                    guard.visit.step_back(&request_id);
+                    exchange = *again;
+                }
+                Err(error) => {
+                    guard.outcome = Outcome::Refused;
+                    return Err(refuse(Some(&served), broke(&error, &replica)));
+                }
+            }
+        }
+    }
+
+    fn endpoint(&self, exchange: &Exchange) -> Result<Arc<Served>, Refusal> {
+        let host = exchange.head.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let own = self.own.as_ref().and_then(|key| self.directory.by_key(key));
+        match (own, host) {
+            (Some(served), Some(host)) if self.directory.belongs_to_another(host, &served) => Err(Refusal::new(
+                Reason::Misdirected,
+                format!("{host} is the name of another endpoint, this port is {}'s alone", served.key),
+            )),
+            (Some(served), _) => Ok(served),
+            (None, host) => match self.directory.find(host) {
+                Found::Endpoint(served) => Ok(served),
+                Found::UnknownHost => Err(Refusal::new(
+                    Reason::UnknownHost,
+                    format!(
+                        "no endpoint has the host {:?}; an endpoint answers to NAME.NAMESPACE, NAME.localhost and its hosts",
+                        host.unwrap_or_default()
+                    ),
+                )),
+                Found::NotSynced => Err(Refusal::new(Reason::NotSynced, "just started, endpoints are not known yet")
+                    .retry_after(forward::SOON)),
+            },
+        }
+    }
+}
+
+/// What is kept until the last byte of an answer has gone.
+pub(crate) struct Guard {
+    visit: Visit,
+    hold: Arc<Hold>,
+    outcome: Outcome,
+    handed_over: Option<Moment>,
+}
+
+impl Guard {
+    fn new(visit: Visit, hold: &Arc<Hold>) -> Self {
+        // Whoever drops it before anything else was said is a client that went away.
+        Self { visit, hold: Arc::clone(hold), outcome: Outcome::ClientGone, handed_over: None }
+    }
+
+    /// A replica has room: the request goes to it now.
+    fn handed_over(&mut self, hold: &Hold) -> Moment {
+        let now = hold.clock.now();
+        if self.handed_over.is_none() {
+            hold.metrics.hold_duration.observe(now.since(self.visit.arrived).as_secs_f64());
+        }
+        self.handed_over = Some(now);
+        now
+    }
+
+    fn retried(&self, failure: &forward::Failure) {
+        match failure {
+            forward::Failure::Connect(_) => self.hold.metrics.retries_connect.inc(),
+            _ => self.hold.metrics.retries_not_started.inc(),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let metrics = &self.hold.metrics;
+        metrics.ended(self.outcome);
+        metrics.duration.observe(self.hold.clock.now().since(self.visit.arrived).as_secs_f64());
+    }
+}
+
+/// `Exchange::receive` has made one where there was none.
+fn request_id(exchange: &Exchange) -> HeaderValue {
+    exchange.head.headers.get(REQUEST_ID).cloned().unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// Which connections, and what is believed of what comes back.
+fn reach<'a>(replica: &'a Replica, exchange: &Exchange) -> (&'a forward::Pool, Trust) {
+    let wants_h2c = exchange.noted().grpc || replica.settings.protocol == platform::UpstreamProtocol::H2c;
+    let protocol = if wants_h2c && !exchange.noted().upgrade { Protocol::H2c } else { Protocol::Http1 };
+    let trust = if replica.sidecar { Trust::SIDECAR } else { Trust::MODEL };
+    (replica.pool(protocol), trust)
+}
+
+/// A caller of gRPC says how long it waits itself.
+fn max_wait(exchange: &Exchange, in_force: &InForce) -> Duration {
+    let most = in_force.endpoint.queue.max_wait;
+    forward::grpc_timeout(&exchange.head.headers).map_or(most, |caller| caller.min(most))
+}
+
+fn timeouts(in_force: &InForce) -> Timeouts {
+    let platform::Timeouts { request, response_start, idle } = in_force.endpoint.timeouts;
+    Timeouts { request, response_start, idle }
+}
+
+fn refusal(refused: &Refused, hold: &Hold) -> Refusal {
+    let revision = &hold.key;
+    match refused {
+        Refused::QueueFull => {
+            Refusal::new(Reason::QueueFull, format!("as many requests as may wait for {revision} wait already"))
+                .retry_after(forward::SOON)
+        }
+        Refused::WaitedTooLong { waited } => {
+            Refusal::new(Reason::WaitedTooLong, format!("no replica of {revision} had room within {waited:?}"))
+                .retry_after(forward::SOON)
+        }
+        Refused::StartFailed { detail, retry_after } => {
+            Refusal::new(Reason::StartFailed, format!("{revision} could not be started: {detail}"))
+                .retry_after(*retry_after)
+        }
+        Refused::CannotWake { detail, retry_after } => {
+            Refusal::new(Reason::CannotWake, format!("{revision} cannot be woken: {detail}")).retry_after(*retry_after)
+        }
+        Refused::Missing => Refusal::new(Reason::RevisionMissing, format!("there is no revision {revision}")),
+    }
+}
+
+fn broke(error: &SendError, replica: &Replica) -> Refusal {
+    let refusal = error.refusal();
+    Refusal { detail: format!("{}: {}", replica.name, refusal.detail).into(), ..refusal }
+}
