@@ -15,6 +15,7 @@ mod fault;
 mod meta;
 mod quantity;
 mod read;
+mod write;
 mod yaml;
 
 pub use deployment::{Check, Container, ContainerPort, Deployment, EnvVar, Invocation, PortRef, Probe, expand};
@@ -26,3 +27,4 @@ pub use endpoint::{
 pub use fault::{Fault, Faults, Place};
 pub use quantity::{parse_duration, parse_size, show_duration, show_size};
 pub use read::nearest;
+pub use write::to_yaml;

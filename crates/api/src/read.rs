@@ -217,7 +217,8 @@ fn stands_for_something_else(text: &str) -> bool {
         text.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_hexdigit()))
     });
     let special = matches!(text.to_ascii_lowercase().as_str(), ".nan" | ".inf" | "-.inf" | "+.inf");
-    boolean || special || looks_numeric && (based || text.parse::<f64>().is_ok())
+    // YAML 1.1 allows `1_000`.
+    boolean || special || looks_numeric && (based || text.replace('_', "").parse::<f64>().is_ok())
 }
 
 /// How a thing may be named.
