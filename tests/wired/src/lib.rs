@@ -1,1 +1,25 @@
-//! The real programs on loopback, with real clients.
+//! `rouse up` as a program, on loopback, with real clients. What the tests in `tests/` share.
+//!
+//! - `file`: what is served, as the file that `rouse up -f` reads
+//! - `program`: the program itself: built once, started, asked, stopped; nothing of it may be left
+//! - `client`: HTTP and WebSocket clients, and bodies that come slowly
+//! - `load`: many numbered requests, and what became of each
+//! - `processes`: who is alive
+//! - `wait`: until something holds
+//!
+//! Nothing here knows the types of the programs: what is asked is asked over sockets, and read as anyone would read it.
+//! A test that waits names what it waits for, and how long it may take on a slow machine.
+
+mod client;
+mod file;
+mod load;
+mod processes;
+mod program;
+mod wait;
+
+pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
+pub use file::{File, Model};
+pub use load::{Load, Outcome};
+pub use processes::{Mark, alive};
+pub use program::{Up, rouse, run};
+pub use wait::{eventually, secs, throughout};

@@ -1,0 +1,71 @@
+//! Many numbered requests, and what became of each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::Method;
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A status, and `rouse-reason` if it is Rouse's own answer.
+    Answered(u16, String),
+    /// No answer, or half of one.
+    Lost(String),
+}
+
+/// A load that goes on until it is ended: so many connections, each with one request after the other (a closed loop).
+#[derive(Debug)]
+pub struct Load {
+    connections: JoinSet<Vec<(String, Outcome)>>,
+    enough: Arc<AtomicBool>,
+    begun: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// Starts it. The id of the nth request is `<endpoint>-<n>`.
+    pub fn start(client: &Client, connections: usize, method: &Method, path: &str) -> Self {
+        let (enough, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut running = JoinSet::new();
+        for _ in 0..connections {
+            let (client, method, path) = (client.clone(), method.clone(), path.to_owned());
+            let (enough, begun) = (Arc::clone(&enough), Arc::clone(&begun));
+            running.spawn(async move {
+                let mut outcomes = Vec::new();
+                while !enough.load(Ordering::Relaxed) {
+                    let id = format!("request-{}", begun.fetch_add(1, Ordering::Relaxed));
+                    let request = client.request(&path).method(method.clone()).header("x-request-id", &id);
+                    let outcome = match client.ask(request, Bytes::new()).await {
+                        Ok(answer) => {
+                            Outcome::Answered(answer.status.as_u16(), answer.header("rouse-reason").to_owned())
+                        }
+                        Err(error) => Outcome::Lost(error),
+                    };
+                    outcomes.push((id, outcome));
+                }
+                outcomes
+            });
+        }
+        Self { connections: running, enough, begun }
+    }
+
+    /// Requests begun so far.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Begins no more, and waits for the answers; by id.
+    pub async fn end(mut self) -> BTreeMap<String, Outcome> {
+        self.enough.store(true, Ordering::Relaxed);
+        let mut all = BTreeMap::new();
+        while let Some(outcomes) = self.connections.join_next().await {
+            all.extend(outcomes.expect("a connection of the load does not panic"));
+        }
+        all
+    }
+}

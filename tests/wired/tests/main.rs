@@ -1,0 +1,1 @@
+//! What `rouse up` promises, each promise in a file of its own.
