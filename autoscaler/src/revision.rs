@@ -1,0 +1,744 @@
+//! One revision's task: hear, decide, have it done.
+//!
+//! It judges nothing. Readings and wakes go into the scaler, the world is described to it, and its step is carried out;
+//! what may be set to zero is the seal's (`sealing`). A wake decides at once: from the frame to the order there is no
+//! timer. Everything else waits for the tick, because one evaluation may only add and take so much.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kpa::seal::Leader;
+use kpa::{
+    ActivatorReading, Because, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, StartState, Starting, Step,
+    World,
+};
+use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion, Workload};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+use units::{Moment, ReplicaCount, RevisionKey};
+use wire::Down;
+
+use crate::ground::Ground;
+use crate::held::Held;
+use crate::inbox::Heard;
+use crate::metrics::{Replicas, RevisionMetrics};
+use crate::orders::{Ended, Orders, Reader, Whose};
+use crate::ring::{Change, Wake, WakeEnd};
+use crate::routes;
+use crate::settings::Settings;
+use crate::shelf::{Place, Shown};
+
+mod sealing;
+#[cfg(test)]
+mod tests;
+
+/// The pause before `scale` is read again, or an order that was refused is given again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Keeps one revision as it should be, until it is gone.
+pub(crate) async fn keep(
+    ground: Ground,
+    facts: watch::Receiver<Arc<platform::Revision>>,
+    inbox: mpsc::Receiver<Heard>,
+) {
+    let mut cluster = ground.cluster.clone();
+    // Deciding by the defaults for a moment could take away what the configuration keeps.
+    let Ok(read) = cluster.wait_for(Option::is_some).await.map(|read| read.clone()) else { return };
+    let Some(read) = read else { return };
+    let mut revision = Revision::new(ground, cluster, facts, inbox, read);
+    while revision.live().await {}
+}
+
+/// What a sidecar said last.
+#[derive(Clone, Copy, Debug)]
+struct SidecarSeen {
+    in_flight: u32,
+    foreign: u32,
+    settings: u64,
+}
+
+/// An order that the facts may not show yet.
+#[derive(Clone, Debug)]
+struct Written {
+    /// The version that the facts showed then: as long as they still do, they are older.
+    before: ScaleVersion,
+    scale: Scale,
+}
+
+/// How long the path has been as it is.
+#[derive(Clone, Copy, Debug)]
+struct PathSeen {
+    path: Path,
+    since: Moment,
+    acknowledged: Option<Moment>,
+}
+
+struct Revision {
+    key: RevisionKey,
+    ground: Ground,
+    cluster: watch::Receiver<Option<Arc<kpa::policy::Cluster>>>,
+    facts: watch::Receiver<Arc<platform::Revision>>,
+    inbox: mpsc::Receiver<Heard>,
+    epoch: watch::Receiver<Option<u64>>,
+    activators: watch::Receiver<Option<Arc<[platform::ActivatorPod]>>>,
+    peer_changes: watch::Receiver<u64>,
+    metrics: RevisionMetrics,
+    place: Place,
+    settings: Settings,
+    scaler: Scaler,
+    start: StartJudge,
+    starting_since: Option<Moment>,
+    /// Since when its start has failed: why, and when a wake is allowed again.
+    failed: Option<(Arc<str>, Moment)>,
+    leader: Option<Leader>,
+    held: Held,
+    sidecars: BTreeMap<Arc<str>, SidecarSeen>,
+    /// Settings that each connected sidecar was told.
+    told: BTreeMap<Arc<str>, u64>,
+    /// Number of the first frame not told to the scaler.
+    next_frame: u64,
+    orders: Orders,
+    /// An order for replicas is under way, or its outcome is being found out.
+    ordering: bool,
+    refused: Option<String>,
+    written: Option<Written>,
+    path: PathSeen,
+    /// A request for it has come through Rouse.
+    asked_for: bool,
+    due: Moment,
+    last: Option<Outcome>,
+}
+
+impl Revision {
+    fn new(
+        ground: Ground,
+        cluster: watch::Receiver<Option<Arc<kpa::policy::Cluster>>>,
+        facts: watch::Receiver<Arc<platform::Revision>>,
+        inbox: mpsc::Receiver<Heard>,
+        read: Arc<kpa::policy::Cluster>,
+    ) -> Self {
+        let now = ground.clock.now();
+        let revision = Arc::clone(&facts.borrow());
+        let key = revision.key.clone();
+        let settings = Settings::read(Arc::clone(&revision), read);
+        let ready = count(&revision.replicas, ReplicaState::Ready);
+        let scaler = Scaler::new(settings.in_force().policy.clone(), Rules::rouse(), now, ready);
+        let shown = Shown {
+            facts: facts.clone(),
+            settings: Arc::clone(settings.in_force()),
+            decisions: Default::default(),
+            wakes: Default::default(),
+            failed: None,
+            in_flight: BTreeMap::new(),
+            sealing: false,
+        };
+        let place = ground.shelf.put(key.clone(), shown);
+        let mut epoch = ground.epoch.clone();
+        let mut activators = ground.activators.clone();
+        epoch.mark_changed();
+        activators.mark_changed();
+        Self {
+            cluster,
+            inbox,
+            epoch,
+            activators,
+            peer_changes: ground.peers.changes(),
+            metrics: ground.metrics.of_revision(&key),
+            place,
+            settings,
+            scaler,
+            start: StartJudge::new(generation(&revision)),
+            starting_since: None,
+            failed: None,
+            leader: None,
+            held: Held::default(),
+            sidecars: BTreeMap::new(),
+            told: BTreeMap::new(),
+            next_frame: 0,
+            orders: Orders::new(Arc::clone(&ground.actuator), key.clone()),
+            ordering: false,
+            refused: None,
+            written: None,
+            path: PathSeen { path: Path::Proxied, since: now, acknowledged: None },
+            asked_for: false,
+            due: now,
+            last: None,
+            facts,
+            key,
+            ground,
+        }
+    }
+
+    /// Decides if it is time to, then waits for the next thing and takes it in. `false` once the revision is gone.
+    async fn live(&mut self) -> bool {
+        let now = self.ground.clock.now();
+        if self.due <= now {
+            self.decide(now);
+        }
+        let look_again = self.leader.as_ref().and_then(Leader::look_again_at);
+        let until = look_again.map_or(self.due, |moment| moment.min(self.due));
+        let in_round = self.leader.as_ref().is_some_and(Leader::in_round);
+        // What is dropped here is only waited for: channels keep what they have, and orders go on being polled.
+        tokio::select! {
+            biased;
+            ended = self.orders.next() => self.ended(ended),
+            heard = self.inbox.recv() => {
+                let mut heard = heard;
+                while let Some(one) = heard {
+                    self.hear(one);
+                    heard = self.inbox.try_recv().ok();
+                }
+            }
+            changed = self.facts.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+                self.facts_changed();
+            }
+            changed = self.epoch.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+                self.epoch_changed();
+            }
+            _ = self.activators.changed() => self.activators_changed(),
+            _ = self.cluster.changed() => self.settings_changed(),
+            _ = self.peer_changes.changed(), if in_round => self.seal_time(),
+            () = self.ground.clock.sleep_until(until) => self.seal_time(),
+        }
+        true
+    }
+
+    /// Asks the scaler, keeps its answer, and has it carried out by whoever leads.
+    fn decide(&mut self, now: Moment) {
+        let scaler = &mut self.scaler;
+        self.next_frame =
+            self.ground.peers.frames_from(self.next_frame, |at, activator| scaler.activator_heard(at, activator));
+        self.judge_start(now);
+        let endpoint = self.endpoint();
+        let world = self.world(now, endpoint.as_deref());
+        let outcome = self.scaler.decide(now, &world);
+        self.due = now.plus(outcome.ask_again.clamp(Duration::from_millis(1), self.ground.config.tick));
+        self.last = Some(outcome);
+        self.show(now, &outcome);
+        if self.ground.leading().is_some() {
+            self.carry_out(now, &outcome, &world);
+        }
+        self.tell_settings(endpoint.as_deref());
+    }
+
+    fn carry_out(&mut self, now: Moment, outcome: &Outcome, world: &World) {
+        self.want_seal(now, outcome.step == Step::Seal);
+        match outcome.step {
+            Step::Rest | Step::Seal => {}
+            Step::Scale(to) => self.order(to, world),
+            Step::GoProxied => self.wish(Path::Proxied),
+            Step::GoDirect => self.wish(Path::Direct),
+        }
+    }
+
+    /// Orders replicas, unless it is not known from how many.
+    fn order(&mut self, to: ReplicaCount, world: &World) {
+        let patch_is_open = self.leader.as_ref().is_some_and(Leader::patch_is_open);
+        let (Some((epoch, _)), Some(scale)) = (self.ground.leading(), self.scale()) else { return };
+        if self.ordering || patch_is_open || to == world.scale || to.is_zero() {
+            return;
+        }
+        self.ordering = true;
+        let victims = if to < world.scale { self.victims() } else { Vec::new() };
+        let order = ScaleOrder { revision: self.key.clone(), to, epoch, expect: Some(scale.version), victims };
+        self.orders.scale(Whose::Decision, order);
+    }
+
+    fn wish(&mut self, path: Path) {
+        let facts = Arc::clone(&self.facts.borrow());
+        self.ground.endpoints.wish(&facts.endpoint, &self.key, path);
+    }
+
+    /// An order or a reading ended.
+    fn ended(&mut self, ended: Ended) {
+        let now = self.ground.clock.now();
+        match ended {
+            Ended::Scale(whose, to, end) => {
+                self.metrics.all().order(word(&end));
+                let known = match &end {
+                    Ok(scale) => Some(scale.clone()),
+                    Err(ScaleError::Conflict { now: scale }) => Some(scale.clone()),
+                    Err(_) => None,
+                };
+                if let Some(scale) = known {
+                    self.written(scale);
+                }
+                match whose {
+                    Whose::Decision => self.order_ended(now, to, end),
+                    Whose::Seal(id) => self.seal_patched(now, id, &end),
+                }
+            }
+            Ended::Read(reader, seen) => {
+                if let Ok(scale) = &seen {
+                    self.written(scale.clone());
+                }
+                match reader {
+                    Reader::Decision => match seen {
+                        Ok(_) | Err(ScaleError::Gone) => {
+                            self.ordering = false;
+                            self.due = now;
+                        }
+                        Err(_) => self.orders.read(Reader::Decision, PAUSE),
+                    },
+                    Reader::Seal(begun) => self.seal_read(now, begun, &seen),
+                }
+            }
+        }
+    }
+
+    fn order_ended(&mut self, now: Moment, to: ReplicaCount, end: Result<Scale, ScaleError>) {
+        self.ordering = false;
+        match end {
+            Ok(_) => {
+                self.refused = None;
+                self.wake_was_ordered(now);
+            }
+            Err(error @ ScaleError::Conflict { .. }) => {
+                info!(revision = %self.key, %to, %error, "deciding anew");
+                self.due = now;
+            }
+            Err(ScaleError::Unknown { why }) => {
+                warn!(revision = %self.key, %to, error = why, "an order went unanswered, reading what became of it");
+                self.ordering = true;
+                self.orders.read(Reader::Decision, Duration::ZERO);
+            }
+            Err(ScaleError::Refused { why }) => {
+                if self.refused.as_ref() != Some(&why) {
+                    warn!(revision = %self.key, %to, error = why, "an order was refused, trying again");
+                }
+                self.refused = Some(why);
+                self.due = self.due.min(now.plus(PAUSE));
+            }
+            Err(error @ (ScaleError::Gone | ScaleError::NotLeading)) => {
+                debug!(revision = %self.key, %to, %error, "an order came to nothing");
+            }
+        }
+    }
+
+    /// Remembers what `scale` says, for as long as the facts are older.
+    fn written(&mut self, scale: Scale) {
+        let before = self.facts.borrow().scale().map(|scale| scale.version.clone());
+        self.written = before.map(|before| Written { before, scale });
+    }
+
+    /// What `scale` says, as far as is known.
+    fn scale(&mut self) -> Option<Scale> {
+        let facts = self.facts.borrow();
+        let told = facts.scale()?;
+        match &self.written {
+            Some(written) if written.before == told.version => Some(written.scale.clone()),
+            Some(_) | None => Some(told.clone()),
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Wake { activator, at, wake } => self.hear_wake(activator, at, &wake),
+            Heard::Demand { activator, incarnation, at, number: _, elapsed_us, demand } => {
+                if demand.held == 0 {
+                    self.held.nothing_at(&activator);
+                }
+                self.asked_for |= 0 < demand.requests;
+                let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
+                let reading = ActivatorReading { incarnation, elapsed_us, requests, concurrency_us, in_flight };
+                self.scaler.activator(at, &activator, reading);
+            }
+            Heard::Sidecar { replica, incarnation, at, stats } => {
+                if !self.facts.borrow().replicas.iter().any(|known| known.name == replica) {
+                    debug!(revision = %self.key, %replica, "counts of a replica that is not known");
+                    return;
+                }
+                let reading = SidecarReading {
+                    incarnation,
+                    elapsed_us: stats.elapsed_us,
+                    requests: stats.requests,
+                    proxied_requests: stats.proxied_requests,
+                    concurrency_us: stats.concurrency_us,
+                    proxied_concurrency_us: stats.proxied_concurrency_us,
+                    in_flight: stats.in_flight,
+                };
+                self.scaler.sidecar(at, &replica, reading);
+                self.place.lock().in_flight.insert(Arc::clone(&replica), stats.in_flight);
+                let wire::SidecarStats { in_flight, foreign, settings_generation, .. } = stats;
+                self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings: settings_generation });
+            }
+            Heard::SealAnswer { activator, incarnation, answer } => self.seal_answer(activator, incarnation, &answer),
+            Heard::IdleAnswer { replica, incarnation, answer } => self.idle_answer(replica, incarnation, answer),
+            Heard::SidecarCame { replica } => {
+                self.told.remove(&replica);
+                let endpoint = self.endpoint();
+                self.tell_settings(endpoint.as_deref());
+            }
+            Heard::EndpointChanged => {
+                let endpoint = self.endpoint();
+                self.tell_settings(endpoint.as_deref());
+            }
+        }
+    }
+
+    /// A wake: decided at once, unless an order for it is out already or it was only repeated.
+    fn hear_wake(&mut self, activator: Arc<str>, at: Moment, wake: &wire::Wake) {
+        let was_quiet = self.held.level(at) == 0;
+        self.held.wake(Arc::clone(&activator), wake.held, at);
+        self.asked_for = true;
+        self.seal_woken(at);
+        let is_at_zero = self.scale().is_none_or(|scale| scale.replicas.is_zero());
+        if was_quiet || is_at_zero {
+            self.due = self.due.min(at);
+        }
+        if self.failed.is_some() {
+            self.tell_refusal(&activator, at);
+            return;
+        }
+        let nothing_ready = count(&self.facts.borrow().replicas, ReplicaState::Ready).is_zero();
+        let mut shown = self.place.lock();
+        if let Some(under_way) = shown.wakes.under_way() {
+            under_way.held = under_way.held.max(wake.held);
+        } else if nothing_ready {
+            shown.wakes.begin(Wake {
+                at,
+                asked_by: activator,
+                request_id: wake.request_id.as_str().into(),
+                held: wake.held,
+                ordered: None,
+                started: None,
+                end: None,
+            });
+        }
+    }
+
+    fn facts_changed(&mut self) {
+        let now = self.ground.clock.now();
+        let facts = Arc::clone(&self.facts.borrow_and_update());
+        let there = |name: &Arc<str>| facts.replicas.iter().any(|replica| replica.name == *name);
+        let gone: Vec<Arc<str>> = self.sidecars.keys().filter(|name| !there(name)).cloned().collect();
+        for name in gone {
+            self.sidecars.remove(&name);
+            self.place.lock().in_flight.remove(&name);
+            self.scaler.forget_replica(&name);
+        }
+        self.settings_changed();
+        self.wake_went_on(now, &facts.replicas);
+        self.seal_time();
+        if self.judge_start(now) {
+            self.due = now;
+        }
+    }
+
+    fn settings_changed(&mut self) {
+        let now = self.ground.clock.now();
+        let facts = Arc::clone(&self.facts.borrow());
+        let Some(cluster) = self.cluster.borrow_and_update().clone() else { return };
+        if self.settings.read_again(facts, cluster) {
+            info!(revision = %self.key, "new settings are in force");
+            self.scaler.set_policy(self.settings.in_force().policy.clone(), now);
+            self.due = now;
+        }
+        self.place.lock().settings = Arc::clone(self.settings.in_force());
+    }
+
+    fn epoch_changed(&mut self) {
+        let now = self.ground.clock.now();
+        self.lead_anew(now);
+        // What was told by another leader may be something else, and what was ordered is not known.
+        self.told.clear();
+        self.due = now;
+    }
+
+    fn activators_changed(&mut self) {
+        let now = self.ground.clock.now();
+        let before = self.activators_known();
+        let Some(pods) = self.activators.borrow_and_update().clone() else { return };
+        for pod in pods.iter() {
+            self.scaler.expect_activator(now, &pod.uid);
+        }
+        for uid in before.iter().filter(|uid| !pods.iter().any(|pod| pod.uid == **uid)) {
+            self.scaler.forget_activator(uid);
+            self.held.nothing_at(uid);
+        }
+        self.expected = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
+        self.seal_time();
+    }
+
+    /// How it stands in the world.
+    fn world(&mut self, now: Moment, endpoint: Option<&Endpoint>) -> World {
+        let path = self.path_state(now, endpoint);
+        let held = self.held.level(now);
+        let scale = self.scale();
+        let facts = self.facts.borrow();
+        World {
+            ready: count(&facts.replicas, ReplicaState::Ready),
+            starting: count(&facts.replicas, ReplicaState::Starting),
+            scale: scale.as_ref().map_or(ReplicaCount::ZERO, |scale| scale.replicas),
+            path,
+            direct_allowed: endpoint.is_some_and(routes::direct_allowed) && self.sidecars_are_ready_for_direct(&facts),
+            held,
+            adopted: facts.adopted || self.asked_for,
+            bypassed: self.sidecars.values().any(|seen| 0 < seen.foreign),
+            start_failed: self.failed.is_some(),
+            missing: scale.is_none(),
+        }
+    }
+
+    /// Which way requests take, since when, and since when every activator knows.
+    fn path_state(&mut self, now: Moment, endpoint: Option<&Endpoint>) -> PathState {
+        let path = endpoint.map_or(Path::Proxied, |endpoint| endpoint.route.path());
+        if self.path.path != path {
+            self.path = PathSeen { path, since: now, acknowledged: None };
+        }
+        let all_know = match (endpoint, &*self.ground.activators.borrow()) {
+            (Some(endpoint), Some(pods)) => {
+                let knows = |uid: &str| {
+                    let acknowledged = self.ground.peers.acknowledgement(uid, &endpoint.key);
+                    acknowledged.is_some_and(|generation| endpoint.generation <= generation)
+                };
+                let grace = self.scaler.policy().grace;
+                let counts = |pod: &&platform::ActivatorPod| {
+                    pod.out_since.is_none_or(|since| now.since(since) < grace)
+                };
+                pods.iter().filter(counts).all(|pod| knows(&pod.uid))
+            }
+            _ => false,
+        };
+        self.path.acknowledged = if all_know { self.path.acknowledged.or(Some(now)) } else { None };
+        match path {
+            Path::Direct => PathState::Direct,
+            Path::Proxied => PathState::Proxied { since: self.path.since, acknowledged: self.path.acknowledged },
+        }
+    }
+
+    /// Has every replica a sidecar that runs with the settings in force?
+    fn sidecars_are_ready_for_direct(&self, facts: &platform::Revision) -> bool {
+        let current = |replica: &Replica| {
+            let told = self.told.get(&replica.name);
+            told.is_some() && self.sidecars.get(&replica.name).map(|seen| &seen.settings) == told
+        };
+        facts.sidecars && facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).all(current)
+    }
+
+    /// The replicas to take first: those that serve nobody yet, then the idlest; whom nobody knows about comes last.
+    fn victims(&self) -> Vec<Arc<str>> {
+        let facts = self.facts.borrow();
+        let mut staying: Vec<&Replica> =
+            facts.replicas.iter().filter(|replica| replica.state != ReplicaState::Leaving).collect();
+        staying.sort_by_key(|replica| {
+            let in_flight = self.sidecars.get(&replica.name).map_or(u32::MAX, |seen| seen.in_flight);
+            (replica.state == ReplicaState::Ready, in_flight, std::cmp::Reverse(replica.created))
+        });
+        staying.into_iter().map(|replica| Arc::clone(&replica.name)).collect()
+    }
+
+    /// Asks whether its start has failed. Is the answer a new one?
+    fn judge_start(&mut self, now: Moment) -> bool {
+        let facts = Arc::clone(&self.facts.borrow());
+        let ready = !count(&facts.replicas, ReplicaState::Ready).is_zero();
+        let first = facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Starting);
+        // A replica that is made anew does not begin the start anew.
+        self.starting_since = match first.map(|replica| replica.created).min() {
+            Some(created) => Some(self.starting_since.map_or(created, |since| since.min(created))),
+            None => None,
+        }
+        .filter(|_| !ready);
+        let starting = Starting {
+            generation: generation(&facts),
+            ready,
+            crashes_in_a_row: facts.trouble.as_ref().map_or(0, |trouble| trouble.crashes_in_a_row),
+            starting_for: self.starting_since.map(|since| now.since(since)),
+            progress_deadline: facts.progress_deadline,
+        };
+        match (self.start.judge(now, &starting), self.failed.is_some()) {
+            (StartState::Failed { retry_in }, false) => {
+                let why: Arc<str> = match &facts.trouble {
+                    Some(trouble) => Arc::clone(&trouble.last_words),
+                    None => format!("no replica was ready after {:?}", facts.progress_deadline).into(),
+                };
+                warn!(revision = %self.key, reason = %why, ?retry_in, "its start failed");
+                self.failed = Some((Arc::clone(&why), now.plus(retry_in)));
+                self.place.lock().failed = Some(Arc::clone(&why));
+                self.wake_ended(now, WakeEnd::Failed(why));
+                self.tell_all_of_refusal(now);
+                true
+            }
+            (StartState::Fine, true) => {
+                info!(revision = %self.key, "its start may be tried again");
+                self.failed = None;
+                self.place.lock().failed = None;
+                self.tell_all_of_refusal(now);
+                true
+            }
+            (StartState::Failed { .. }, true) | (StartState::Fine, false) => false,
+        }
+    }
+
+    fn wake_was_ordered(&mut self, now: Moment) {
+        let mut shown = self.place.lock();
+        if let Some(wake) = shown.wakes.under_way().filter(|wake| wake.ordered.is_none()) {
+            wake.ordered = Some(now);
+            self.metrics.wake_ordered(wake.after(now));
+        }
+    }
+
+    fn wake_went_on(&mut self, now: Moment, replicas: &[Replica]) {
+        let mut shown = self.place.lock();
+        let Some(wake) = shown.wakes.under_way() else { return };
+        let there = replicas.iter().any(|replica| replica.state != ReplicaState::Leaving);
+        if there && wake.started.is_none() {
+            wake.started = Some(now);
+            self.metrics.wake_started(wake.after(now));
+        }
+        let is_ready = replicas.iter().any(|replica| replica.state == ReplicaState::Ready);
+        if is_ready {
+            self.metrics.wake_ready(wake.after(now));
+        }
+        let went_back = !there && wake.started.is_some();
+        drop(shown);
+        if is_ready {
+            self.wake_ended(now, WakeEnd::Ready);
+        } else if went_back {
+            self.wake_ended(now, WakeEnd::Abandoned);
+        }
+    }
+
+    fn wake_ended(&mut self, now: Moment, end: WakeEnd) {
+        let mut shown = self.place.lock();
+        let Some(wake) = shown.wakes.under_way() else { return };
+        info!(revision = %self.key, outcome = end.word(), after = ?wake.after(now), "a wake ended");
+        self.metrics.all().wake(end.word());
+        wake.end = Some((now, end));
+    }
+
+    /// Keeps a decision, counts it, and logs it if it says something new.
+    fn show(&mut self, now: Moment, outcome: &Outcome) {
+        let decision = outcome.decision;
+        let facts = Arc::clone(&self.facts.borrow());
+        let desired = decision.want.or(facts.scale().map(|scale| scale.replicas));
+        self.metrics.set_replicas(Replicas {
+            desired: desired.unwrap_or_default().0,
+            ready: decision.seen.ready.0,
+            starting: decision.seen.starting.0,
+            leaving: count(&facts.replicas, ReplicaState::Leaving).0,
+        });
+        self.metrics.decided(&decision);
+        let Change::From(before) = self.place.lock().decisions.keep(now, decision) else { return };
+        info!(
+            revision = %self.key,
+            from = before.and_then(|before| before.want).map(|want| want.0),
+            to = decision.want.map(|want| want.0),
+            because = decision.because.word(),
+            was = before.map(|before| Because::word(before.because)),
+            "decided"
+        );
+    }
+
+    fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        let endpoint = self.facts.borrow().endpoint.clone();
+        self.ground.endpoints.get(&endpoint)
+    }
+
+    /// Tells each connected sidecar what to run with, unless it was told.
+    fn tell_settings(&mut self, endpoint: Option<&Endpoint>) {
+        let Some(endpoint) = endpoint.filter(|_| self.ground.leading().is_some()) else { return };
+        let facts = Arc::clone(&self.facts.borrow());
+        if !facts.sidecars {
+            return;
+        }
+        let settings = sidecar_settings(&facts, endpoint);
+        let sidecars = self.ground.peers.sidecars(&self.key);
+        self.told.retain(|replica, _| sidecars.contains_key(replica));
+        for (replica, sidecar) in sidecars {
+            if self.told.get(&replica) != Some(&settings.generation)
+                && sidecar.outbox.say(Down::Settings(settings.clone()))
+            {
+                self.told.insert(replica, settings.generation);
+            }
+        }
+    }
+
+    /// Tells an activator that a wake cannot be answered now, or that it can again.
+    fn tell_refusal(&self, activator: &str, now: Moment) {
+        if self.ground.leading().is_some() {
+            self.ground.peers.tell_activator(activator, Down::Refusal(self.refusal(now)));
+        }
+    }
+
+    fn tell_all_of_refusal(&self, now: Moment) {
+        for activator in self.ground.peers.activators() {
+            self.tell_refusal(&activator.uid, now);
+        }
+    }
+
+    fn refusal(&self, now: Moment) -> wire::Refusal {
+        let (reason, detail, retry_after) = match &self.failed {
+            Some((why, until)) => ("start-failed", why.to_string(), until.since(now)),
+            None => ("", String::new(), Duration::ZERO),
+        };
+        wire::Refusal {
+            namespace: self.key.namespace.to_string(),
+            revision: self.key.name.to_string(),
+            reason: reason.to_owned(),
+            detail,
+            retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Drop for Revision {
+    fn drop(&mut self) {
+        self.ground.shelf.remove(&self.key);
+    }
+}
+
+fn count(replicas: &[Replica], state: ReplicaState) -> ReplicaCount {
+    let count = replicas.iter().filter(|replica| replica.state == state).count();
+    ReplicaCount(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn generation(revision: &platform::Revision) -> u64 {
+    match &revision.workload {
+        Workload::Missing => 0,
+        Workload::Present { generation, .. } => *generation,
+    }
+}
+
+/// What a sidecar of this revision is to run with. The number is made of the values, so that every autoscaler, also after
+/// a restart, gives the same name to the same settings.
+fn sidecar_settings(revision: &platform::Revision, endpoint: &Endpoint) -> wire::Settings {
+    let millis = |limit: Option<Duration>| limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    let mut settings = wire::Settings {
+        generation: 0,
+        container_concurrency: revision.container_concurrency.to_field(),
+        request_timeout_ms: millis(endpoint.timeouts.request),
+        response_start_timeout_ms: millis(endpoint.timeouts.response_start),
+        idle_timeout_ms: millis(endpoint.timeouts.idle),
+    };
+    let values = [
+        u64::from(settings.container_concurrency),
+        settings.request_timeout_ms,
+        settings.response_start_timeout_ms,
+        settings.idle_timeout_ms,
+    ];
+    // FNV-1a; 0 is taken.
+    let hash = values.iter().flat_map(|value| value.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    settings.generation = hash.max(1);
+    settings
+}
+
+fn word(end: &Result<Scale, ScaleError>) -> &'static str {
+    match end {
+        Ok(_) => "done",
+        Err(ScaleError::Conflict { .. }) => "conflict",
+        Err(ScaleError::NotLeading) => "not-leading",
+        Err(ScaleError::Gone) => "gone",
+        Err(ScaleError::Refused { .. }) => "refused",
+        Err(ScaleError::Unknown { .. }) => "unknown",
+    }
+}

@@ -1,0 +1,45 @@
+//! Who could forward to a revision, and so has to promise not to before it goes to zero.
+
+use std::time::Duration;
+
+use kpa::seal::{Member, Roster};
+use platform::{Endpoint, ReplicaState, Revision, Route};
+use units::Moment;
+
+use crate::ground::Ground;
+
+/// Everybody whose answer counts, and as which incarnation each is connected.
+///
+/// Every activator whose pod exists, that is connected, or that a route names; but for those that have been out of every
+/// route for the `grace`. And every sidecar of a replica that has been ready: one that has not can only have got requests
+/// through an activator. Empty, which nobody can seal with, until the activators are known.
+pub(crate) fn roster(ground: &Ground, revision: &Revision, endpoint: Option<&Endpoint>, now: Moment, grace: Duration) -> Roster {
+    let mut roster = Roster::new();
+    let Some(pods) = ground.activators.borrow().clone() else { return roster };
+    if let Some(Route::Proxied { through }) = endpoint.map(|endpoint| &endpoint.route) {
+        roster.extend(through.iter().map(|uid| (Member::Activator(uid.clone()), None)));
+    }
+    roster.extend(pods.iter().map(|pod| (Member::Activator(pod.uid.clone()), None)));
+    let connected = ground.peers.activators();
+    roster.extend(connected.iter().map(|peer| (Member::Activator(peer.uid.clone()), Some(peer.incarnation))));
+    for pod in pods.iter() {
+        if pod.out_since.is_some_and(|since| grace <= now.since(since)) {
+            roster.remove(&Member::Activator(pod.uid.clone()));
+        }
+    }
+    if revision.sidecars {
+        let sidecars = ground.peers.sidecars(&revision.key);
+        for replica in &revision.replicas {
+            let connected = sidecars.get(&replica.name).map(|sidecar| sidecar.incarnation);
+            let counts = match replica.state {
+                ReplicaState::Ready | ReplicaState::Unready => true,
+                ReplicaState::Starting => connected.is_some(),
+                ReplicaState::Leaving => false,
+            };
+            if counts {
+                roster.insert(Member::Sidecar(replica.name.clone()), connected);
+            }
+        }
+    }
+    roster
+}

@@ -1,0 +1,106 @@
+//! One endpoint's route: which activators are in its path, or none.
+//!
+//! Orders it anew until the world says what is wanted. Whether a revision has room to go without activators is its
+//! scaler's to say; here that is joined with what forbids it, and with which activators can serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::{ActivatorPod, Endpoint, Path, PathPolicy, Route, RouteOrder};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use units::EndpointKey;
+
+use crate::endpoints::Wishes;
+use crate::ground::Ground;
+use crate::peers::Peers;
+
+/// The pause between two orders for the same endpoint: the world may take a while to say what it did.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Does the endpoint itself allow the direct path?
+pub(crate) fn direct_allowed(endpoint: &Endpoint) -> bool {
+    endpoint.path == PathPolicy::Auto && endpoint.targets.len() == 1
+}
+
+/// Keeps one endpoint's route as it should be, until the endpoint is gone.
+pub(crate) async fn keep(
+    ground: Ground,
+    key: EndpointKey,
+    mut facts: watch::Receiver<Arc<Endpoint>>,
+    mut wishes: watch::Receiver<Wishes>,
+) {
+    let mut changes = ground.peers.changes();
+    let mut epoch = ground.epoch.clone();
+    let mut activators = ground.activators.clone();
+    let mut not_before = ground.clock.now();
+    let mut failed = false;
+    loop {
+        let endpoint = Arc::clone(&facts.borrow_and_update());
+        let pods = activators.borrow_and_update().clone();
+        let wanted = match (ground.leading(), &pods) {
+            (Some((epoch, _)), Some(pods)) => {
+                wanted(&endpoint, &wishes.borrow_and_update(), pods, &ground.peers).map(|route| (epoch, route))
+            }
+            _ => None,
+        };
+        if let Some((epoch, route)) = wanted
+            && not_before <= ground.clock.now()
+        {
+            info!(endpoint = %key, from = ?endpoint.route, to = ?route, "changing the route");
+            let order = RouteOrder { endpoint: key.clone(), route, epoch };
+            match ground.actuator.set_route(order).await {
+                Ok(()) => failed = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut failed, true) {
+                        warn!(endpoint = %key, %error, "the route is not as wanted, trying again");
+                    }
+                }
+            }
+            not_before = ground.clock.now().plus(PAUSE);
+            continue;
+        } else {
+            let is_late = wanted.is_some();
+            tokio::select! {
+                changed = facts.changed() => if changed.is_err() { return },
+                changed = wishes.changed() => if changed.is_err() { return },
+                _ = changes.changed() => {}
+                _ = epoch.changed() => {}
+                _ = activators.changed() => {}
+                () = ground.clock.sleep_until(not_before), if is_late => {}
+            }
+        }
+    }
+}
+
+/// The route that should be, if it is another than the one that is.
+fn wanted(endpoint: &Endpoint, wishes: &Wishes, pods: &[ActivatorPod], peers: &Peers) -> Option<Route> {
+    let path = match endpoint.targets.as_slice() {
+        [only] if direct_allowed(endpoint) => wishes.get(&only.revision).copied().unwrap_or(endpoint.route.path()),
+        _ => Path::Proxied,
+    };
+    let route = match path {
+        Path::Direct => Route::Direct,
+        Path::Proxied => {
+            let through = through(endpoint, pods, peers);
+            if through.is_empty() {
+                // Nobody could serve: whoever is in the path stays.
+                return None;
+            }
+            Route::Proxied { through }
+        }
+    };
+    (route != endpoint.route).then_some(route)
+}
+
+/// The activators that can serve an endpoint now: they exist, are connected, stay, and know its route.
+fn through(endpoint: &Endpoint, pods: &[ActivatorPod], peers: &Peers) -> Arc<[Arc<str>]> {
+    let connected = peers.activators();
+    let serves = |pod: &ActivatorPod| {
+        connected.iter().any(|peer| peer.uid == pod.uid && !peer.leaving)
+            && peers.acknowledgement(&pod.uid, &endpoint.key).is_some()
+    };
+    let mut through: Vec<Arc<str>> = pods.iter().filter(|pod| serves(pod)).map(|pod| Arc::clone(&pod.uid)).collect();
+    through.sort();
+    through.into()
+}

@@ -1,0 +1,63 @@
+//! What is shown of each revision: put there by its task, read by the admin port.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use kpa::policy::InForce;
+use parking_lot::Mutex;
+use platform::{Revision, Source};
+use tokio::sync::watch;
+use units::RevisionKey;
+
+use crate::ring::{Decisions, Wakes};
+
+/// One revision, as shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// How it is in the world.
+    pub(crate) facts: watch::Receiver<Arc<Revision>>,
+    /// Its settings in force.
+    pub(crate) settings: Arc<InForce<Source>>,
+    /// Its last decisions.
+    pub(crate) decisions: Decisions,
+    /// Its last wakes.
+    pub(crate) wakes: Wakes,
+    /// Why its start failed, while it may not be tried again.
+    pub(crate) failed: Option<Arc<str>>,
+    /// Requests at each replica whose sidecar has said so.
+    pub(crate) in_flight: BTreeMap<Arc<str>, u32>,
+    /// It is being sealed.
+    pub(crate) sealing: bool,
+}
+
+/// A place for one revision on the shelf.
+pub(crate) type Place = Arc<Mutex<Shown>>;
+
+/// Everything that is shown. Locks are held for as long as it takes to copy a few numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf(DashMap<RevisionKey, Place>);
+
+impl Shelf {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows a revision.
+    pub(crate) fn put(&self, revision: RevisionKey, shown: Shown) -> Place {
+        let place = Arc::new(Mutex::new(shown));
+        self.0.insert(revision, Arc::clone(&place));
+        place
+    }
+
+    /// Shows it no more.
+    pub(crate) fn remove(&self, revision: &RevisionKey) {
+        self.0.remove(revision);
+    }
+
+    /// Where it is shown.
+    pub(crate) fn get(&self, revision: &RevisionKey) -> Option<Place> {
+        self.0.get(revision).map(|place| Arc::clone(&place))
+    }
+}
