@@ -33,8 +33,6 @@ pub(crate) enum Heard {
         incarnation: Incarnation,
         /// When it was heard.
         at: Moment,
-        /// Number of the frame.
-        number: u64,
         /// Time on its clock.
         elapsed_us: u64,
         /// The counts.

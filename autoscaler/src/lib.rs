@@ -1,12 +1,31 @@
 //! Computes replicas from what is in flight and orders them.
 //!
-//! In reading order: activators and sidecars connect ([`streams`]), are known while they are there ([`peers`]), and what
-//! they say goes to the revision it is about ([`inbox`]). Nothing here judges: the rules are in `kpa`.
+//! It judges nothing: how many replicas, which path, and whether a revision may go to zero are `kpa`'s to say. In
+//! reading order:
+//! - `streams`: activators and sidecars connect and say what they hold and count; `peers` knows who is connected, and
+//!   `inbox` is the way to the revision that something is about;
+//! - `hub` follows what exists, with a task for each revision (`revision`: hear, decide, have it done; `sealing`: the way
+//!   to zero; `orders`: what is under way) and for each endpoint (`routes`: who is in its path);
+//! - `settings` turns layers of text into the policy in force, live;
+//! - `ring`, `shelf` and `admin`: what is kept and shown, because nothing that scales may be unexplained.
+//!
+//! A follower hears and decides all the same, so that its windows are full when it comes to lead; it orders nothing.
 
 mod config;
+mod endpoints;
+mod ground;
+mod held;
+mod hub;
 mod inbox;
 mod metrics;
+mod orders;
 mod peers;
+mod revision;
+mod ring;
+mod roster;
+mod routes;
+mod settings;
+mod shelf;
 #[cfg(test)]
 mod stage;
 mod streams;
@@ -24,8 +43,12 @@ use tokio::sync::watch;
 pub use config::Config;
 pub use metrics::Metrics;
 
+use crate::endpoints::Endpoints;
+use crate::ground::Ground;
+use crate::hub::Ends;
 use crate::inbox::Inboxes;
 use crate::peers::Peers;
+use crate::shelf::Shelf;
 use crate::streams::Streams;
 
 /// The world an autoscaler works in.
@@ -40,13 +63,10 @@ pub struct Platform {
 
 /// An autoscaler that has its port and does nothing yet.
 pub struct Autoscaler {
-    config: Config,
-    platform: Platform,
-    clock: Clock,
-    metrics: Metrics,
+    ground: Ground,
+    catalogue: Arc<dyn Catalogue>,
+    ends: Ends,
     listener: Listener,
-    peers: Arc<Peers>,
-    inboxes: Arc<Inboxes>,
 }
 
 impl Autoscaler {
@@ -62,13 +82,20 @@ impl Autoscaler {
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::register(registry).context("the autoscaler's metrics")?;
         let listener = Listener::bind(config.streams)?;
-        let (peers, inboxes) = (Arc::new(Peers::new()), Arc::new(Inboxes::new()));
-        Ok(Self { config, platform, clock, metrics, listener, peers, inboxes })
+        let Platform { catalogue, actuator, leadership } = platform;
+        let (ground, ends) = lay_ground(config, &*catalogue, actuator, leadership, clock, metrics);
+        Ok(Self { ground, catalogue, ends, listener })
     }
 
     /// Where activators and sidecars are to connect.
     pub fn streams_address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// The highest epoch that an activator has seen. Whoever elects must lead with no lower one; until then this
+    /// autoscaler orders nothing.
+    pub fn highest_epoch(&self) -> watch::Receiver<u64> {
+        self.ground.highest.subscribe()
     }
 
     /// What it adds to the admin port: `/api/v1/…`. Whoever serves it lets in loopback only, or asks for a token.
@@ -79,22 +106,50 @@ impl Autoscaler {
     /// Works for as long as it is polled. A support task: it serves requests that are held elsewhere.
     ///
     /// # Errors
-    /// If one of its tasks ended, which none may.
+    /// If the platform ended.
     pub async fn run(self) -> anyhow::Result<Infallible> {
-        let Self { config, platform, clock, metrics, listener, peers, inboxes } = self;
-        let (_epoch, epoch) = watch::channel(match *platform.leadership.borrow() {
-            Leadership::Following => None,
-            Leadership::Leading { epoch, .. } => Some(epoch),
-        });
+        let Self { ground, catalogue, ends, listener } = self;
         let streams = Streams {
-            peers,
-            inboxes,
-            epoch,
-            clock,
-            metrics,
-            patience: config.peer_patience,
-            silence: config.peer_silence,
+            peers: Arc::clone(&ground.peers),
+            inboxes: Arc::clone(&ground.inboxes),
+            epoch: ground.epoch.clone(),
+            clock: ground.clock,
+            metrics: ground.metrics.clone(),
+            patience: ground.config.peer_patience,
+            silence: ground.config.peer_silence,
         };
-        streams.serve(listener).await
+        tokio::select! {
+            end = streams.serve(listener) => end,
+            end = hub::follow(ground, catalogue, ends) => end,
+        }
     }
+}
+
+/// Everything that tasks share, and the ends that the hub writes to.
+fn lay_ground(
+    config: Config,
+    catalogue: &dyn Catalogue,
+    actuator: Arc<dyn Actuator>,
+    leadership: watch::Receiver<Leadership>,
+    clock: Clock,
+    metrics: Metrics,
+) -> (Ground, Ends) {
+    let (epoch_end, epoch) = watch::channel(None);
+    let (cluster_end, cluster) = watch::channel(None);
+    let ground = Ground {
+        config: Arc::new(config),
+        clock,
+        metrics,
+        peers: Arc::new(Peers::new()),
+        inboxes: Arc::new(Inboxes::new()),
+        endpoints: Arc::new(Endpoints::new()),
+        shelf: Arc::new(Shelf::new()),
+        actuator,
+        leadership,
+        epoch,
+        highest: watch::Sender::new(0),
+        activators: catalogue.activators(),
+        cluster,
+    };
+    (ground, Ends { epoch: epoch_end, cluster: cluster_end })
 }

@@ -62,6 +62,8 @@ pub(crate) struct Activator {
     pub(crate) name: Arc<str>,
     /// Which run of the program.
     pub(crate) incarnation: Incarnation,
+    /// The highest epoch that it had heard of when it connected.
+    pub(crate) highest_epoch: u64,
     /// It asked to be taken out of every path.
     pub(crate) leaving: bool,
     /// How to reach it.
@@ -151,13 +153,24 @@ impl Peers {
         log.frames.push_back((at, uid));
     }
 
-    /// Tells of every frame from number `next` on that is still kept, and returns the number after the last.
-    pub(crate) fn frames_from(&self, next: u64, mut tell: impl FnMut(Moment, &str)) -> u64 {
+    /// Tells of every frame from number `next` on that is still kept, up to a moment, and returns the next number.
+    pub(crate) fn frames_from(&self, next: u64, before: Option<Moment>, mut tell: impl FnMut(Moment, &str)) -> u64 {
         let log = self.frames.lock();
-        let passed_over = usize::try_from(next.saturating_sub(log.first)).unwrap_or(usize::MAX);
+        let mut next = next.max(log.first);
+        let passed_over = usize::try_from(next - log.first).unwrap_or(usize::MAX);
         for (at, uid) in log.frames.iter().skip(passed_over) {
+            if before.is_some_and(|before| before <= *at) {
+                break;
+            }
             tell(*at, uid);
+            next += 1;
         }
+        next
+    }
+
+    /// The number that the next frame will have.
+    pub(crate) fn next_frame(&self) -> u64 {
+        let log = self.frames.lock();
         log.first + log.frames.len() as u64
     }
 
@@ -174,6 +187,11 @@ impl Peers {
         if let Some(connected) = self.activators.lock().get_mut(uid) {
             connected.activator.leaving = true;
         }
+        self.changed();
+    }
+
+    /// An endpoint changed, and its route with it perhaps.
+    pub(crate) fn route_changed(&self) {
         self.changed();
     }
 
@@ -227,7 +245,7 @@ mod tests {
     fn activator(uid: &str) -> (Activator, CancellationToken) {
         let (outbox, _written, cut) = Outbox::new();
         let (uid, name) = (uid.into(), uid.into());
-        (Activator { uid, name, incarnation: Incarnation(1), leaving: false, outbox }, cut)
+        (Activator { uid, name, incarnation: Incarnation(1), highest_epoch: 0, leaving: false, outbox }, cut)
     }
 
     #[test]
@@ -261,7 +279,7 @@ mod tests {
         let peers = Peers::new();
         let told = |next| {
             let mut seconds = Vec::new();
-            let next = peers.frames_from(next, |at, _| seconds.push(at.unix().as_secs()));
+            let next = peers.frames_from(next, None, |at, _| seconds.push(at.unix().as_secs()));
             (seconds, next)
         };
         let hear = |second| peers.activator_heard("a".into(), Moment::from_unix_millis(second * 1_000));

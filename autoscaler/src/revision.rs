@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use kpa::seal::Leader;
 use kpa::{
-    ActivatorReading, Because, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, StartState, Starting, Step,
-    World,
+    ActivatorReading, Because, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, StartState, Starting,
+    Step, World,
 };
 use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion, Workload};
 use tokio::sync::{mpsc, watch};
@@ -25,6 +25,7 @@ use crate::inbox::Heard;
 use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
 use crate::ring::{Change, Wake, WakeEnd};
+use crate::roster;
 use crate::routes;
 use crate::settings::Settings;
 use crate::shelf::{Place, Shown};
@@ -106,8 +107,11 @@ struct Revision {
     path: PathSeen,
     /// A request for it has come through Rouse.
     asked_for: bool,
+    /// The activators that the scaler was told to wait for.
+    expected: Vec<Arc<str>>,
+    /// Zero was wanted at the last decision.
+    zero_wanted: bool,
     due: Moment,
-    last: Option<Outcome>,
 }
 
 impl Revision {
@@ -155,15 +159,16 @@ impl Revision {
             held: Held::default(),
             sidecars: BTreeMap::new(),
             told: BTreeMap::new(),
-            next_frame: 0,
+            next_frame: ground.peers.next_frame(),
             orders: Orders::new(Arc::clone(&ground.actuator), key.clone()),
             ordering: false,
             refused: None,
             written: None,
             path: PathSeen { path: Path::Proxied, since: now, acknowledged: None },
             asked_for: false,
+            expected: Vec::new(),
+            zero_wanted: false,
             due: now,
-            last: None,
             facts,
             key,
             ground,
@@ -212,20 +217,30 @@ impl Revision {
 
     /// Asks the scaler, keeps its answer, and has it carried out by whoever leads.
     fn decide(&mut self, now: Moment) {
-        let scaler = &mut self.scaler;
-        self.next_frame =
-            self.ground.peers.frames_from(self.next_frame, |at, activator| scaler.activator_heard(at, activator));
+        while let Ok(heard) = self.inbox.try_recv() {
+            self.hear(heard);
+        }
+        self.hear_frames(None);
+        self.forget_who_is_out(now);
         self.judge_start(now);
         let endpoint = self.endpoint();
         let world = self.world(now, endpoint.as_deref());
         let outcome = self.scaler.decide(now, &world);
         self.due = now.plus(outcome.ask_again.clamp(Duration::from_millis(1), self.ground.config.tick));
-        self.last = Some(outcome);
         self.show(now, &outcome);
         if self.ground.leading().is_some() {
             self.carry_out(now, &outcome, &world);
         }
         self.tell_settings(endpoint.as_deref());
+    }
+
+    /// Tells the scaler of the activators' frames that it was not told of, those before a moment or all.
+    fn hear_frames(&mut self, before: Option<Moment>) {
+        let scaler = &mut self.scaler;
+        self.next_frame = self
+            .ground
+            .peers
+            .frames_from(self.next_frame, before, |at, activator| scaler.activator_heard(at, activator));
     }
 
     fn carry_out(&mut self, now: Moment, outcome: &Outcome, world: &World) {
@@ -341,12 +356,14 @@ impl Revision {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Wake { activator, at, wake } => self.hear_wake(activator, at, &wake),
-            Heard::Demand { activator, incarnation, at, number: _, elapsed_us, demand } => {
+            Heard::Demand { activator, incarnation, at, elapsed_us, demand } => {
                 if demand.held == 0 {
                     self.held.nothing_at(&activator);
                 }
                 self.asked_for |= 0 < demand.requests;
                 let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
+                // In their order: a frame without this revision says that nothing happened up to there.
+                self.hear_frames(Some(at));
                 let reading = ActivatorReading { incarnation, elapsed_us, requests, concurrency_us, in_flight };
                 self.scaler.activator(at, &activator, reading);
             }
@@ -424,6 +441,11 @@ impl Revision {
             self.place.lock().in_flight.remove(&name);
             self.scaler.forget_replica(&name);
         }
+        if facts.sidecars {
+            for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready) {
+                self.scaler.expect_replica(now, &replica.name);
+            }
+        }
         self.settings_changed();
         self.wake_went_on(now, &facts.replicas);
         self.seal_time();
@@ -454,17 +476,24 @@ impl Revision {
 
     fn activators_changed(&mut self) {
         let now = self.ground.clock.now();
-        let before = self.activators_known();
         let Some(pods) = self.activators.borrow_and_update().clone() else { return };
         for pod in pods.iter() {
             self.scaler.expect_activator(now, &pod.uid);
         }
-        for uid in before.iter().filter(|uid| !pods.iter().any(|pod| pod.uid == **uid)) {
+        for uid in self.expected.iter().filter(|uid| !pods.iter().any(|pod| pod.uid == **uid)) {
             self.scaler.forget_activator(uid);
             self.held.nothing_at(uid);
         }
         self.expected = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
         self.seal_time();
+    }
+
+    /// An activator that has been out of every path for the grace is not waited for.
+    fn forget_who_is_out(&mut self, now: Moment) {
+        let Some(pods) = self.activators.borrow().clone() else { return };
+        for pod in pods.iter().filter(|pod| !roster::counts(pod, now, self.settings.in_force().policy.grace)) {
+            self.scaler.forget_activator(&pod.uid);
+        }
     }
 
     /// How it stands in the world.
@@ -500,10 +529,7 @@ impl Revision {
                     acknowledged.is_some_and(|generation| endpoint.generation <= generation)
                 };
                 let grace = self.scaler.policy().grace;
-                let counts = |pod: &&platform::ActivatorPod| {
-                    pod.out_since.is_none_or(|since| now.since(since) < grace)
-                };
-                pods.iter().filter(counts).all(|pod| knows(&pod.uid))
+                pods.iter().filter(|pod| roster::counts(pod, now, grace)).all(|pod| knows(&pod.uid))
             }
             _ => false,
         };
@@ -710,7 +736,8 @@ fn generation(revision: &platform::Revision) -> u64 {
 /// What a sidecar of this revision is to run with. The number is made of the values, so that every autoscaler, also after
 /// a restart, gives the same name to the same settings.
 fn sidecar_settings(revision: &platform::Revision, endpoint: &Endpoint) -> wire::Settings {
-    let millis = |limit: Option<Duration>| limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    let millis =
+        |limit: Option<Duration>| limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let mut settings = wire::Settings {
         generation: 0,
         container_concurrency: revision.container_concurrency.to_field(),
@@ -725,9 +752,10 @@ fn sidecar_settings(revision: &platform::Revision, endpoint: &Endpoint) -> wire:
         settings.idle_timeout_ms,
     ];
     // FNV-1a; 0 is taken.
-    let hash = values.iter().flat_map(|value| value.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     settings.generation = hash.max(1);
     settings
 }

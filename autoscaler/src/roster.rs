@@ -3,17 +3,28 @@
 use std::time::Duration;
 
 use kpa::seal::{Member, Roster};
-use platform::{Endpoint, ReplicaState, Revision, Route};
+use platform::{ActivatorPod, Endpoint, ReplicaState, Revision, Route};
 use units::Moment;
 
 use crate::ground::Ground;
+
+/// Does an activator still count: can requests be routed to it, or could they within the grace?
+pub(crate) fn counts(pod: &ActivatorPod, now: Moment, grace: Duration) -> bool {
+    pod.out_since.is_none_or(|since| now.since(since) < grace)
+}
 
 /// Everybody whose answer counts, and as which incarnation each is connected.
 ///
 /// Every activator whose pod exists, that is connected, or that a route names; but for those that have been out of every
 /// route for the `grace`. And every sidecar of a replica that has been ready: one that has not can only have got requests
 /// through an activator. Empty, which nobody can seal with, until the activators are known.
-pub(crate) fn roster(ground: &Ground, revision: &Revision, endpoint: Option<&Endpoint>, now: Moment, grace: Duration) -> Roster {
+pub(crate) fn roster(
+    ground: &Ground,
+    revision: &Revision,
+    endpoint: Option<&Endpoint>,
+    now: Moment,
+    grace: Duration,
+) -> Roster {
     let mut roster = Roster::new();
     let Some(pods) = ground.activators.borrow().clone() else { return roster };
     if let Some(Route::Proxied { through }) = endpoint.map(|endpoint| &endpoint.route) {
@@ -22,10 +33,8 @@ pub(crate) fn roster(ground: &Ground, revision: &Revision, endpoint: Option<&End
     roster.extend(pods.iter().map(|pod| (Member::Activator(pod.uid.clone()), None)));
     let connected = ground.peers.activators();
     roster.extend(connected.iter().map(|peer| (Member::Activator(peer.uid.clone()), Some(peer.incarnation))));
-    for pod in pods.iter() {
-        if pod.out_since.is_some_and(|since| grace <= now.since(since)) {
-            roster.remove(&Member::Activator(pod.uid.clone()));
-        }
+    for pod in pods.iter().filter(|pod| !counts(pod, now, grace)) {
+        roster.remove(&Member::Activator(pod.uid.clone()));
     }
     if revision.sidecars {
         let sidecars = ground.peers.sidecars(&revision.key);

@@ -44,31 +44,29 @@ pub(crate) async fn keep(
             }
             _ => None,
         };
-        if let Some((epoch, route)) = wanted
-            && not_before <= ground.clock.now()
-        {
-            info!(endpoint = %key, from = ?endpoint.route, to = ?route, "changing the route");
-            let order = RouteOrder { endpoint: key.clone(), route, epoch };
-            match ground.actuator.set_route(order).await {
+        let is_wanted = wanted.is_some();
+        let is_due = not_before <= ground.clock.now();
+        if let (Some((epoch, route)), true) = (wanted, is_due) {
+            info!(from = ?endpoint.route, to = ?route, "changing the route");
+            let end = ground.actuator.set_route(RouteOrder { endpoint: key.clone(), route, epoch }).await;
+            match end {
                 Ok(()) => failed = false,
-                Err(error) => {
-                    if !std::mem::replace(&mut failed, true) {
-                        warn!(endpoint = %key, %error, "the route is not as wanted, trying again");
-                    }
+                Err(error) if !failed => {
+                    warn!(%error, "the route is not as wanted, trying again");
+                    failed = true;
                 }
+                Err(_) => {}
             }
             not_before = ground.clock.now().plus(PAUSE);
             continue;
-        } else {
-            let is_late = wanted.is_some();
-            tokio::select! {
-                changed = facts.changed() => if changed.is_err() { return },
-                changed = wishes.changed() => if changed.is_err() { return },
-                _ = changes.changed() => {}
-                _ = epoch.changed() => {}
-                _ = activators.changed() => {}
-                () = ground.clock.sleep_until(not_before), if is_late => {}
-            }
+        }
+        tokio::select! {
+            changed = facts.changed() => if changed.is_err() { return },
+            changed = wishes.changed() => if changed.is_err() { return },
+            _ = changes.changed() => {}
+            _ = epoch.changed() => {}
+            _ = activators.changed() => {}
+            () = ground.clock.sleep_until(not_before), if is_wanted => {}
         }
     }
 }

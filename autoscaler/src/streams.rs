@@ -192,13 +192,14 @@ impl Streams {
     fn came(&self, peer: &Peer, outbox: &Outbox) -> There {
         let span = tracing::Span::current();
         match peer {
-            Peer::Activator { uid, name, incarnation } => {
+            Peer::Activator { uid, name, incarnation, highest_epoch } => {
                 span.record("role", "activator").record("peer", field::display(name));
                 info!(?incarnation, "an activator connected");
                 self.peers.activator_came(Activator {
                     uid: Arc::clone(uid),
                     name: Arc::clone(name),
                     incarnation: *incarnation,
+                    highest_epoch: *highest_epoch,
                     leaving: false,
                     outbox: outbox.clone(),
                 });
@@ -232,11 +233,12 @@ impl Streams {
         let activator = Arc::clone(uid);
         match said {
             Up::Frame(frame) => {
-                let wire::Frame { number, elapsed_us, demands } = frame;
+                // The counts are cumulative: a number that is missing is made up for by the next.
+                let wire::Frame { number: _, elapsed_us, demands } = frame;
                 for demand in demands {
                     let revision = RevisionKey::new(&*demand.namespace, &*demand.revision);
                     let activator = Arc::clone(uid);
-                    self.tell(&revision, Heard::Demand { activator, incarnation, at, number, elapsed_us, demand });
+                    self.tell(&revision, Heard::Demand { activator, incarnation, at, elapsed_us, demand });
                 }
                 // After what it brought, so that nobody takes the second for silent who has not seen it.
                 self.peers.activator_heard(activator, at);
@@ -298,7 +300,7 @@ impl Streams {
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 enum Peer {
-    Activator { uid: Arc<str>, name: Arc<str>, incarnation: Incarnation },
+    Activator { uid: Arc<str>, name: Arc<str>, incarnation: Incarnation, highest_epoch: u64 },
     Sidecar { revision: RevisionKey, replica: Arc<str>, incarnation: Incarnation },
 }
 
@@ -309,7 +311,10 @@ impl Peer {
         let named = |name: String, what| if name.is_empty() { Err(End::Nameless { what }) } else { Ok(name) };
         let name: Arc<str> = named(hello.name, "a name")?.into();
         match role {
-            Role::Activator => Ok(Self::Activator { uid: named(hello.uid, "a uid")?.into(), name, incarnation }),
+            Role::Activator => {
+                let (uid, highest_epoch) = (named(hello.uid, "a uid")?.into(), hello.highest_epoch);
+                Ok(Self::Activator { uid, name, incarnation, highest_epoch })
+            }
             Role::Sidecar => {
                 let namespace = named(hello.namespace, "a namespace")?;
                 let revision = RevisionKey::new(namespace, named(hello.revision, "a revision")?);

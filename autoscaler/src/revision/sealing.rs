@@ -27,11 +27,10 @@ impl Revision {
         let scale = self.scale().filter(|_| wanted && !self.ordering);
         match scale {
             Some(scale) => self.seal(now, Event::Wanted { expect: scale.version.0 }),
-            None if self.leader.as_ref().is_some_and(Leader::is_silent_about_nothing) => {}
-            None => self.seal(now, Event::Unwanted),
+            None if self.zero_wanted => self.seal(now, Event::Unwanted),
+            None => {}
         }
-        let in_round = self.leader.as_ref().is_some_and(Leader::in_round);
-        self.place.lock().sealing = in_round;
+        self.zero_wanted = wanted;
     }
 
     /// A wake breaks the seal.
