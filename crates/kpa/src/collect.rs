@@ -127,6 +127,20 @@ pub(crate) struct Seconds {
     pub(crate) each: Stat,
 }
 
+impl Seconds {
+    /// How many they are, at least one.
+    pub(crate) fn count(self) -> f64 {
+        (self.last.saturating_sub(self.first) + 1) as f64
+    }
+
+    /// Those before a second, and those from it on.
+    pub(crate) fn split(self, at: u64) -> (Option<Self>, Option<Self>) {
+        let before = (self.first < at).then(|| Self { last: self.last.min(at - 1), ..self });
+        let after = (at <= self.last).then(|| Self { first: self.first.max(at), ..self });
+        (before, after)
+    }
+}
+
 /// One sidecar or activator as it was heard so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reporter {
@@ -141,18 +155,40 @@ pub(crate) struct Reporter {
     /// Up to when nothing happened here since it was last read, as its frames without this revision have told.
     quiet_until: Option<Moment>,
     in_flight: u32,
+    /// What its latest seconds were like.
+    latest: Stat,
 }
 
 impl Reporter {
     /// A reporter that is heard, or waited for, from now on.
     pub(crate) fn new(now: Moment) -> Self {
         let covered = second(now).saturating_sub(1);
-        Self { counters: None, covered, heard: now, heard_before: now, read: None, quiet_until: None, in_flight: 0 }
+        Self {
+            counters: None,
+            covered,
+            heard: now,
+            heard_before: now,
+            read: None,
+            quiet_until: None,
+            in_flight: 0,
+            latest: Stat::default(),
+        }
     }
 
     /// In flight there when it last said.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// What it would most likely say of the seconds that others have told and it has not yet, up to `newest`: how many
+    /// they are, and what its latest ones were like. `None` if there are none, or if it had nothing in flight.
+    pub(crate) fn late(&self, newest: u64) -> Option<(u64, Stat)> {
+        (0 < self.in_flight && self.covered < newest).then(|| (newest - self.covered, self.latest))
+    }
+
+    /// The first second that has no value of it yet.
+    pub(crate) fn first_uncovered(&self) -> u64 {
+        self.covered + 1
     }
 
     /// When it was last heard.
@@ -163,11 +199,6 @@ impl Reporter {
     /// For how long it was silent before it was last heard.
     pub(crate) fn was_silent_for(&self) -> Duration {
         self.heard.since(self.heard_before)
-    }
-
-    /// When it was heard before it was last heard.
-    pub(crate) fn heard_before(&self) -> Moment {
-        self.heard_before
     }
 
     /// A reading came from one who sends nothing in between.
@@ -190,11 +221,18 @@ impl Reporter {
             return None;
         }
         self.quiet_until = Some(self.heard_before);
-        let (first, last) = (self.covered + 1, second(self.heard_before));
-        if last < first {
-            return None;
-        }
-        self.covered = last;
+        self.idle_until(self.heard_before)
+    }
+
+    /// To be asked when everything of the latest frame has been told. If it had nothing of this revision, then nothing
+    /// happened up to it.
+    pub(crate) fn idle(&mut self) -> Option<Seconds> {
+        let silent_on_it = self.read.is_none_or(|read| read < self.heard) && self.heard_before < self.heard;
+        if silent_on_it { self.idle_until(self.heard) } else { None }
+    }
+
+    fn idle_until(&mut self, until: Moment) -> Option<Seconds> {
+        let (first, last) = self.cover(until)?;
         Some(Seconds { first, last, each: Stat::default() })
     }
 
@@ -238,16 +276,13 @@ impl Reporter {
         let interval = self.quiet_until.map_or(elapsed, |quiet| now.since(quiet).max(FRAME).min(elapsed));
         let interval_us = interval.as_micros() as f64;
         let seconds = (last - first + 1) as f64;
-        Some(Seconds {
-            first,
-            last,
-            each: Stat {
-                average_concurrency: believed(counted.concurrency_us as f64 / interval_us),
-                average_proxied_concurrency: believed(counted.proxied_concurrency_us as f64 / interval_us),
-                request_count: believed(counted.requests as f64 / seconds),
-                proxied_count: believed(counted.proxied_requests as f64 / seconds),
-            },
-        })
+        self.latest = Stat {
+            average_concurrency: believed(counted.concurrency_us as f64 / interval_us),
+            average_proxied_concurrency: believed(counted.proxied_concurrency_us as f64 / interval_us),
+            request_count: believed(counted.requests as f64 / seconds),
+            proxied_count: believed(counted.proxied_requests as f64 / seconds),
+        };
+        Some(Seconds { first, last, each: self.latest })
     }
 
     /// The first reading of counters that are older than the observation: from here on they are counted.

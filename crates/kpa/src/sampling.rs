@@ -24,6 +24,13 @@ pub struct Stat {
     pub proxied_count: f64,
 }
 
+impl Stat {
+    /// The same, with nothing to deduct from it: the proxied part counts here.
+    pub(crate) fn with_proxied_part(self) -> Self {
+        Self { average_proxied_concurrency: 0.0, proxied_count: 0.0, ..self }
+    }
+}
+
 /// What stands for all `population` replicas when only those in `sample` were asked. `None` without any.
 pub fn stand_for_all(sample: &[Stat], population: u32) -> Option<Stat> {
     if sample.is_empty() {

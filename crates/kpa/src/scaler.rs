@@ -16,7 +16,7 @@ use crate::collect::{Counters, Reporter, Seconds};
 use crate::zero::{self, Activity, PathWish, Stage};
 use crate::{
     ActivatorReading, Because, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy, Rules,
-    Seen, Series, SidecarReading, Step, World,
+    Seen, Series, SidecarReading, Stat, Step, World,
 };
 
 /// How often a decision is taken anew at the latest, as in Knative.
@@ -37,16 +37,40 @@ pub struct Scaler {
     policy: Policy,
     rules: Rules,
     observing: Moment,
-    concurrency: Series,
-    requests: Series,
+    windows: Windows,
     decider: Decider,
     replicas: HashMap<Box<str>, Reporter>,
     activators: HashMap<Box<str>, Activator>,
-    /// When a sidecar's proxied part was last counted as demand, because the activator it came through was unheard.
-    undeducted: Option<Moment>,
+    /// What sidecars' proxied parts have added up to that were counted as demand, because the activator they came
+    /// through was unheard; it is taken off what that activator tells when it is heard again.
+    undeducted: Undeducted,
     activity: Activity,
     /// What the first decision found; then on its way to the initial scale or past it.
     found: Option<Found>,
+}
+
+/// Both metrics, always: which of them decides can change at any time.
+#[derive(Debug)]
+struct Windows {
+    concurrency: Series,
+    requests: Series,
+}
+
+impl Windows {
+    fn new(policy: &Policy) -> Self {
+        Self { concurrency: Series::new(policy), requests: Series::new(policy) }
+    }
+
+    /// What came through an activator has been told by it, so it is deducted.
+    fn record(&mut self, seconds: Seconds) {
+        let oldest = seconds.last.saturating_sub(self.concurrency.seconds());
+        let each = seconds.each;
+        for second in seconds.first.max(oldest)..=seconds.last {
+            let at = Moment::from_unix(Duration::from_secs(second));
+            self.concurrency.record(at, each.average_concurrency - each.average_proxied_concurrency);
+            self.requests.record(at, each.request_count - each.proxied_count);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +78,37 @@ struct Activator {
     reporter: Reporter,
     /// When it last had anything of this revision, as far as is known.
     routed: Option<Moment>,
+}
+
+/// Sums over seconds: request-seconds, and requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Undeducted {
+    /// The last second that they are of.
+    until: u64,
+    concurrency: f64,
+    requests: f64,
+}
+
+impl Undeducted {
+    fn add(&mut self, told: Seconds) {
+        if 0.0 < told.each.average_proxied_concurrency || 0.0 < told.each.proxied_count {
+            self.until = self.until.max(told.last);
+        }
+        self.concurrency += told.each.average_proxied_concurrency * told.count();
+        self.requests += told.each.proxied_count * told.count();
+    }
+
+    /// What is left of each of an activator's seconds.
+    fn take_off(&mut self, told: Seconds) -> Stat {
+        let left = |sum: &mut f64, each: f64| {
+            let taken = sum.min(each * told.count()).max(0.0);
+            *sum -= taken;
+            each - taken / told.count()
+        };
+        let average_concurrency = left(&mut self.concurrency, told.each.average_concurrency);
+        let request_count = left(&mut self.requests, told.each.request_count);
+        Stat { average_concurrency, request_count, ..told.each }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,12 +140,11 @@ impl Scaler {
     pub fn new(policy: Policy, rules: Rules, now: Moment, ready: ReplicaCount) -> Self {
         Self {
             observing: now,
-            concurrency: Series::new(&policy),
-            requests: Series::new(&policy),
+            windows: Windows::new(&policy),
             decider: Decider::new(&policy, rules, now, ready),
             replicas: HashMap::new(),
             activators: HashMap::new(),
-            undeducted: None,
+            undeducted: Undeducted::default(),
             activity: if ready.is_zero() { Activity::Activating } else { Activity::Active { since: now } },
             found: None,
             policy,
@@ -102,11 +156,10 @@ impl Scaler {
     /// new windows.
     pub fn set_policy(&mut self, policy: Policy, now: Moment) {
         if policy.aggregation == self.policy.aggregation {
-            self.concurrency.resize(now, &policy, self.rules);
-            self.requests.resize(now, &policy, self.rules);
+            self.windows.concurrency.resize(now, &policy, self.rules);
+            self.windows.requests.resize(now, &policy, self.rules);
         } else {
-            self.concurrency = Series::new(&policy);
-            self.requests = Series::new(&policy);
+            self.windows = Windows::new(&policy);
             self.observing = now;
         }
         self.decider.follow(&policy);
@@ -120,43 +173,50 @@ impl Scaler {
 
     /// A sidecar's counters arrived.
     pub fn sidecar(&mut self, now: Moment, replica: &str, reading: SidecarReading) {
-        let (observing, unheard) = (self.observing, self.activator_unheard(now));
+        let (observing, untold) = (self.observing, self.untold_since(now));
         let reporter = reporter(&mut self.replicas, replica, || Reporter::new(now));
         reporter.note(now);
-        let Some(mut seconds) = reporter.read(now, observing, Counters::from(reading), reading.in_flight) else {
-            return;
+        let Some(seconds) = reporter.read(now, observing, Counters::from(reading), reading.in_flight) else { return };
+        let Some(untold) = untold else {
+            self.undeducted = Undeducted::default();
+            return self.windows.record(seconds);
         };
-        if unheard {
-            // Whoever should report this part is silent, so it is taken from here.
-            seconds.each.average_proxied_concurrency = 0.0;
-            seconds.each.proxied_count = 0.0;
-            self.undeducted = Some(now);
+        // Whoever should tell the proxied part of these seconds is silent, so it is taken from here.
+        let (told, untold) = seconds.split(untold);
+        if let Some(untold) = untold {
+            self.undeducted.add(untold);
+            self.windows.record(Seconds { each: untold.each.with_proxied_part(), ..untold });
         }
-        self.record(seconds);
+        if let Some(told) = told {
+            self.windows.record(told);
+        }
     }
 
     /// An activator's counters for this revision arrived.
     pub fn activator(&mut self, now: Moment, activator: &str, reading: ActivatorReading) {
         self.activator_heard(now, activator);
-        let (observing, undeducted) = (self.observing, self.undeducted);
+        let observing = self.observing;
         let Some(activator) = self.activators.get_mut(activator) else { return };
         activator.routed = Some(now);
-        let Some(mut seconds) = activator.reporter.read(now, observing, Counters::from(reading), reading.in_flight)
-        else {
-            return;
-        };
-        let told_by_sidecars = undeducted.is_some_and(|at| activator.reporter.heard_before() < at);
-        if told_by_sidecars && ACTIVATOR_SILENCE < activator.reporter.was_silent_for() {
-            seconds.first = seconds.last;
+        let came_back = ACTIVATOR_SILENCE < activator.reporter.was_silent_for();
+        let counters = Counters::from(reading);
+        let Some(seconds) = activator.reporter.read(now, observing, counters, reading.in_flight) else { return };
+        let (told_by_sidecars, untold) =
+            if came_back { seconds.split(self.undeducted.until + 1) } else { (None, Some(seconds)) };
+        if let Some(told) = told_by_sidecars {
+            let each = self.undeducted.take_off(told);
+            self.windows.record(Seconds { each, ..told });
         }
-        self.record(seconds);
+        if let Some(untold) = untold {
+            self.windows.record(untold);
+        }
     }
 
     /// A frame of this activator arrived, with or without anything about this revision.
     pub fn activator_heard(&mut self, now: Moment, activator: &str) {
         self.expect_activator(now, activator);
         if let Some(seconds) = self.activators.get_mut(activator).and_then(|known| known.reporter.hear(now)) {
-            self.record(seconds);
+            self.windows.record(seconds);
         }
     }
 
@@ -186,7 +246,12 @@ impl Scaler {
     pub fn decide(&mut self, now: Moment, world: &World) -> Outcome {
         let (min, min_because) = self.minimum(world);
         let max = self.policy.max.map_or(u32::MAX, |max| max.0.max(min));
-        let load = (!self.series().is_empty(now)).then(|| self.series().load(now));
+        for activator in self.activators.values_mut() {
+            if let Some(idle) = activator.reporter.idle() {
+                self.windows.record(idle);
+            }
+        }
+        let load = (!self.series().is_empty(now)).then(|| self.load(now));
         let wish = load.map(|load| self.decider.decide(now, world.ready, load, &self.policy));
         let seen = self.seen(world, load);
         let limits = Limits {
@@ -262,6 +327,43 @@ impl Scaler {
         told(Some(want), because, wait, step)
     }
 
+    /// The averages, and what reporters that are a moment late would add to them. Frames come about once a second but
+    /// not all at the same instant; without this, each decision between two of them would take the latest second of
+    /// the later one for idle, and one lost frame would lower a revision that stands at an edge.
+    fn load(&self, now: Moment) -> Load {
+        let series = self.series();
+        let mut load = series.load(now);
+        let Some(newest) = series.newest() else { return load };
+        let unheard = self.activator_unheard(now);
+        let mut add = |reporter: &Reporter, proxied_is_told: bool| {
+            let Some((seconds, each)) = reporter.late(newest) else { return };
+            let each = if proxied_is_told { each } else { each.with_proxied_part() };
+            let share = series.share_of_newest(now, seconds);
+            let value = self.value(each);
+            load.stable += value * share.stable;
+            load.panic += value * share.panic;
+        };
+        for activator in self.activators.values() {
+            if now.since(activator.reporter.heard_at()) <= ACTIVATOR_SILENCE {
+                add(&activator.reporter, true);
+            }
+        }
+        for replica in self.replicas.values() {
+            if now.since(replica.heard_at()) <= SIDECAR_SILENCE {
+                add(replica, !unheard);
+            }
+        }
+        load
+    }
+
+    /// The part of a second that the deciding metric counts: what came through an activator has been told by it.
+    fn value(&self, each: Stat) -> f64 {
+        match self.policy.metric {
+            Metric::Concurrency => each.average_concurrency - each.average_proxied_concurrency,
+            Metric::Rps => each.request_count - each.proxied_count,
+        }
+    }
+
     fn seen(&self, world: &World, load: Option<Load>) -> Seen {
         Seen {
             stable: load.map(|load| load.stable),
@@ -328,10 +430,20 @@ impl Scaler {
         }
     }
 
-    /// Is an activator silent that may have demand of this revision? With sidecars only those count that had some
-    /// within a stable window before they fell silent; without, nobody else could tell, so all of them do.
+    /// Is an activator silent that may have demand of this revision?
     fn activator_unheard(&self, now: Moment) -> bool {
-        self.activators.values().any(|activator| {
+        self.unheard(now).next().is_some()
+    }
+
+    /// The first second that an activator has not told of because it is silent; `None` if none is.
+    fn untold_since(&self, now: Moment) -> Option<u64> {
+        self.unheard(now).map(|activator| activator.reporter.first_uncovered()).min()
+    }
+
+    /// Those that are silent and may have demand. With sidecars only those count that had some within a stable window
+    /// before they fell silent; without, nobody else could tell, so all of them do.
+    fn unheard(&self, now: Moment) -> impl Iterator<Item = &Activator> {
+        self.activators.values().filter(move |activator| {
             let heard = activator.reporter.heard_at();
             let matters = self.replicas.is_empty()
                 || activator.routed.is_some_and(|routed| heard.since(routed) <= self.policy.stable_window);
@@ -356,20 +468,8 @@ impl Scaler {
 
     fn series(&self) -> &Series {
         match self.policy.metric {
-            Metric::Concurrency => &self.concurrency,
-            Metric::Rps => &self.requests,
-        }
-    }
-
-    /// Both metrics, always: which of them decides can change at any time.
-    fn record(&mut self, seconds: Seconds) {
-        let oldest = seconds.last.saturating_sub(self.policy.stable_window.as_secs());
-        for second in seconds.first.max(oldest)..=seconds.last {
-            let at = Moment::from_unix(Duration::from_secs(second));
-            let each = seconds.each;
-            // What came through an activator has been told by it.
-            self.concurrency.record(at, each.average_concurrency - each.average_proxied_concurrency);
-            self.requests.record(at, each.request_count - each.proxied_count);
+            Metric::Concurrency => &self.windows.concurrency,
+            Metric::Rps => &self.windows.requests,
         }
     }
 }

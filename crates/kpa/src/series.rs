@@ -26,6 +26,11 @@ impl Series {
         }
     }
 
+    /// How long the stable window is, in seconds.
+    pub fn seconds(&self) -> u64 {
+        self.stable.width().as_secs()
+    }
+
     /// Adds what was measured in the second of `at`.
     pub fn record(&mut self, at: Moment, value: f64) {
         self.stable.record(at, value);
@@ -46,5 +51,15 @@ impl Series {
     /// Both averages; zeros if nothing was measured.
     pub fn load(&self, now: Moment) -> Load {
         Load { stable: self.stable.average(now), panic: self.panic.average(now) }
+    }
+
+    /// The newest second that has a value.
+    pub fn newest(&self) -> Option<u64> {
+        self.stable.newest().map(|newest| newest.unix().as_secs())
+    }
+
+    /// What one unit in each of the newest so many seconds adds to both averages.
+    pub fn share_of_newest(&self, now: Moment, seconds: u64) -> Load {
+        Load { stable: self.stable.share_of_newest(now, seconds), panic: self.panic.share_of_newest(now, seconds) }
     }
 }

@@ -71,6 +71,11 @@ impl Window {
         }
     }
 
+    /// How long it is.
+    pub fn width(&self) -> Duration {
+        self.width
+    }
+
     /// Adds a value measured at `at`. One that is a whole window older than the newest is dropped.
     pub fn record(&mut self, at: Moment, value: f64) {
         let bucket = self.bucket(at);
@@ -131,6 +136,36 @@ impl Window {
         }
     }
 
+    /// What one unit in each of the newest `buckets` buckets adds to the average as of `now`.
+    pub fn share_of_newest(&self, now: Moment, buckets: u64) -> f64 {
+        let (Some(last), now) = (self.span.last(), self.bucket(now)) else { return 0.0 };
+        if self.width <= self.between(last, now) {
+            return 0.0;
+        }
+        let silent = (now - last).max(0);
+        match self.aggregation {
+            Aggregation::Linear => {
+                let divisor = self.divisor(silent) as f64;
+                (buckets as f64).min(divisor) / divisor
+            }
+            Aggregation::WeightedExponential => {
+                let keep = 1.0 - self.smoothing;
+                keep.powf(silent as f64) * (1.0 - keep.powf(buckets as f64))
+            }
+        }
+    }
+
+    /// When the newest bucket that was written begins.
+    pub fn newest(&self) -> Option<Moment> {
+        let last = self.span.last()?.max(0).unsigned_abs();
+        Some(Moment::from_unix(Duration::from_secs(last.saturating_mul(self.granularity.as_secs()))))
+    }
+
+    /// How many buckets an average is taken over, when so many at the end are silent.
+    fn divisor(&self, silent: i64) -> i64 {
+        self.span.buckets().min(self.buckets.len() as i64 - silent)
+    }
+
     fn linear(&self, now: i64, last: i64) -> f64 {
         if self.width <= self.between(last, now) {
             return 0.0;
@@ -138,8 +173,7 @@ impl Window {
         let silent = (now - last).max(0);
         // The slots that come after `last` hold the oldest buckets, which have left the window by now.
         let total = (last + 1..=last + silent).fold(self.total, |total, bucket| total - self.at(bucket));
-        let divisor = self.span.buckets().min(self.buckets.len() as i64 - silent);
-        round_to_micro(total / divisor as f64)
+        round_to_micro(total / self.divisor(silent) as f64)
     }
 
     fn weighted(&self, now: i64, last: i64) -> f64 {

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use units::Incarnation;
 
 use super::*;
@@ -75,7 +76,7 @@ impl Toy {
         }
     }
 
-    /// An hour's grace has long been there: the window is full, and the revision is active.
+    /// The window has long been full, and every start and panic is over.
     fn settled(policy: Policy, scale: u32, load: u32) -> Self {
         let mut toy = Self::at_scale(policy, scale);
         toy.activators[0].1 = load;
@@ -92,7 +93,7 @@ impl Toy {
 
     fn run(&mut self, for_seconds: u64) {
         for _ in 0..for_seconds {
-            self.second();
+            let _ = self.second();
         }
     }
 
@@ -177,4 +178,374 @@ fn a_held_request_wakes_at_once_and_the_last_replica_goes_after_a_silent_window(
     toy.activators[0].1 = 0;
     toy.run(30);
     assert_eq!(toy.story, ["1s: 0 -> 1 waking", "2s: 1 -> 1 steady", "13s: 1 -> 0 sealed", "14s: 0 -> 0 zero"]);
+}
+
+#[test]
+fn where_the_activators_were_not_in_the_path_zero_waits_for_them_and_for_the_grace() {
+    let mut toy = Toy::settled(Policy { burst: TargetBurstCapacity::Of(0.0), ..policy() }, 1, 5);
+    toy.world.direct_allowed = true;
+    toy.run(1);
+    assert_eq!(toy.world.path, PathState::Direct);
+    toy.activators[0].1 = 0;
+    toy.sidecars = vec![("r", 5, 0)];
+    toy.run(20);
+    toy.begun = toy.now;
+    toy.story.clear();
+    toy.sidecars[0].1 = 0;
+    toy.run(50);
+    assert_eq!(
+        toy.story,
+        ["10s: 1 -> 1 waiting-for-activators", "11s: 1 -> 1 grace", "40s: 1 -> 0 sealed", "41s: 0 -> 0 zero"]
+    );
+}
+
+#[test]
+fn an_activator_that_has_not_acknowledged_keeps_the_last_replica() {
+    let mut toy = Toy::settled(policy(), 1, 5);
+    toy.world.path = PathState::Proxied { since: toy.begun.minus(seconds(60)), acknowledged: None };
+    toy.activators[0].1 = 0;
+    toy.run(60);
+    assert_eq!(toy.story, ["10s: 1 -> 1 waiting-for-activators"]);
+}
+
+#[test]
+fn retention_keeps_the_last_replica_unless_nothing_can_reach_it() {
+    let retained = Policy { retention: seconds(7), ..policy() };
+    let mut toy = Toy::settled(retained.clone(), 1, 5);
+    toy.activators[0].1 = 0;
+    toy.run(20);
+    assert_eq!(toy.story, ["10s: 1 -> 1 retention", "17s: 1 -> 0 sealed", "18s: 0 -> 0 zero"]);
+
+    let mut toy = Toy::settled(Policy { reachable: false, ..retained }, 1, 5);
+    toy.activators[0].1 = 0;
+    toy.run(20);
+    assert_eq!(toy.story, ["10s: 1 -> 0 sealed", "11s: 0 -> 0 zero"]);
+}
+
+#[test]
+fn a_request_during_retention_begins_everything_anew() {
+    let mut toy = Toy::settled(Policy { retention: seconds(7), ..policy() }, 1, 5);
+    toy.activators[0].1 = 0;
+    toy.run(12);
+    toy.activators[0].1 = 1;
+    toy.run(1);
+    toy.activators[0].1 = 0;
+    toy.run(30);
+    assert_eq!(
+        toy.story,
+        [
+            "10s: 1 -> 1 retention",
+            "13s: 1 -> 1 steady",
+            "23s: 1 -> 1 retention",
+            "30s: 1 -> 0 sealed",
+            "31s: 0 -> 0 zero"
+        ]
+    );
+}
+
+#[test]
+fn an_activator_that_falls_silent_takes_nothing_away_until_it_is_forgotten() {
+    let mut toy = Toy::settled(policy(), 1, 20);
+    toy.activators.push(("b", 20));
+    toy.run(40);
+    assert_eq!(toy.world.scale, ReplicaCount(4));
+    toy.activators.pop();
+    toy.story.clear();
+    toy.run(60);
+    assert_eq!(toy.world.scale, ReplicaCount(4));
+    assert_eq!(toy.last, Some((Some(4), Because::ActivatorUnheard)));
+    toy.scaler.forget_activator("b");
+    toy.run(20);
+    assert_eq!(toy.last, Some((Some(2), Because::Steady)));
+}
+
+#[test]
+fn what_replicas_report_as_proxied_counts_while_the_activator_is_silent() {
+    let mut toy = Toy::settled(policy(), 3, 30);
+    toy.sidecars = vec![("r", 30, 30)];
+    toy.run(30);
+    assert_eq!(toy.last, Some((Some(3), Because::Steady)), "deducted: the activator tells it");
+    toy.activators.clear();
+    toy.sidecars = vec![("r", 80, 80)];
+    toy.run(30);
+    assert_eq!(toy.world.scale, ReplicaCount(8));
+}
+
+#[test]
+fn an_activator_that_comes_back_does_not_add_what_replicas_have_told_meanwhile() {
+    let mut toy = Toy::settled(policy(), 3, 30);
+    toy.sidecars = vec![("r", 30, 30)];
+    toy.run(30);
+    let away = toy.activators.pop().unwrap();
+    toy.run(8);
+    let counted = toy.counted.get_mut("a").unwrap();
+    counted.1 += 8 * 30_000_000;
+    toy.activators.push(away);
+    toy.run(20);
+    assert_eq!(toy.world.scale, ReplicaCount(3));
+}
+
+#[test]
+fn a_sidecar_that_falls_silent_takes_nothing_away_until_its_replica_is_gone() {
+    let mut toy = Toy::settled(policy(), 4, 0);
+    toy.sidecars = vec![("r", 20, 0), ("s", 20, 0)];
+    toy.run(30);
+    assert_eq!(toy.world.scale, ReplicaCount(4));
+    toy.sidecars.pop();
+    toy.run(60);
+    assert_eq!(toy.last, Some((Some(4), Because::NoData)));
+    toy.scaler.forget_replica("s");
+    toy.run(20);
+    assert_eq!(toy.last, Some((Some(2), Because::Steady)));
+}
+
+#[test]
+fn after_a_restart_nothing_is_lowered_before_a_whole_window_was_observed() {
+    for scale in [1, 5] {
+        let mut toy = Toy::at_scale(policy(), scale);
+        toy.run(9);
+        assert_eq!(toy.world.scale, ReplicaCount(scale));
+        toy.run(60);
+        assert_eq!(toy.world.scale, ReplicaCount::ZERO);
+    }
+}
+
+#[test]
+fn without_any_reading_nothing_is_known_and_nothing_changed() {
+    let mut toy = Toy::at_scale(policy(), 3);
+    toy.activators.clear();
+    toy.run(60);
+    assert_eq!(toy.story, ["1s: 3 -> ? no-data"]);
+}
+
+#[test]
+fn the_bounds_hold_and_say_so() {
+    let mut toy = Toy::settled(Policy { min: ReplicaCount(2), max: Some(ReplicaCount(4)), ..policy() }, 2, 0);
+    assert_eq!(toy.last, Some((Some(2), Because::Minimum)));
+    toy.activators[0].1 = 500;
+    toy.run(2);
+    assert_eq!(toy.last, Some((Some(4), Because::Maximum)));
+    toy.scaler.set_policy(Policy { max: Some(ReplicaCount(3)), ..toy.scaler.policy().clone() }, toy.now);
+    toy.run(1);
+    assert_eq!(toy.world.scale, ReplicaCount(3));
+}
+
+#[test]
+fn a_minimum_holds_without_any_reading() {
+    let mut toy = Toy::at_scale(Policy { min: ReplicaCount(2), ..policy() }, 0);
+    toy.activators.clear();
+    toy.run(2);
+    assert_eq!(toy.story, ["1s: 0 -> 2 minimum", "2s: 2 -> ? no-data"]);
+}
+
+#[test]
+fn the_initial_scale_holds_until_it_was_reached_once() {
+    let initial = Policy { initial: ReplicaCount(3), ..policy() };
+    let mut toy = Toy::at_scale(initial.clone(), 3);
+    toy.world.ready = ReplicaCount(1);
+    toy.run(30);
+    assert_eq!(toy.last, Some((Some(3), Because::InitialScale)));
+    toy.world.ready = ReplicaCount(3);
+    toy.run(30);
+    assert_eq!(toy.world.scale, ReplicaCount::ZERO);
+
+    let mut found_at_zero = Toy::at_scale(initial, 0);
+    found_at_zero.run(30);
+    assert_eq!(found_at_zero.story, ["1s: 0 -> ? zero", "2s: 0 -> 0 zero"]);
+}
+
+#[test]
+fn a_wake_asks_for_all_that_is_held_and_at_least_the_activation_scale() {
+    for (held, activation, max, want) in
+        [(1, None, None, 1), (45, None, None, 5), (1, Some(3), None, 3), (45, None, Some(2), 2)]
+    {
+        let bounded =
+            Policy { activation: activation.and_then(NonZeroU32::new), max: max.map(ReplicaCount), ..policy() };
+        let mut toy = Toy::at_scale(bounded, 0);
+        toy.world.held = held;
+        let outcome = toy.second();
+        assert_eq!(outcome.step, Step::Scale(ReplicaCount(want)));
+        assert_eq!(outcome.decision.because, Because::Waking);
+    }
+}
+
+#[test]
+fn a_failed_start_is_given_up_and_not_woken() {
+    let mut toy = Toy::at_scale(policy(), 0);
+    toy.world.held = 1;
+    let _ = toy.second();
+    toy.world.starting = ReplicaCount::ZERO;
+    toy.world.start_failed = true;
+    toy.story.clear();
+    assert_eq!(toy.second().step, Step::Seal);
+    toy.world.held = 1;
+    toy.run(3);
+    assert_eq!(toy.last, Some((Some(0), Because::StartFailed)));
+    toy.world.start_failed = false;
+    toy.run(1);
+    assert_eq!(toy.last, Some((Some(1), Because::Waking)));
+}
+
+#[test]
+fn what_others_use_is_not_taken_away() {
+    let mut toy = Toy::at_scale(policy(), 3);
+    toy.world.adopted = false;
+    toy.run(60);
+    assert_eq!(toy.last, Some((Some(3), Because::NotAdopted)));
+    toy.world.adopted = true;
+    toy.world.bypassed = true;
+    toy.run(60);
+    assert_eq!(toy.last, Some((Some(1), Because::Bypassed)));
+}
+
+#[test]
+fn without_scaling_to_zero_one_is_kept() {
+    let mut toy = Toy::at_scale(Policy { scale_to_zero: false, ..policy() }, 2);
+    toy.run(60);
+    assert_eq!(toy.last, Some((Some(1), Because::ScalingDisabled)));
+    assert_eq!(toy.world.scale, ReplicaCount(1));
+}
+
+#[test]
+fn a_path_that_may_not_be_direct_goes_back_to_proxied() {
+    let mut toy = Toy::settled(policy(), 1, 5);
+    toy.world.path = PathState::Direct;
+    assert_eq!(toy.second().step, Step::GoProxied);
+}
+
+/// What may happen in a second, besides time.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Load(u32),
+    /// The second activator falls silent.
+    Silence,
+    /// And is heard again.
+    Return,
+    Held(u32),
+    Crash,
+    Nothing,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        3 => (0_u32..200).prop_map(Event::Load),
+        1 => Just(Event::Load(0)),
+        1 => Just(Event::Silence),
+        1 => Just(Event::Return),
+        1 => (1_u32..50).prop_map(Event::Held),
+        1 => Just(Event::Crash),
+        20 => Just(Event::Nothing),
+    ];
+    prop::collection::vec(event, 1..200)
+}
+
+impl Toy {
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Load(load) => self.activators.iter_mut().for_each(|activator| activator.1 = load),
+            Event::Silence => self.activators.truncate(1),
+            Event::Return if self.activators.len() == 1 => self.activators.push(("b", self.activators[0].1)),
+            Event::Held(held) => self.world.held = held,
+            Event::Crash => self.world.ready = ReplicaCount(self.world.ready.0 / 2),
+            Event::Return | Event::Nothing => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn never_outside_the_bounds(events in events(), min in 0_u32..4, room in 0_u32..8, scale in 0_u32..12) {
+        let max = min.max(1) + room;
+        let bounded = Policy { min: ReplicaCount(min), max: Some(ReplicaCount(max)), ..policy() };
+        let mut toy = Toy::at_scale(bounded, scale.clamp(min, max));
+        for event in events {
+            toy.happen(event);
+            if let Some(want) = toy.second().decision.want {
+                prop_assert!(min <= want.0 && want.0 <= max, "{want} is not in {min}..={max}");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_of_an_activator_never_lowers(events in events()) {
+        let mut toy = Toy::settled(policy(), 1, 50);
+        toy.activators.push(("b", 50));
+        toy.run(20);
+        let mut silent_for = 0;
+        for event in events {
+            toy.happen(event);
+            silent_for = if toy.activators.len() == 1 { silent_for + 1 } else { 0 };
+            let scale = toy.world.scale;
+            let want = toy.second().decision.want;
+            if 2 < silent_for {
+                prop_assert!(want.is_none_or(|want| scale <= want), "{want:?} from {scale}, silent for {silent_for}");
+            }
+        }
+    }
+
+    #[test]
+    fn losing_readings_never_lowers(load in 1_u32..100, lost in prop::collection::vec(any::<[bool; 3]>(), 1..60)) {
+        let mut toy = Toy::settled(policy(), 1, load);
+        toy.sidecars = vec![("r", load, load / 2), ("s", load, 0)];
+        toy.run(30);
+        let all = (toy.activators.clone(), toy.sidecars.clone());
+        let needed = toy.world.scale;
+        for [activator, r, s] in lost {
+            toy.activators = if activator { Vec::new() } else { all.0.clone() };
+            toy.sidecars = [(r, all.1[0]), (s, all.1[1])].into_iter().filter(|(lost, _)| !lost).map(|(_, one)| one).collect();
+            // What is not sent is counted all the same.
+            for (name, load, proxied) in all.1.iter().copied().chain([("a", load, 0)]) {
+                let sent = toy.sidecars.iter().any(|one| one.0 == name) || toy.activators.iter().any(|one| one.0 == name);
+                if !sent {
+                    let counted = toy.counted.get_mut(name).unwrap();
+                    counted.0 += u64::from(load);
+                    counted.1 += u64::from(load) * 1_000_000;
+                    if name != "a" {
+                        counted.2 += u64::from(proxied) * 1_000_000;
+                    }
+                }
+            }
+            let want = toy.second().decision.want;
+            prop_assert!(want.is_none_or(|want| needed <= want), "{want:?}, needed are {needed}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_in_use_is_sealed(events in events()) {
+        let mut toy = Toy::settled(policy(), 1, 50);
+        for event in events {
+            toy.happen(event);
+            let load: u32 = toy.activators.iter().map(|activator| activator.1).sum();
+            if toy.second().step == Step::Seal {
+                prop_assert_eq!(load, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_history_gives_the_same_answer(events in events()) {
+        let play = || {
+            let mut toy = Toy::at_scale(policy(), 1);
+            events.iter().map(|event| { toy.happen(*event); toy.second() }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(play(), play());
+    }
+
+    #[test]
+    fn more_load_never_means_fewer(events in events(), more in 1_u32..500, held in 0_u32..100) {
+        let mut toys = [0, more].map(|more| {
+            let mut toy = Toy::at_scale(policy(), 1);
+            for event in &events {
+                toy.happen(*event);
+                let _ = toy.second();
+            }
+            toy.activators[0].1 += more;
+            toy.world.held = if more == 0 { 0 } else { held };
+            toy
+        });
+        let [less, more] = toys.each_mut().map(|toy| toy.second().decision.want);
+        prop_assert!(less <= more, "{less:?} and then {more:?}");
+    }
 }
