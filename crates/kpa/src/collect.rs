@@ -322,3 +322,6 @@ fn believed(value: f64) -> f64 {
 fn second(at: Moment) -> u64 {
     at.unix().as_secs()
 }
+
+#[cfg(test)]
+mod tests;
