@@ -1,13 +1,10 @@
 //! What the autoscaler runs with, past parsing: nothing here is a string, and nothing is checked again.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How an autoscaler runs. The settings of revisions are not here; they are live, see `settings`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where activators and sidecars connect to. 8081 in a cluster; port 0 for any, as `rouse up` and tests do.
-    pub streams: SocketAddr,
     /// The longest pause between two decisions for one revision. Knative's tick is 2 s; windows have buckets of one
     /// second, so deciding oftener gains nothing, and what cannot wait (a wake) does not.
     pub tick: Duration,
@@ -18,10 +15,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// What every program runs with, listening at `streams`.
-    pub fn listening_at(streams: SocketAddr) -> Self {
+    /// What every program runs with.
+    pub fn usual() -> Self {
         Self {
-            streams,
             tick: Duration::from_secs(2),
             peer_patience: Duration::from_secs(5),
             // Three of a sidecar's longest pauses: one frame delayed by a busy machine cuts nobody off.

@@ -70,18 +70,19 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
-    /// Takes its port. Must run inside a tokio runtime. `clock` is the one that the platform's moments are made by.
+    /// Does nothing yet, on a port that is taken already: on one machine the platform must know the address before there
+    /// can be an autoscaler over it. `clock` is the one that the platform's moments are made by.
     ///
     /// # Errors
-    /// If the port cannot be had, or a metric of its names is there already.
-    pub fn bind(
+    /// If a metric of its names is there already.
+    pub fn on(
+        listener: Listener,
         config: Config,
         platform: Platform,
         clock: Clock,
         registry: &prometheus::Registry,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::register(registry).context("the autoscaler's metrics")?;
-        let listener = Listener::bind(config.streams)?;
         let Platform { catalogue, actuator, leadership } = platform;
         let (ground, ends) = lay_ground(config, &*catalogue, actuator, leadership, clock, metrics);
         Ok(Self { ground, catalogue, ends, listener })
