@@ -1,1 +1,251 @@
-//! Beside each model server: counts, bounds, probes, drains.
+//! Beside each model server: counts what is in flight, bounds it, knows when the model is ready, reports, and lets the
+//! replica leave without a loss.
+//!
+//! ```ignore
+//! let sidecar = QueueProxy::bind(config, clock)?;      // ports are taken; `config.listen` may have port 0
+//! let ready = sidecar.readiness();                     // follows the model
+//! sidecar.run(draining).await?;                        // serves until `draining`, then drains, then returns
+//! ```
+//!
+//! One process may run many: nothing is global. In reading order: `service` (the request path), `gate` (who goes, who
+//! waits, what is counted), `probe` and `readiness` (the model), `report` (autoscalers), `foreign` (who goes round us),
+//! `admin`, `config`, `metrics`. The mechanics of HTTP are in `forward`, the rules of the line in `breaker`.
+
+mod admin;
+mod config;
+mod foreign;
+mod gate;
+mod metrics;
+mod probe;
+mod readiness;
+mod report;
+mod service;
+mod shared;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use breaker::Via;
+use daemon::{Admin, Clock, Listener, register_build_info};
+use forward::{Server, ServerLimits};
+use futures_util::FutureExt as _;
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
+pub use probe::{NotReady, Probe, Question};
+
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::report::Reporter;
+use crate::service::Door;
+use crate::shared::Shared;
+
+/// A sidecar whose ports are bound. See the crate's page.
+#[derive(Debug)]
+pub struct QueueProxy {
+    config: Config,
+    shared: Arc<Shared>,
+    direct: Port,
+    proxied: Port,
+    admin: Option<(Admin, Registry)>,
+}
+
+#[derive(Debug)]
+struct Port {
+    listener: Listener,
+    server: Server<Door>,
+}
+
+impl QueueProxy {
+    /// Takes the ports. Must run inside a tokio runtime. Nothing is served before [`Self::run`].
+    ///
+    /// # Errors
+    /// If a port cannot be had.
+    pub fn bind(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry)?;
+        let gate = Gate::new(clock, config.container_concurrency, config.queue_depth, metrics.clone());
+        let shared = Arc::new(Shared::new(&config, Arc::new(gate), metrics));
+        let seen = shared.clone();
+        metrics::register_live(&registry, move || seen.now())?;
+        register_build_info(&registry, "queue-proxy", env!("CARGO_PKG_VERSION"))?;
+        let direct = Port::bind(config.listen, &shared, Via::Direct).context("the port for clients (LISTEN)")?;
+        let proxied = Port::bind(config.proxied_listen, &shared, Via::Activator).context("the port for activators")?;
+        let admin = match config.admin_listen {
+            None => None,
+            Some(address) => Some((Admin::bind(address).context("the admin port (ADMIN_LISTEN)")?, registry)),
+        };
+        Ok(Self { config, shared, direct, proxied, admin })
+    }
+
+    /// Where clients connect.
+    pub fn direct_addr(&self) -> SocketAddr {
+        self.direct.listener.address()
+    }
+
+    /// Where activators connect.
+    pub fn proxied_addr(&self) -> SocketAddr {
+        self.proxied.listener.address()
+    }
+
+    /// Where people and the kubelet look, if there is such a port.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(admin, _)| admin.address())
+    }
+
+    /// Follows whether the model is ready.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.shared.readiness.follow()
+    }
+
+    /// Serves until `draining` resolves (or `/leave` is asked), then leaves:
+    ///
+    /// 1. Unready; activators are told that nothing was begun; direct clients are served, and asked to connect elsewhere.
+    /// 2. When no new direct request has come for the quiet period, the ports are closed.
+    /// 3. What is in flight ends. After `config.drain`, counted from the first step, the rest is cut.
+    ///
+    /// # Errors
+    /// If something that must not end did. Being cut is logged, and is no error: it is the limit at work.
+    pub async fn run(self, draining: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { config, shared, direct, proxied, admin } = self;
+        let mut support = JoinSet::new();
+        let (asking, probe) = (shared.clone(), config.probe.clone());
+        support.spawn(async move {
+            asking.readiness.keep_asking(&probe, &asking.gate).await;
+        });
+        for address in config.autoscalers {
+            let identity = config.identity.clone();
+            let reporter = Reporter { shared: shared.clone(), identity, address, number: 0 };
+            support.spawn(async move {
+                let _: Infallible = reporter.run().await;
+            });
+        }
+        if let Some((admin, registry)) = admin {
+            let routes = admin::routes(shared.clone(), registry, config.drain);
+            support.spawn(async move {
+                let _ = admin.serve(routes).await;
+            });
+        }
+
+        tokio::select! {
+            () = direct.accept() => {}
+            () = proxied.accept() => {}
+            () = draining => {}
+            () = shared.leaving.cancelled() => {}
+            Some(ended) = support.join_next() => ended.context("a task of the sidecar ended")?,
+        }
+        let began = Instant::now();
+        shared.leaving.cancel();
+        shared.readiness.not_going();
+        direct.server.leave();
+        proxied.server.leave();
+        info!(in_flight = shared.gate.read().0.in_flight, "leaving");
+
+        tokio::select! {
+            () = direct.accept() => {}
+            () = proxied.accept() => {}
+            () = quiet(&shared, config.quiet, config.drain / 2) => {}
+        }
+        info!(in_flight = shared.gate.read().0.in_flight, "closing the ports");
+        let left = config.drain.saturating_sub(began.elapsed());
+        let (direct, proxied) = tokio::join!(direct.drain(left), proxied.drain(left));
+        // Both wait for the same tunnels, and count them.
+        match direct.max(proxied) {
+            0 => info!("nothing is left"),
+            cut => warn!(cut, limit = ?config.drain, "cut what had not ended in time"),
+        }
+        Ok(())
+    }
+}
+
+impl Port {
+    fn bind(address: SocketAddr, shared: &Arc<Shared>, via: Via) -> anyhow::Result<Self> {
+        let door = Arc::new(Door { shared: shared.clone(), via });
+        let server = Server::new(door, ServerLimits::default(), shared.ends.clone());
+        Ok(Self { listener: Listener::bind(address)?, server })
+    }
+
+    async fn accept(&self) {
+        loop {
+            let (stream, peer) = self.listener.accept().await;
+            self.server.serve(stream, peer);
+        }
+    }
+
+    /// Closes the port and ends its connections. What has connected already is served: a close would reset it.
+    async fn drain(self, limit: Duration) -> usize {
+        let Self { listener, server } = self;
+        // `accept` goes first, and is ready for as long as somebody waits.
+        while let Some((stream, peer)) = listener.accept().now_or_never() {
+            server.serve(stream, peer);
+        }
+        drop(listener);
+        server.drain(limit).await.cut
+    }
+}
+
+/// Returns when no direct request has come for as long as `pause`, at most after `limit`.
+async fn quiet(shared: &Shared, pause: Duration, limit: Duration) {
+    let direct = || {
+        let (reading, _) = shared.gate.read();
+        reading.requests - reading.proxied_requests
+    };
+    if pause.is_zero() {
+        return;
+    }
+    let until = sleep(limit);
+    let still = async {
+        let mut seen = direct();
+        loop {
+            sleep(pause).await;
+            if std::mem::replace(&mut seen, direct()) == seen {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = until => {}
+        () = still => {}
+    }
+}
+
+/// `queue-proxy leave`: asks the sidecar on this machine to leave. For its preStop hook.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn ask_to_leave(config: &Config) -> anyhow::Result<()> {
+    let limit = Duration::from_secs(5);
+    let mut address = config.admin_listen.context("there is no admin port")?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let context = || format!("asking {address} to leave");
+    let mut stream = TcpStream::connect_timeout(&address, limit).with_context(context)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(b"POST /leave HTTP/1.1\r\nhost: sidecar\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(context)?;
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{address} answered {:?}", answer.lines().next());
+    Ok(())
+}
+
+/// The whole program, once its settings are read.
+///
+/// # Errors
+/// If a port is taken, or something that must not end did.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = daemon::Stop::on_signals()?;
+    let sidecar = QueueProxy::bind(config, Clock::start())?;
+    let admin = sidecar.admin_addr();
+    info!(direct = %sidecar.direct_addr(), proxied = %sidecar.proxied_addr(), ?admin, "serving");
+    stop.guard(async |asked| sidecar.run(async { asked.begun().await }).await).await
+}

@@ -145,18 +145,15 @@ impl Exchange {
         Ok(Self { head, body: RequestBody::stream(body), noted, form, upgrade })
     }
 
-    /// A request of our own, as to a shadow or a probe.
-    ///
-    /// # Errors
-    /// If it has no host.
-    pub fn own(request: Request<RequestBody>) -> Result<Self, Refusal> {
+    /// A request of our own, as to a shadow or a probe. It should have a `host`.
+    pub fn own(request: Request<RequestBody>) -> Self {
         let (head, body) = request.into_parts();
         let noted = Noted {
             upgrade: false,
             grpc: headers::is_grpc(&head.headers),
             idempotent: headers::is_idempotent(&head.method, &head.headers),
         };
-        Ok(Self { form: Form::for_request(&head.headers), head, body, noted, upgrade: None })
+        Self { form: Form::for_request(&head.headers), head, body, noted, upgrade: None }
     }
 
     /// What it wants.

@@ -1,0 +1,101 @@
+//! The admin port: health, metrics, numbers for people, and the kubelet's hooks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use daemon::Readiness;
+use prometheus::Registry;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::shared::Shared;
+
+/// How often it is looked whether everything has ended, for who waits for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What `/stats` says. Counters are cumulative since `incarnation` began.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    incarnation: String,
+    elapsed_seconds: f64,
+    requests: u64,
+    proxied_requests: u64,
+    concurrency_seconds: f64,
+    proxied_concurrency_seconds: f64,
+    in_flight: u32,
+    upgraded: u32,
+    held: u32,
+    foreign: u32,
+    ready: bool,
+    leaving: bool,
+    settings_generation: u64,
+}
+
+pub(crate) fn routes(shared: Arc<Shared>, registry: Registry, drain: Duration) -> Router {
+    let asked = shared.clone();
+    let readiness: Readiness = Arc::new(move || {
+        if asked.is_leaving() {
+            Err("leaving".to_owned())
+        } else if asked.readiness.is_ready() {
+            Ok(())
+        } else {
+            Err("the model does not answer its probe".to_owned())
+        }
+    });
+    let own = Router::new()
+        .route("/stats", get(stats))
+        .route("/leave", post(leave))
+        .route("/drained", get(async move |State(shared): State<Arc<Shared>>| drained(&shared, drain).await));
+    daemon::basic_routes(registry, readiness).merge(own.with_state(shared))
+}
+
+async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
+    let (reading, held) = shared.gate.read();
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    Json(Stats {
+        incarnation: format!("{:?}", shared.incarnation),
+        elapsed_seconds: seconds(reading.elapsed_us),
+        requests: reading.requests,
+        proxied_requests: reading.proxied_requests,
+        concurrency_seconds: seconds(reading.concurrency_us()),
+        proxied_concurrency_seconds: seconds(reading.proxied_concurrency_us()),
+        in_flight: reading.in_flight,
+        upgraded: reading.upgraded,
+        held,
+        foreign: shared.foreign(),
+        ready: shared.readiness.is_ready(),
+        leaving: shared.is_leaving(),
+        settings_generation: shared.generation(),
+    })
+}
+
+/// The sidecar's own preStop. Answers at once: the drain goes on, and the kubelet's SIGTERM comes when it comes.
+async fn leave(State(shared): State<Arc<Shared>>) -> &'static str {
+    shared.leaving.cancel();
+    "leaving\n"
+}
+
+/// The preStop of the model's container: answers when nothing is at the model, at most after `limit`.
+///
+/// It also comes when only the container is restarted, by its liveness probe. So it makes nobody leave: what comes is
+/// held until the model is back. If the pod is leaving, what still comes is served, for there is no other chance.
+async fn drained(shared: &Shared, limit: Duration) -> &'static str {
+    let until = Instant::now() + limit;
+    if !shared.is_leaving() {
+        shared.readiness.going(&shared.gate);
+    }
+    while Instant::now() < until {
+        if shared.is_leaving() {
+            shared.readiness.not_going();
+        }
+        if shared.gate.running() == 0 {
+            return "drained\n";
+        }
+        sleep(LOOK).await;
+    }
+    "still at work\n"
+}

@@ -1,0 +1,338 @@
+//! Strings in, [`Config`] out.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use daemon::{Problem, Problems, Telemetry, Vars, default_workers};
+use forward::Timeouts;
+use units::ConcurrencyLimit;
+
+use crate::probe::Probe;
+
+/// What a sidecar needs to run. Past this point nothing is a string, and nothing is checked again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the model listens.
+    pub upstream: SocketAddr,
+    /// Where it takes gRPC, over HTTP/2 without TLS. Most often the same.
+    pub upstream_grpc: SocketAddr,
+    /// For clients and the kubelet's Service. What comes here is *direct*.
+    pub listen: SocketAddr,
+    /// For activators. What comes here is *proxied*, and only here the headers between programs are believed.
+    pub proxied_listen: SocketAddr,
+    /// Health, metrics, numbers. `None`: no such port.
+    pub admin_listen: Option<SocketAddr>,
+    /// The most requests at the model at once, until an autoscaler says otherwise.
+    pub container_concurrency: ConcurrencyLimit,
+    /// The most requests that wait. `None`: ten times the limit, as Knative; without a limit, [`UNLIMITED_DEPTH`], for
+    /// then they wait only while the model is not ready.
+    pub queue_depth: Option<u32>,
+    /// From hand-over to the model, until an autoscaler says otherwise.
+    pub timeouts: Timeouts,
+    /// When is the model ready?
+    pub probe: Probe,
+    /// From being told to leave to the end of everything.
+    pub drain: Duration,
+    /// While leaving, how long no new direct request may have come before the ports are closed. At most half of `drain`.
+    pub quiet: Duration,
+    /// Autoscalers to report to, `host:port` each.
+    pub autoscalers: Vec<String>,
+    /// For whom it reports.
+    pub identity: Identity,
+}
+
+/// Whose numbers these are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod, or of the local replica.
+    pub pod_name: String,
+    /// UID of the pod.
+    pub pod_uid: String,
+    /// The revision it belongs to.
+    pub revision: String,
+}
+
+/// Requests that may wait for a model that has no limit and is not ready.
+pub const UNLIMITED_DEPTH: u32 = 1_000;
+
+/// Endpoints of a Service learn of a pod's end within a second or two; ingresses take a little longer.
+const QUIET: Duration = Duration::from_secs(5);
+
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// As Knative's `timeoutSeconds`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A sidecar spends its life beside a model that wants the processors.
+const MOST_WORKERS: usize = 2;
+
+/// A sidecar's settings, and those of its process.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The sidecar.
+    pub config: Config,
+    /// Log lines.
+    pub telemetry: Telemetry,
+    /// Threads.
+    pub workers: usize,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To run.
+    Serve,
+    /// To tell the sidecar that runs here to leave.
+    Leave,
+    /// To say this.
+    Say(String),
+}
+
+impl Asked {
+    /// Reads the arguments, without the program's name.
+    ///
+    /// # Errors
+    /// If there are any that mean nothing.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, Problems> {
+        let arguments: Vec<String> = arguments.into_iter().collect();
+        match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => Ok(Self::Serve),
+            ["leave"] => Ok(Self::Leave),
+            ["--help" | "-h"] => Ok(Self::Say(HELP.to_owned())),
+            ["--version" | "-V"] => Ok(Self::Say(format!("queue-proxy {}\n", env!("CARGO_PKG_VERSION")))),
+            _ => {
+                let mut problems = Problems::none();
+                problems.add(Problem {
+                    name: "arguments".to_owned(),
+                    value: Some(arguments.join(" ")),
+                    fault: "mean nothing here; settings are environment variables".to_owned(),
+                    allowed: "none, leave, --help or --version".to_owned(),
+                });
+                Err(problems)
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Beside a model on this machine: free ports on loopback, no admin port, no quiet period, and every default.
+    pub fn local(upstream: SocketAddr) -> Self {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            upstream,
+            upstream_grpc: upstream,
+            listen: loopback,
+            proxied_listen: loopback,
+            admin_listen: None,
+            container_concurrency: ConcurrencyLimit::Unlimited,
+            queue_depth: None,
+            timeouts: Timeouts { request: Some(REQUEST_TIMEOUT), response_start: None, idle: None },
+            probe: Probe::tcp(upstream),
+            drain: DRAIN,
+            quiet: Duration::ZERO,
+            autoscalers: Vec::new(),
+            identity: Identity::default(),
+        }
+    }
+}
+
+impl Launch {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// With every fault at once.
+    pub fn parse(vars: &Vars) -> Result<Self, Problems> {
+        let mut problems = Problems::none();
+        let launch = parse(vars, &mut problems);
+        problems.or_value(launch)
+    }
+}
+
+fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
+    let everywhere = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let place = "HOST:PORT, for example 127.0.0.1:8080";
+    let listening = "HOST:PORT, for example [::]:8012; port 0 takes a free one";
+    let span = "a time such as 300s, 2m or 500ms; 0 for no limit";
+    let whole = "a whole number from 0";
+
+    let telemetry = Telemetry::parse(vars, problems);
+    let upstream = problems.needed(vars, "UPSTREAM", place, address);
+    let upstream_grpc = problems.optional(vars, "UPSTREAM_GRPC", place, address);
+    let listen = problems.or_default(vars, "LISTEN", everywhere(8012), listening, address);
+    let proxied_listen = problems.or_default(vars, "PROXIED_LISTEN", everywhere(8013), listening, address);
+    let admin_listen = problems.or_default(vars, "ADMIN_LISTEN", everywhere(8022), listening, address);
+    let limit = problems.or_default(vars, "CONTAINER_CONCURRENCY", 0, "a whole number; 0 for no limit", str::parse);
+    let queue_depth = problems.optional(vars, "QUEUE_DEPTH", whole, str::parse);
+    let request = problems.or_default(vars, "REQUEST_TIMEOUT", Some(REQUEST_TIMEOUT), span, limit_of_time);
+    let start = problems.or_default(vars, "RESPONSE_START_TIMEOUT", None, span, limit_of_time);
+    let idle = problems.or_default(vars, "IDLE_TIMEOUT", None, span, limit_of_time);
+    let drain = problems.or_default(vars, "DRAIN", DRAIN, "a time such as 30s", duration);
+    let workers = problems.or_default(vars, "WORKERS", default_workers(MOST_WORKERS), "1 to 256", |value| {
+        value.parse().ok().filter(|workers| (1..=256).contains(workers)).ok_or("is not such a number")
+    });
+    let autoscalers = problems.or_default(
+        vars,
+        "AUTOSCALER",
+        Vec::new(),
+        "HOST:PORT, or several with commas between them",
+        host_ports,
+    );
+    let probe = match upstream {
+        None => None,
+        Some(upstream) => problems.or_default(
+            vars,
+            "READINESS_PROBE",
+            Probe::tcp(upstream),
+            r#"a Kubernetes probe as JSON, for example {"httpGet":{"path":"/v1/models/m","port":8080}}"#,
+            |json| Probe::parse(json, upstream),
+        ),
+    };
+    let text = |name| vars.get(name).unwrap_or_default().to_owned();
+    let identity = Identity {
+        namespace: text("NAMESPACE"),
+        pod_name: text("POD_NAME"),
+        pod_uid: text("POD_UID"),
+        revision: text("REVISION"),
+    };
+    let autoscalers = autoscalers?;
+    if !autoscalers.is_empty() {
+        for name in ["NAMESPACE", "POD_NAME", "REVISION"].into_iter().filter(|name| vars.get(name).is_none()) {
+            problems.add(Problem {
+                name: name.to_owned(),
+                value: None,
+                fault: "is not set, and AUTOSCALER needs to know for whom it hears".to_owned(),
+                allowed: "the name, as the downward API gives it".to_owned(),
+            });
+        }
+    }
+    let drain = drain?;
+    let upstream = upstream?;
+    let config = Config {
+        upstream,
+        upstream_grpc: upstream_grpc?.unwrap_or(upstream),
+        listen: listen?,
+        proxied_listen: proxied_listen?,
+        admin_listen: Some(admin_listen?),
+        container_concurrency: ConcurrencyLimit::from_field(limit?),
+        queue_depth: queue_depth?,
+        timeouts: Timeouts { request: request?, response_start: start?, idle: idle? },
+        probe: probe?,
+        drain,
+        quiet: QUIET.min(drain / 2),
+        autoscalers,
+        identity,
+    };
+    Some(Launch { config, telemetry: telemetry?, workers: workers? })
+}
+
+/// `localhost` is what people write.
+fn address(value: &str) -> Result<SocketAddr, String> {
+    if let Some(port) = value.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    value.parse().map_err(|_| match value.parse::<IpAddr>() {
+        Ok(_) => "has no port".to_owned(),
+        Err(_) => "is not an address with a port".to_owned(),
+    })
+}
+
+fn duration(value: &str) -> Result<Duration, humantime::DurationError> {
+    if value == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(value) }
+}
+
+/// 0 is no limit at the border, and nowhere else.
+fn limit_of_time(value: &str) -> Result<Option<Duration>, humantime::DurationError> {
+    duration(value).map(|limit| (!limit.is_zero()).then_some(limit))
+}
+
+fn host_ports(value: &str) -> Result<Vec<String>, String> {
+    let is_host_port = |part: &&str| {
+        part.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0))
+    };
+    let parts: Vec<&str> = value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    match parts.iter().find(|part| !is_host_port(part)) {
+        Some(part) => Err(format!("{part:?} has no host or no port")),
+        None => Ok(parts.into_iter().map(str::to_owned).collect()),
+    }
+}
+
+/// What `--help` says.
+pub const HELP: &str = "\
+queue-proxy stands beside a model server: it counts what is in flight, bounds it, knows when the model is ready,
+reports, and lets the pod leave without a loss.
+
+    UPSTREAM=127.0.0.1:8080 queue-proxy
+    queue-proxy leave              tells the one that runs here to leave (for a preStop hook)
+    queue-proxy --help | --version
+
+Settings are environment variables. Only UPSTREAM is needed.
+
+  UPSTREAM                 where the model listens, HOST:PORT
+  UPSTREAM_GRPC            where it takes gRPC (h2c)                      [UPSTREAM]
+  LISTEN                   for clients                                    [[::]:8012]
+  PROXIED_LISTEN           for activators                                 [[::]:8013]
+  ADMIN_LISTEN             /healthz /readyz /metrics /stats /drained      [[::]:8022]
+  CONTAINER_CONCURRENCY    requests at the model at once; 0: no limit     [0]
+  QUEUE_DEPTH              requests that wait                             [10 x the limit; 1000 without one]
+  REQUEST_TIMEOUT          from hand-over to the last byte; 0: none       [300s]
+  RESPONSE_START_TIMEOUT   from hand-over to the answer's head; 0: none   [0]
+  IDLE_TIMEOUT             without a byte either way; 0: none             [0]
+  READINESS_PROBE          JSON of a Kubernetes probe                     [TCP connect to UPSTREAM]
+  DRAIN                    from SIGTERM to the end of everything          [30s]
+  WORKERS                  threads                                        [processors, at most 2]
+  AUTOSCALER               HOST:PORT to report to, with commas between    [none]
+  NAMESPACE REVISION POD_NAME POD_UID   for whom it reports; the first three are needed with AUTOSCALER
+  LOG                      error warn info debug trace                    [info]
+  LOG_FORMAT               text or json                                   [text on a terminal, else json]
+
+Exit codes: 0 done, 1 failed, 64 a setting is wrong, 69 a port is taken, 130 interrupted.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_is_all_that_is_needed() {
+        let Launch { config, .. } = Launch::parse(&Vars::from([("UPSTREAM", "localhost:9000")])).unwrap();
+        assert_eq!(config.upstream, SocketAddr::from(([127, 0, 0, 1], 9000)));
+        assert_eq!(config.upstream_grpc, config.upstream);
+        assert_eq!((config.listen.port(), config.proxied_listen.port()), (8012, 8013));
+        assert_eq!(config.container_concurrency, ConcurrencyLimit::Unlimited);
+        assert_eq!(config.timeouts.request, Some(Duration::from_secs(300)));
+        assert_eq!(config.timeouts.idle, None);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let vars = Vars::from([
+            ("LISTEN", "8012"),
+            ("CONTAINER_CONCURRENCY", "-3"),
+            ("REQUEST_TIMEOUT", "soon"),
+            ("WORKERS", "0"),
+            ("AUTOSCALER", "autoscaler:8081,oops"),
+        ]);
+        let problems = Launch::parse(&vars).unwrap_err();
+        let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
+        assert_eq!(names, ["UPSTREAM", "LISTEN", "CONTAINER_CONCURRENCY", "REQUEST_TIMEOUT", "WORKERS", "AUTOSCALER"]);
+    }
+
+    #[test]
+    fn who_reports_says_for_whom() {
+        let vars = Vars::from([("UPSTREAM", "127.0.0.1:1"), ("AUTOSCALER", "a:1, b:2"), ("NAMESPACE", "shop")]);
+        let problems = Launch::parse(&vars).unwrap_err();
+        let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
+        assert_eq!(names, ["POD_NAME", "REVISION"]);
+    }
+
+    #[test]
+    fn help_names_every_variable_that_is_read() {
+        let source = include_str!("config.rs");
+        let read = source.split("(vars, \"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
+        for name in read {
+            assert!(HELP.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The request path, top to bottom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use breaker::Via;
+use forward::{
+    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Reason, Refusal, RequestBody, SOON, Service,
+    Timeouts, Trust, grpc_timeout,
+};
+use http::header::HeaderValue;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::gate::{Arrived, Full, Ticket};
+use crate::metrics::{Outcome, Retried};
+use crate::shared::Shared;
+
+/// How long an activator's `rouse-probe: wait` is held before it must ask again.
+const PROBE_WAIT: Duration = Duration::from_secs(10);
+
+/// How often a request looks for a model that answers its probe and takes no connection.
+const CONNECT_TRIES: u32 = 3;
+
+/// What answers on one of the two ports.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) via: Via,
+}
+
+impl Service for Door {
+    type Body = Body<Ticket>;
+
+    async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Body<Ticket>> {
+        let shared = &self.shared;
+        let origin = match self.via {
+            Via::Direct => Origin::Stranger,
+            Via::Activator => {
+                if let Some(asked) = request.headers().get(PROBE) {
+                    return readiness(shared, asked.as_bytes() == b"wait").await;
+                }
+                if shared.is_leaving() {
+                    return self.not_started(request);
+                }
+                Origin::Rouse
+            }
+        };
+
+        // Counted from here to the last byte: also what is refused, for refused demand must scale up.
+        let (ticket, arrived) = shared.gate.arrive(self.via);
+        let form = Form::for_request(request.headers());
+        match Exchange::receive(request, arrival.peer.ip(), origin) {
+            Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived).await,
+            Err(refusal) => refuse(shared, &refusal, form, ticket),
+        }
+    }
+}
+
+impl Door {
+    async fn hold_and_forward(
+        &self,
+        mut exchange: Exchange,
+        mut ticket: Ticket,
+        arrived: Arrived,
+    ) -> Response<Body<Ticket>> {
+        let (shared, form) = (&self.shared, exchange.form());
+        let timeouts = bounded_by_client(shared.timeouts(), &exchange);
+
+        // Its turn.
+        let held = match arrived {
+            Arrived::Goes => Ok(()),
+            Arrived::Waits(turn) => self.hold(&mut ticket, turn, timeouts.request).await,
+            Arrived::Full(Full { waiting }) => {
+                let detail = format!("{waiting} requests wait for this replica already");
+                Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON))
+            }
+        };
+        if let Err(refusal) = held {
+            shared.ends.discard(exchange.into_body());
+            return refuse(shared, &refusal, form, ticket);
+        }
+
+        // The model. A model that has gone is waited for again, in front of everyone else: nothing was begun.
+        let pool = if exchange.noted().grpc { &shared.grpc } else { &shared.http };
+        for tries_left in (0..CONNECT_TRIES).rev() {
+            match exchange.send(pool, timeouts, Trust::MODEL).await {
+                Ok(answer) => {
+                    if answer.retried {
+                        shared.metrics.retried(Retried::StaleConnection);
+                    }
+                    ticket.answered(answer.head.status, Outcome::Answered);
+                    if answer.is_upgrade() {
+                        ticket.upgraded();
+                    }
+                    return answer.into_response(ticket, &shared.ends);
+                }
+                Err(error) => {
+                    debug!(error = %error.failure, via = ?self.via, "no answer from the model");
+                    let refusal = error.refusal();
+                    let again = error.again.filter(|_| matches!(error.failure, Failure::Connect(_)) && 0 < tries_left);
+                    let Some(again) = again else { return refuse(shared, &refusal, form, ticket) };
+                    exchange = *again;
+                    shared.metrics.retried(Retried::NoConnection);
+                    shared.readiness.doubt(&shared.gate);
+                    if let Err(refusal) = self.hold_again(&mut ticket, timeouts.request).await {
+                        shared.ends.discard(exchange.into_body());
+                        return refuse(shared, &refusal, form, ticket);
+                    }
+                }
+            }
+        }
+        let refusal = Refusal::new(Reason::ReplicaBroke, "the model takes no connection");
+        refuse(shared, &refusal, form, ticket)
+    }
+
+    async fn hold(
+        &self,
+        ticket: &mut Ticket,
+        turn: oneshot::Receiver<()>,
+        most: Option<Duration>,
+    ) -> Result<(), Refusal> {
+        self.patiently(ticket.wait(turn), most).await
+    }
+
+    async fn hold_again(&self, ticket: &mut Ticket, most: Option<Duration>) -> Result<(), Refusal> {
+        self.patiently(ticket.step_back(), most).await
+    }
+
+    /// Waiting may be dropped: the place in the line is the ticket's, and is given back with it.
+    async fn patiently(&self, turn: impl Future<Output = ()>, most: Option<Duration>) -> Result<(), Refusal> {
+        let leaving = async {
+            match self.via {
+                // Another replica takes it: nothing was begun.
+                Via::Activator => self.shared.leaving.cancelled().await,
+                Via::Direct => std::future::pending().await,
+            }
+        };
+        let patience = async {
+            match most {
+                Some(most) => tokio::time::sleep(most).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = turn => Ok(()),
+            () = leaving => Err(Refusal::new(Reason::Leaving, "this replica is leaving")),
+            () = patience => {
+                let detail = format!("no turn at this replica within {}", humantime::format_duration(most.unwrap_or_default()));
+                Err(Refusal::new(Reason::WaitedTooLong, detail).retry_after(SOON))
+            }
+        }
+    }
+
+    fn not_started(&self, request: Request<Incoming>) -> Response<Body<Ticket>> {
+        let form = Form::for_request(request.headers());
+        self.shared.ends.discard(RequestBody::stream(request.into_body()));
+        let refusal = Refusal::new(Reason::Leaving, "this replica is leaving");
+        self.shared.metrics.refused(refusal.reason);
+        marked(&refusal, refusal.answer(form, None))
+    }
+}
+
+/// A refusal, counted, with its ticket kept until it is sent.
+fn refuse(shared: &Shared, refusal: &Refusal, form: Form, mut ticket: Ticket) -> Response<Body<Ticket>> {
+    shared.metrics.refused(refusal.reason);
+    ticket.answered(refusal.reason.status(), Outcome::Refused);
+    marked(refusal, refusal.answer(form, Some(ticket)))
+}
+
+/// What is refused because this replica leaves was not begun, and says so to the activator.
+fn marked(refusal: &Refusal, mut response: Response<Body<Ticket>>) -> Response<Body<Ticket>> {
+    if refusal.reason == Reason::Leaving {
+        response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static("leaving"));
+    }
+    response
+}
+
+/// `grpc-timeout` bounds the wait too.
+fn bounded_by_client(timeouts: Timeouts, exchange: &Exchange) -> Timeouts {
+    let says = exchange.noted().grpc.then(|| grpc_timeout(&exchange.head.headers)).flatten();
+    let request = [timeouts.request, says].into_iter().flatten().min();
+    Timeouts { request, ..timeouts }
+}
+
+/// An activator asks whether the model is ready, now or as soon as it is.
+async fn readiness(shared: &Shared, wait: bool) -> Response<Body<Ticket>> {
+    let mut ready = shared.readiness.follow();
+    if wait {
+        // Leaving while somebody waits answers at once.
+        tokio::select! {
+            _ = timeout(PROBE_WAIT, ready.wait_for(|ready| *ready)) => {}
+            () = shared.leaving.cancelled() => {}
+        }
+    }
+    let is_ready = *ready.borrow() && !shared.is_leaving();
+    let mut response = Response::new(Body::whole(if is_ready { "ready\n" } else { "not ready\n" }, None));
+    if !is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if shared.is_leaving() {
+        response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static("leaving"));
+    }
+    response
+}

@@ -1,0 +1,95 @@
+//! What the parts of one sidecar share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use forward::{LooseEnds, Pool, PoolOptions, Protocol, Timeouts};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use units::{ConcurrencyLimit, Incarnation};
+
+use crate::config::Config;
+use crate::foreign;
+use crate::gate::Gate;
+use crate::metrics::{Metrics, Now};
+use crate::readiness::Readiness;
+
+/// One sidecar, as its ports, its prober and its reporters see it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) readiness: Readiness,
+    pub(crate) http: Pool,
+    pub(crate) grpc: Pool,
+    pub(crate) ends: LooseEnds,
+    pub(crate) metrics: Metrics,
+    pub(crate) incarnation: Incarnation,
+    /// Begun once, never taken back.
+    pub(crate) leaving: CancellationToken,
+    timeouts: ArcSwap<Timeouts>,
+    /// Of the settings in force; 0 for those of the environment.
+    generation: AtomicU64,
+    model_ports: Vec<u16>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, gate: Arc<Gate>, metrics: Metrics) -> Self {
+        let mut model_ports = vec![config.upstream.port(), config.upstream_grpc.port()];
+        model_ports.dedup();
+        Self {
+            gate,
+            readiness: Readiness::unknown(),
+            http: Pool::new(config.upstream, PoolOptions::nearby(Protocol::Http1)),
+            grpc: Pool::new(config.upstream_grpc, PoolOptions::nearby(Protocol::H2c)),
+            ends: LooseEnds::new(),
+            metrics,
+            incarnation: Incarnation(fastrand::u64(..)),
+            leaving: CancellationToken::new(),
+            timeouts: ArcSwap::from_pointee(config.timeouts),
+            generation: AtomicU64::new(0),
+            model_ports,
+        }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        **self.timeouts.load()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Connections to the model that did not come through here.
+    pub(crate) fn foreign(&self) -> u32 {
+        foreign::count(&self.model_ports)
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let (reading, held) = self.gate.read();
+        Now { in_flight: reading.in_flight, held, ready: self.readiness.is_ready(), foreign: self.foreign() }
+    }
+
+    /// What an autoscaler wants it to run with, from now on. Older ones than those in force are passed over.
+    pub(crate) fn apply(&self, settings: &wire::Settings) {
+        if settings.generation < self.generation() {
+            return;
+        }
+        let limit = |millis: u64| (0 < millis).then(|| std::time::Duration::from_millis(millis));
+        let timeouts = Timeouts {
+            request: limit(settings.request_timeout_ms),
+            response_start: limit(settings.response_start_timeout_ms),
+            idle: limit(settings.idle_timeout_ms),
+        };
+        self.timeouts.store(Arc::new(timeouts));
+        self.gate.limit(ConcurrencyLimit::from_field(settings.container_concurrency));
+        if self.generation.swap(settings.generation, Ordering::AcqRel) != settings.generation {
+            let (generation, concurrency) = (settings.generation, settings.container_concurrency);
+            info!(generation, concurrency, ?timeouts, "new settings");
+        }
+    }
+}
