@@ -8,6 +8,7 @@
 //! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`); [`Scaler`] puts bounds and
 //! the way to zero around it.
 
+mod bounds;
 mod capacity;
 mod collect;
 mod decider;
@@ -20,10 +21,12 @@ mod scaler;
 pub mod seal;
 mod series;
 mod start;
+mod status;
 mod window;
 mod world;
 mod zero;
 
+pub use bounds::Bounds;
 pub use capacity::{initial_burst_room, is_news, num_activators};
 pub use collect::{ActivatorReading, SidecarReading};
 pub use decider::{Decider, Load, Wish};
@@ -35,5 +38,7 @@ pub use sampling::{Stat, sample_size, stand_for_all};
 pub use scaler::{Scaler, TICK};
 pub use series::Series;
 pub use start::{StartJudge, StartState, Starting};
+pub use status::{Status, threshold};
 pub use window::Window;
 pub use world::{Outcome, PathState, Step, World};
+pub use zero::{Unwanted, Way, way};

@@ -6,6 +6,8 @@
 //! Absent is not zero. While a reporter that counts is silent, the wish may only raise; that is decided here, because
 //! only here it is known who should be talking.
 
+mod stage;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,11 +15,11 @@ use std::time::Duration;
 use units::{Moment, ReplicaCount};
 
 use crate::collect::{Counters, Reporter, Seconds};
-use crate::zero::{self, Activity, PathWish, Stage};
 use crate::{
-    ActivatorReading, Because, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy, Rules,
-    Seen, Series, SidecarReading, Stat, Step, World,
+    ActivatorReading, Because, Bounds, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy,
+    Rules, Seen, Series, SidecarReading, Stat, Status, Step, World, threshold,
 };
+use stage::{PathWish, Stage, Standing};
 
 /// How often a decision is taken anew at the latest, as in Knative.
 pub const TICK: Duration = Duration::from_secs(2);
@@ -44,7 +46,7 @@ pub struct Scaler {
     /// What sidecars' proxied parts have added up to that were counted as demand, because the activator they came
     /// through was unheard; it is taken off what that activator tells when it is heard again.
     undeducted: Undeducted,
-    activity: Activity,
+    standing: Standing,
     /// What the first decision found; then on its way to the initial scale or past it.
     found: Option<Found>,
 }
@@ -145,7 +147,10 @@ impl Scaler {
             replicas: HashMap::new(),
             activators: HashMap::new(),
             undeducted: Undeducted::default(),
-            activity: if ready.is_zero() { Activity::Activating } else { Activity::Active { since: now } },
+            standing: Standing {
+                status: if ready.is_zero() { Status::Activating { queued: false } } else { Status::Active },
+                since: now,
+            },
             found: None,
             policy,
             rules,
@@ -244,8 +249,8 @@ impl Scaler {
 
     /// How many replicas, why, and what to do about it.
     pub fn decide(&mut self, now: Moment, world: &World) -> Outcome {
-        let (min, min_because) = self.minimum(world);
-        let max = self.policy.max.map_or(u32::MAX, |max| max.0.max(min));
+        let (bounds, up) = self.bounds(world);
+        let (min, max) = (bounds.min.0, bounds.max.map_or(u32::MAX, |max| max.max(bounds.min).0));
         for activator in self.activators.values_mut() {
             if let Some(idle) = activator.reporter.idle() {
                 self.windows.record(idle);
@@ -255,8 +260,8 @@ impl Scaler {
         let wish = load.map(|load| self.decider.decide(now, world.ready, load, &self.policy));
         let seen = self.seen(world, load);
         let limits = Limits {
-            min: ReplicaCount(min),
-            max: self.policy.max,
+            min: bounds.min,
+            max: bounds.max,
             rate_up: wish.map_or(world.scale, |wish| wish.rate_up),
             rate_down: wish.map_or(world.scale, |wish| wish.rate_down),
             wait: None,
@@ -278,7 +283,7 @@ impl Scaler {
             // A minimum holds without data too. Nothing else can be said.
             None if failed || 0 < held || world.scale.0 < min => Running { want: 0, because: Because::Steady, max },
             None => {
-                self.activity = self.activity.step(now, world, None, self.policy.stable_window);
+                self.standing = self.standing.after(now, None, world.ready, up);
                 let step = match world.path {
                     PathState::Direct if !self.rules.path_stays_without_data || !world.direct_allowed => {
                         Step::GoProxied
@@ -289,35 +294,33 @@ impl Scaler {
                 return told(None, because, None, step);
             }
         };
-        if running.max < running.want {
-            running = Running { want: max, because: Because::Maximum, ..running };
+        let bounded = bounds.apply(ReplicaCount(running.want)).0;
+        if bounded != running.want {
+            let because = if running.want < min { bounds.because } else { Because::Maximum };
+            running = Running { want: bounded, because, ..running };
         }
-        running.at_least(min, min_because);
         if failed {
             running = Running { want: min, because: Because::StartFailed, ..running };
         }
         if 0 < held {
             self.wake(held, world, &mut running);
         }
-        let wanted = 0 < running.want;
-        self.activity = self.activity.step(now, world, Some(wanted), self.policy.stable_window);
+        let stage = self.stage(now, world, up, running.want, failed);
         if !failed {
             self.only_upwards(now, world, &mut running);
         }
         self.leave_as_found(world, &mut running);
 
-        let (stage, because) = match (running.want, failed) {
-            (0, true) => (Some(zero::stage_of_failed(&self.policy, world)), Because::StartFailed),
-            (0, false) => {
-                (Some(zero::stage(now, self.activity, self.in_flight(), &self.policy, world)), Because::Sealed)
-            }
-            (_, _) => (None, running.because),
-        };
+        let because = running.because;
+        let stage = if running.want == 0 { stage } else { None };
         let (want, because, wait, path) = match stage {
             None => (ReplicaCount(running.want), because, None, PathWish::ByRoom),
             Some(Stage::Keep { want, because, wait, path }) => (ReplicaCount(want.0.min(max)), because, wait, path),
-            Some(Stage::Seal) => return told(Some(ReplicaCount::ZERO), because, None, Step::Seal),
-            Some(Stage::Zero) => {
+            Some(Stage::Seal) => {
+                let because = if failed { Because::StartFailed } else { Because::Sealed };
+                return told(Some(ReplicaCount::ZERO), because, None, Step::Seal);
+            }
+            Some(Stage::Zero | Stage::Deactivate) => {
                 let because = if failed { Because::StartFailed } else { Because::Zero };
                 let step = if world.path == PathState::Direct { Step::GoProxied } else { Step::Rest };
                 return told(Some(ReplicaCount::ZERO), because, None, step);
@@ -375,20 +378,40 @@ impl Scaler {
         }
     }
 
-    /// The least that is allowed, and by which rule.
+    /// What is allowed, and how many replicas must be ready for the revision to count as up.
     ///
     /// The initial scale counts until it was reached once. A revision that is found below it has been there before:
     /// whoever made it set it to its initial scale.
-    fn minimum(&mut self, world: &World) -> (u32, Because) {
-        let (min, initial) = (self.policy.min.0, self.policy.initial.0);
-        let found = self.found.get_or_insert(Found { scale: world.scale, initialized: world.scale.0 < initial });
-        found.initialized |= initial.max(min) <= world.ready.0;
-        if !self.policy.reachable {
-            (0, Because::Minimum)
-        } else if !found.initialized && 1 < initial && min < initial {
-            (initial, Because::InitialScale)
-        } else {
-            (min, Because::Minimum)
+    fn bounds(&mut self, world: &World) -> (Bounds, ReplicaCount) {
+        let initial = self.policy.initial;
+        let found = self.found.get_or_insert(Found { scale: world.scale, initialized: world.scale < initial });
+        let least = if self.policy.reachable { self.policy.min } else { ReplicaCount::ZERO };
+        let up = threshold(least, initial, found.initialized);
+        let bounds = Bounds::of(&self.policy, found.initialized);
+        found.initialized |= up <= world.ready;
+        (bounds, up)
+    }
+
+    /// How far a revision has come on its way to zero; `None` if something wants it. Moves its status along.
+    fn stage(&mut self, now: Moment, world: &World, up: ReplicaCount, want: u32, failed: bool) -> Option<Stage> {
+        if failed {
+            return (want == 0).then(|| stage::stage_of_failed(&self.policy, world));
+        }
+        if 0 < want {
+            self.standing = self.standing.after(now, Some(ReplicaCount(want)), world.ready, up);
+            return None;
+        }
+        let in_flight = self.in_flight();
+        let stage = stage::stage(now, self.standing, in_flight, &self.policy, world);
+        match stage {
+            Stage::Deactivate => {
+                self.standing = self.standing.after(now, Some(ReplicaCount::ZERO), world.ready, up);
+                Some(stage::stage(now, self.standing, in_flight, &self.policy, world))
+            }
+            Stage::Keep { .. } | Stage::Seal | Stage::Zero => {
+                self.standing = self.standing.after(now, None, world.ready, up);
+                Some(stage)
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Plays the golden vectors that are this crate's: one module for each set, of the same name.
 
+mod active_condition;
 mod annotations;
 mod capacity;
 mod config_autoscaler;
@@ -7,6 +8,7 @@ mod deciders;
 mod delay_window;
 mod pipeline;
 mod sample_size;
+mod scaler;
 mod scrape_average;
 mod spec;
 mod windows;
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
             ("sample_size", sample_size::play),
             ("scrape_average", scrape_average::play),
             ("capacity", capacity::play),
+            ("active_condition", active_condition::play),
+            ("scaler", scaler::play),
             ("annotations", annotations::play),
             ("config_autoscaler", config_autoscaler::play),
         ],

@@ -27,31 +27,49 @@ struct Spec {
     reachable: bool,
 }
 
-/// The policy that a spec stands for. What a spec has no word for is set so that it has no effect.
+/// The policy that a spec stands for.
 pub(crate) fn policy(spec: &Value) -> Result<Policy, String> {
     let spec: Spec = golden::case(spec)?;
     Ok(Policy {
         metric: if spec.metric == "rps" { Metric::Rps } else { Metric::Concurrency },
-        aggregation: Aggregation::Linear,
         target: spec.target,
         total: spec.total,
         burst: burst(spec.tbc),
         panic_threshold: spec.panic_threshold,
         stable_window: Duration::from_millis(spec.stable_window_ms),
-        panic_window: Duration::from_secs(1),
         max_scale_up_rate: spec.max_scale_up_rate,
         max_scale_down_rate: spec.max_scale_down_rate,
         scale_down_delay: Duration::from_millis(spec.scale_down_delay_ms),
+        activation: NonZeroU32::new(spec.activation_scale),
+        reachable: spec.reachable,
+        ..without_effect()
+    })
+}
+
+/// What a case has no word for.
+pub(crate) fn without_effect() -> Policy {
+    Policy {
+        metric: Metric::Concurrency,
+        aggregation: Aggregation::Linear,
+        target: 1.0,
+        total: 1.0,
+        burst: TargetBurstCapacity::Of(0.0),
+        panic_threshold: 2.0,
+        stable_window: Duration::from_secs(60),
+        panic_window: Duration::from_secs(1),
+        max_scale_up_rate: 1000.0,
+        max_scale_down_rate: 2.0,
+        scale_down_delay: Duration::ZERO,
         retention: Duration::ZERO,
         grace: Duration::from_secs(30),
         min: ReplicaCount::ZERO,
         max: None,
         initial: ReplicaCount(1),
-        activation: NonZeroU32::new(spec.activation_scale),
+        activation: None,
         scale_to_zero: true,
-        reachable: spec.reachable,
+        reachable: true,
         activator_capacity: 100.0,
-    })
+    }
 }
 
 pub(crate) fn burst(tbc: f64) -> TargetBurstCapacity {
