@@ -1,36 +1,42 @@
 //! `rouse`: the command line. This file only reads the flags and hands over.
 
+mod cli;
+mod get;
 mod predictor;
+mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-
-#[derive(Debug, clap::Parser)]
-#[command(name = "rouse", version, about = "Rouse wakes models on request")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    Predictor(predictor::Args),
-}
+use cli::{Cli, Command};
+use daemon::Exit;
 
 fn main() -> ExitCode {
     // Before anything else: a keeper has one thread and reads no flags.
     if let Some(end) = local::keeper::run_if_asked() {
         return end;
     }
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and the version come this way too; only they are written to standard output.
+            let end = if told.use_stderr() { Exit::BadInput } else { Exit::Done };
+            // If nobody reads it any more there is nobody to tell.
+            let _ = told.print();
+            return end.into();
+        }
+    };
+    let result = match cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Get(args) => get::run(&args),
         Command::Predictor(args) => predictor::run(args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("rouse: {error:#}");
-            ExitCode::FAILURE
+        // Told one a line, as compilers do, so that editors can jump to them.
+        Err(error) if error.is::<api::Faults>() => {
+            eprintln!("{error}");
+            Exit::BadInput.into()
         }
+        result => daemon::exit("rouse", result),
     }
 }

@@ -1,0 +1,38 @@
+//! The flags. What they mean is with who acts on them.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::{get, predictor, up};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Rouse wakes models on request: model servers that scale with the requests they hold, to zero and back
+#[derive(Debug, Parser)]
+#[command(name = "rouse", version, styles = STYLES, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// What is to be done
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Try it, with nothing but this program:
+  rouse up -- rouse predictor --service-time 200ms --port '$(PORT)'
+  curl -i http://127.0.0.1:8080/v1/models/any:predict -d '{\"instances\": [[1, 2]]}'   # wakes it
+  rouse get                                                                          # what is running, and why
+
+Exit codes: 0 done, 1 failed, 64 bad input (all faults are told at once), 69 something needed is not there,
+130 interrupted. LOG=debug says more; LOG_FORMAT=text or json.";
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(up::Args),
+    Get(get::Args),
+    Predictor(predictor::Args),
+}

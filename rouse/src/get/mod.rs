@@ -1,0 +1,173 @@
+//! `rouse get`: what is running, and why, as the admin port tells it.
+//!
+//! Here: the flags and what is asked for. How it is fetched: `fetch`; how it looks: `table`.
+
+mod fetch;
+mod table;
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use api::admin::{Endpoint, EndpointList, Revision};
+use api::{Fault, Faults};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Show endpoints or revisions: their state, replicas, demand, and why they have as many replicas as they have
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// endpoints, or revisions
+    #[arg(default_value = "endpoints")]
+    kind: String,
+    /// Only this one: NAME, or NAMESPACE/NAME
+    name: Option<String>,
+    /// Where `rouse up` has its admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8090")]
+    admin: String,
+    /// `json` for everything there is to know, as the admin port says it
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rouse get                                     every endpoint
+  rouse get revisions                           every revision, and why it has as many replicas
+  rouse get revisions recommender-v1 -o json    everything about one: its settings and who set them, its replicas";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Endpoints,
+    Revisions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// What is asked for, checked.
+#[derive(Debug)]
+struct Query {
+    kind: Kind,
+    /// Namespace and name.
+    name: Option<(String, String)>,
+    admin: fetch::Server,
+    format: Format,
+}
+
+impl Query {
+    fn parse(args: &Args) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let kind = match args.kind.as_str() {
+            "endpoints" | "endpoint" | "ep" | "mep" => Kind::Endpoints,
+            "revisions" | "revision" | "rev" => Kind::Revisions,
+            other => {
+                faults.push(Fault::of_flag("KIND", other, "endpoints or revisions"));
+                Kind::Endpoints
+            }
+        };
+        let format = match args.output.as_str() {
+            "table" => Format::Table,
+            "json" => Format::Json,
+            other => {
+                faults.push(Fault::of_flag("--output", other, "json or table"));
+                Format::Table
+            }
+        };
+        let name = args.name.as_ref().map(|name| {
+            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+            (namespace.to_owned(), name.to_owned())
+        });
+        let in_url = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        if let Some((namespace, name)) = &name
+            && (name.is_empty() || !name.chars().all(in_url) || !namespace.chars().all(in_url))
+        {
+            faults.push(Fault::of_flag("NAME", format!("{namespace}/{name}"), "NAME or NAMESPACE/NAME"));
+        }
+        match (fetch::Server::parse(&args.admin), faults.is_empty()) {
+            (Some(admin), true) => Ok(Self { kind, name, admin, format }),
+            (None, _) => {
+                faults.push(Fault::of_flag("--admin", &args.admin, "a URL such as http://127.0.0.1:8090"));
+                Err(Faults(faults))
+            }
+            (Some(_), false) => Err(Faults(faults)),
+        }
+    }
+}
+
+/// Does what the flags say.
+///
+/// # Errors
+/// [`Faults`] if the flags are wrong; [`daemon::Unavailable`] if nothing answers; else if there is no such thing.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let query = Query::parse(args)?;
+    let answer = daemon::runtime(1)?.block_on(ask(&query))?;
+    let text = match query.format {
+        Format::Json => format!("{answer:#}\n"),
+        Format::Table => as_table(&query, answer)?,
+    };
+    // Colours are left out unless this is a terminal that wants them.
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// The JSON of what was asked for: a list, or the one thing.
+async fn ask(query: &Query) -> anyhow::Result<Value> {
+    let Some((namespace, name)) = &query.name else { return query.admin.get("/api/v1/endpoints").await };
+    if query.kind == Kind::Revisions {
+        let path = format!("/api/v1/revisions/{namespace}/{name}");
+        if let Some(revision) = query.admin.find(&path).await? {
+            return Ok(revision);
+        }
+    }
+    let mut list = query.admin.get("/api/v1/endpoints").await?;
+    let empty = Vec::new();
+    let endpoints = list.get("endpoints").and_then(Value::as_array).unwrap_or(&empty);
+    let named = |thing: &Value, key: &str| thing.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let known: Vec<(String, String)> = match query.kind {
+        Kind::Endpoints => endpoints.iter().map(|one| (named(one, "namespace"), named(one, "name"))).collect(),
+        Kind::Revisions => {
+            let lists = endpoints.iter().filter_map(|endpoint| endpoint.get("revisions")?.as_array());
+            lists.flatten().map(|one| (named(one, "namespace"), named(one, "name"))).collect()
+        }
+    };
+    match known.iter().position(|(space, known)| space == namespace && known == name) {
+        Some(at) if query.kind == Kind::Endpoints => Ok(list["endpoints"][at].take()),
+        Some(_) | None => bail!("{}", missing(query.kind, name, &known)),
+    }
+}
+
+fn missing(kind: Kind, name: &str, known: &[(String, String)]) -> String {
+    let kind = match kind {
+        Kind::Endpoints => "endpoint",
+        Kind::Revisions => "revision",
+    };
+    let names = || known.iter().map(|(_, name)| name.as_str());
+    match (api::nearest(name, names()), names().next()) {
+        (Some(near), _) => format!("there is no {kind} {name}; the nearest one is {near}"),
+        (None, Some(_)) => format!("there is no {kind} {name}; there are {}", names().collect::<Vec<_>>().join(", ")),
+        (None, None) => format!("there is no {kind} {name}, nor any other"),
+    }
+}
+
+fn as_table(query: &Query, answer: Value) -> anyhow::Result<String> {
+    Ok(match (query.kind, &query.name) {
+        (Kind::Endpoints, None) => table::endpoints(&typed::<EndpointList>(answer)?.endpoints),
+        (Kind::Endpoints, Some(_)) => table::endpoints(&[typed::<Endpoint>(answer)?]),
+        (Kind::Revisions, None) => {
+            let endpoints = typed::<EndpointList>(answer)?.endpoints;
+            let revisions = endpoints.into_iter().flat_map(|endpoint| endpoint.revisions);
+            table::revisions(&revisions.collect::<Vec<_>>())
+        }
+        (Kind::Revisions, Some(_)) => table::revisions(&[typed::<Revision>(answer)?]),
+    })
+}
+
+fn typed<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
+    serde_json::from_value(answer).context("the admin port answers in a way that this version does not know")
+}
