@@ -85,8 +85,8 @@ struct Activator {
 /// Sums over seconds: request-seconds, and requests.
 #[derive(Clone, Copy, Debug, Default)]
 struct Undeducted {
-    /// The last second that they are of.
-    until: u64,
+    /// The first and the last second that they are of; of none at first.
+    span: Option<(u64, u64)>,
     concurrency: f64,
     requests: f64,
 }
@@ -94,7 +94,8 @@ struct Undeducted {
 impl Undeducted {
     fn add(&mut self, told: Seconds) {
         if 0.0 < told.each.average_proxied_concurrency || 0.0 < told.each.proxied_count {
-            self.until = self.until.max(told.last);
+            let (first, last) = self.span.unwrap_or((told.first, told.last));
+            self.span = Some((first.min(told.first), last.max(told.last)));
         }
         self.concurrency += told.each.average_proxied_concurrency * told.count();
         self.requests += told.each.proxied_count * told.count();
@@ -206,13 +207,16 @@ impl Scaler {
         let came_back = ACTIVATOR_SILENCE < activator.reporter.was_silent_for();
         let counters = Counters::from(reading);
         let Some(seconds) = activator.reporter.read(now, observing, counters, reading.in_flight) else { return };
-        let (told_by_sidecars, untold) =
-            if came_back { seconds.split(self.undeducted.until + 1) } else { (None, Some(seconds)) };
+        let Some((first, last)) = self.undeducted.span.filter(|_| came_back) else {
+            return self.windows.record(seconds);
+        };
+        let (before, rest) = seconds.split(first);
+        let (told_by_sidecars, after) = rest.map_or((None, None), |rest| rest.split(last + 1));
         if let Some(told) = told_by_sidecars {
             let each = self.undeducted.take_off(told);
             self.windows.record(Seconds { each, ..told });
         }
-        if let Some(untold) = untold {
+        for untold in [before, after].into_iter().flatten() {
             self.windows.record(untold);
         }
     }

@@ -281,8 +281,9 @@ fn an_activator_that_comes_back_does_not_add_what_replicas_have_told_meanwhile()
     let counted = toy.counted.get_mut("a").unwrap();
     counted.1 += 8 * 30_000_000;
     toy.activators.push(away);
+    toy.story.clear();
     toy.run(20);
-    assert_eq!(toy.world.scale, ReplicaCount(3));
+    assert_eq!(toy.story, Vec::<String>::new(), "it goes on being three and steady");
 }
 
 #[test]
@@ -308,6 +309,37 @@ fn after_a_restart_nothing_is_lowered_before_a_whole_window_was_observed() {
         toy.run(60);
         assert_eq!(toy.world.scale, ReplicaCount::ZERO);
     }
+}
+
+#[test]
+fn replicas_that_were_not_ready_at_a_restart_are_not_taken_for_too_many() {
+    let mut toy = Toy::at_scale(policy(), 0);
+    toy.world.scale = ReplicaCount(5);
+    toy.world.ready = ReplicaCount(5);
+    toy.run(9);
+    assert_eq!(toy.story, ["1s: 5 -> ? no-data", "2s: 5 -> 5 idle-until-window-ends"]);
+    toy.run(60);
+    assert_eq!(toy.world.scale, ReplicaCount::ZERO);
+}
+
+#[test]
+fn what_is_in_flight_is_not_sealed_even_if_it_has_not_been_counted_yet() {
+    let mut toy = Toy::settled(policy(), 1, 5);
+    toy.activators[0].1 = 0;
+    for _ in 0..30 {
+        let reading = SidecarReading {
+            incarnation: Incarnation(1),
+            elapsed_us: toy.elapsed_us(),
+            requests: 0,
+            proxied_requests: 0,
+            concurrency_us: 0,
+            proxied_concurrency_us: 0,
+            in_flight: 1,
+        };
+        toy.scaler.sidecar(toy.now, "r", reading);
+        assert_ne!(toy.second().step, Step::Seal);
+    }
+    assert_eq!(toy.last, Some((Some(1), Because::HeldRequests)));
 }
 
 #[test]
