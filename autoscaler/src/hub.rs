@@ -33,9 +33,7 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
     let mut endpoints = catalogue.endpoints();
     let mut revisions = catalogue.revisions();
     let mut config = catalogue.config();
-    config.mark_changed();
     let mut leadership = ground.leadership.clone();
-    leadership.mark_changed();
     let mut highest = ground.highest.subscribe();
     let mut peers = ground.peers.changes();
     let mut hub = Hub {
@@ -46,6 +44,9 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
         tasks: Tasks::new(),
         out: HashSet::new(),
     };
+    hub.lead();
+    let data = config.borrow_and_update().clone();
+    hub.config(data);
     loop {
         // Nothing is lost when a branch is dropped: each is a channel or a set.
         tokio::select! {

@@ -68,10 +68,7 @@ pub(crate) enum Heard {
         answer: wire::IdleAnswer,
     },
     /// A sidecar of it connected, and knows no settings yet.
-    SidecarCame {
-        /// Of which replica.
-        replica: Arc<str>,
-    },
+    SidecarCame,
     /// Its endpoint changed.
     EndpointChanged,
 }

@@ -48,7 +48,8 @@ impl Outbox {
         self.cut.cancel();
     }
 
-    fn is(&self, other: &Self) -> bool {
+    /// Is it the way of the same stream?
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.frames.same_channel(&other.frames)
     }
 }

@@ -24,6 +24,7 @@ use crate::held::Held;
 use crate::inbox::Heard;
 use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
+use crate::peers::Outbox;
 use crate::ring::{Change, Wake, WakeEnd};
 use crate::roster;
 use crate::routes;
@@ -95,8 +96,8 @@ struct Revision {
     leader: Option<Leader>,
     held: Held,
     sidecars: BTreeMap<Arc<str>, SidecarSeen>,
-    /// Settings that each connected sidecar was told.
-    told: BTreeMap<Arc<str>, u64>,
+    /// Settings that each connected sidecar was told, and on which stream.
+    told: BTreeMap<Arc<str>, (Outbox, u64)>,
     /// Number of the first frame not told to the scaler.
     next_frame: u64,
     orders: Orders,
@@ -138,11 +139,9 @@ impl Revision {
             sealing: false,
         };
         let place = ground.shelf.put(key.clone(), shown);
-        let mut epoch = ground.epoch.clone();
-        let mut activators = ground.activators.clone();
-        epoch.mark_changed();
-        activators.mark_changed();
-        Self {
+        let epoch = ground.epoch.clone();
+        let activators = ground.activators.clone();
+        let mut revision = Self {
             cluster,
             inbox,
             epoch,
@@ -172,7 +171,11 @@ impl Revision {
             facts,
             key,
             ground,
-        }
+        };
+        revision.lead_anew(now);
+        revision.activators_changed();
+        revision.facts_changed();
+        revision
     }
 
     /// Decides if it is time to, then waits for the next thing and takes it in. `false` once the revision is gone.
@@ -181,9 +184,11 @@ impl Revision {
         if self.due <= now {
             self.decide(now);
         }
-        let look_again = self.leader.as_ref().and_then(Leader::look_again_at);
+        let leader = self.leader.as_ref().filter(|leader| leader.in_round());
+        let in_round = leader.is_some();
+        // Between rounds it is the decisions that ask for zero. A moment later, so that what ends then has ended.
+        let look_again = leader.and_then(Leader::look_again_at).map(|moment| moment.plus(Duration::from_millis(1)));
         let until = look_again.map_or(self.due, |moment| moment.min(self.due));
-        let in_round = self.leader.as_ref().is_some_and(Leader::in_round);
         // What is dropped here is only waited for: channels keep what they have, and orders go on being polled.
         tokio::select! {
             biased;
@@ -388,12 +393,7 @@ impl Revision {
             }
             Heard::SealAnswer { activator, incarnation, answer } => self.seal_answer(activator, incarnation, &answer),
             Heard::IdleAnswer { replica, incarnation, answer } => self.idle_answer(replica, incarnation, answer),
-            Heard::SidecarCame { replica } => {
-                self.told.remove(&replica);
-                let endpoint = self.endpoint();
-                self.tell_settings(endpoint.as_deref());
-            }
-            Heard::EndpointChanged => {
+            Heard::SidecarCame | Heard::EndpointChanged => {
                 let endpoint = self.endpoint();
                 self.tell_settings(endpoint.as_deref());
             }
@@ -449,6 +449,8 @@ impl Revision {
         self.settings_changed();
         self.wake_went_on(now, &facts.replicas);
         self.seal_time();
+        let endpoint = self.endpoint();
+        self.tell_settings(endpoint.as_deref());
         if self.judge_start(now) {
             self.due = now;
         }
@@ -543,8 +545,8 @@ impl Revision {
     /// Has every replica a sidecar that runs with the settings in force?
     fn sidecars_are_ready_for_direct(&self, facts: &platform::Revision) -> bool {
         let current = |replica: &Replica| {
-            let told = self.told.get(&replica.name);
-            told.is_some() && self.sidecars.get(&replica.name).map(|seen| &seen.settings) == told
+            let told = self.told.get(&replica.name).map(|(_, generation)| *generation);
+            told.is_some() && self.sidecars.get(&replica.name).map(|seen| seen.settings) == told
         };
         facts.sidecars && facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).all(current)
     }
@@ -679,10 +681,12 @@ impl Revision {
         let sidecars = self.ground.peers.sidecars(&self.key);
         self.told.retain(|replica, _| sidecars.contains_key(replica));
         for (replica, sidecar) in sidecars {
-            if self.told.get(&replica) != Some(&settings.generation)
-                && sidecar.outbox.say(Down::Settings(settings.clone()))
-            {
-                self.told.insert(replica, settings.generation);
+            let knows = self
+                .told
+                .get(&replica)
+                .is_some_and(|(outbox, generation)| outbox.is(&sidecar.outbox) && *generation == settings.generation);
+            if !knows && sidecar.outbox.say(Down::Settings(settings.clone())) {
+                self.told.insert(replica, (sidecar.outbox, settings.generation));
             }
         }
     }

@@ -1,4 +1,6 @@
-//! For tests: peers that speak frames over anything that carries bytes.
+//! For tests: peers that speak frames over anything that carries bytes, and a toy world (`toy`) to decide about.
+
+pub(crate) mod toy;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

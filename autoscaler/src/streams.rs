@@ -209,7 +209,7 @@ impl Streams {
                 debug!(?incarnation, "a sidecar connected");
                 let sidecar = Sidecar { incarnation: *incarnation, outbox: outbox.clone() };
                 self.peers.sidecar_came(revision, Arc::clone(replica), sidecar);
-                self.tell(revision, Heard::SidecarCame { replica: Arc::clone(replica) });
+                self.tell(revision, Heard::SidecarCame);
             }
         }
         self.metrics.stream_opened(peer.role());

@@ -42,7 +42,7 @@ impl Revision {
 
     /// Time passed, or the roster may have changed.
     pub(super) fn seal_time(&mut self) {
-        if self.leader.as_ref().is_some_and(|leader| leader.look_again_at().is_some()) {
+        if self.leader.as_ref().is_some_and(Leader::in_round) {
             self.seal(self.ground.clock.now(), Event::Time);
         }
     }

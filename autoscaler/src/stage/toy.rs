@@ -1,0 +1,509 @@
+//! A toy world: one endpoint, one revision `default/v1`, a platform that does at once what it is told, and activators
+//! that report each second and answer seals. The hub and the streams are the real ones; the sockets are pipes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Clock;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use platform::{
+    ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, Layer, Leadership, OnUnavailable, PathPolicy,
+    QueueLimits, Replica, ReplicaState, Revision, Route, RouteError, RouteOrder, Scale, ScaleError, ScaleOrder,
+    ScaleVersion, Source, Target, Timeouts, Trouble, UpstreamProtocol, Workload,
+};
+use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
+use wire::{Down, Role, Up, Verdict};
+
+use super::{hello, wake};
+use crate::config::Config;
+use crate::ground::Ground;
+use crate::metrics::Metrics;
+use crate::streams::Streams;
+use crate::{hub, lay_ground};
+
+/// How long a test waits for something, in its own time.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(crate) fn v1() -> RevisionKey {
+    RevisionKey::new("default", "v1")
+}
+
+pub(crate) fn endpoint_key() -> EndpointKey {
+    EndpointKey::new("default", "recommender")
+}
+
+/// How the platform takes its next order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Somebody has changed `scale` to this meanwhile.
+    Conflict(u32),
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// It is lost on its way.
+    OrderLost,
+}
+
+/// The platform: both seams.
+pub(crate) struct World {
+    clock: Clock,
+    endpoints: Board<EndpointKey, Endpoint>,
+    revisions: Board<RevisionKey, Revision>,
+    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
+    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    made: u32,
+    version: u32,
+    never_ready: bool,
+    moods: VecDeque<Mood>,
+    orders: Vec<u32>,
+    victims: Vec<Arc<str>>,
+}
+
+impl World {
+    fn new(clock: Clock) -> Self {
+        let world = Self {
+            clock,
+            endpoints: Board::new(),
+            revisions: Board::new(),
+            activators: watch::Sender::new(Some(Arc::from([]))),
+            config: watch::Sender::new(Some(Arc::default())),
+            inner: Mutex::default(),
+        };
+        world.endpoints.put(endpoint_key(), endpoint());
+        world.revisions.put(v1(), revision());
+        world.endpoints.synced();
+        world.revisions.synced();
+        world
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        (*self.revisions.get(&v1()).unwrap()).clone()
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        (*self.endpoints.get(&endpoint_key()).unwrap()).clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Revision)) {
+        let mut revision = self.revision();
+        change(&mut revision);
+        self.revisions.put(v1(), revision);
+    }
+
+    pub(crate) fn change_endpoint(&self, change: impl FnOnce(&mut Endpoint)) {
+        let mut endpoint = self.endpoint();
+        change(&mut endpoint);
+        self.endpoints.put(endpoint_key(), endpoint);
+    }
+
+    pub(crate) fn configure(&self, key: &str, value: &str) {
+        let data = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        self.config.send_replace(Some(Arc::new(data)));
+    }
+
+    pub(crate) fn replicas(&self) -> u32 {
+        self.revision().scale().unwrap().replicas.0
+    }
+
+    /// Nobody can say which activators exist.
+    pub(crate) fn forget_activators(&self) {
+        self.activators.send_replace(None);
+    }
+
+    /// Every order that came, also those not carried out.
+    pub(crate) fn orders(&self) -> Vec<u32> {
+        self.inner.lock().orders.clone()
+    }
+
+    pub(crate) fn last_victims(&self) -> Vec<Arc<str>> {
+        self.inner.lock().victims.clone()
+    }
+
+    pub(crate) fn next_mood(&self, mood: Mood) {
+        self.inner.lock().moods.push_back(mood);
+    }
+
+    pub(crate) fn never_ready(&self) {
+        self.inner.lock().never_ready = true;
+    }
+
+    /// Its copies crash so often, and say this.
+    pub(crate) fn crash(&self, crashes: u32, last_words: &str) {
+        let trouble = Trouble { crashes_in_a_row: crashes, last_words: last_words.into() };
+        self.change(|revision| revision.trouble = Some(trouble));
+    }
+
+    /// Sets `scale`, as anybody may.
+    pub(crate) fn set(&self, replicas: u32) -> Scale {
+        let mut inner = self.inner.lock();
+        inner.version += 1;
+        let scale = Scale {
+            replicas: ReplicaCount(replicas),
+            version: ScaleVersion(format!("version-{}", inner.version).into()),
+        };
+        let mut revision = self.revision();
+        let generation = 1;
+        revision.workload = Workload::Present { generation, scale: scale.clone() };
+        let now = self.clock.now();
+        while revision.replicas.len() < replicas as usize {
+            inner.made += 1;
+            revision.replicas.push(Replica {
+                name: format!("v1-{}", inner.made).into(),
+                address: None,
+                state: if inner.never_ready { ReplicaState::Starting } else { ReplicaState::Ready },
+                since: now,
+                created: now,
+            });
+        }
+        let victims: Vec<Arc<str>> = inner.victims.clone();
+        for victim in victims {
+            if (replicas as usize) < revision.replicas.len() {
+                revision.replicas.retain(|replica| replica.name != victim);
+            }
+        }
+        revision.replicas.truncate(replicas as usize);
+        if replicas == 0 {
+            revision.trouble = None;
+        }
+        self.revisions.put(v1(), revision);
+        scale
+    }
+}
+
+impl Actuator for World {
+    fn scale(&self, order: ScaleOrder) -> BoxFuture<'_, Result<Scale, ScaleError>> {
+        Box::pin(async move {
+            let mood = {
+                let mut inner = self.inner.lock();
+                inner.orders.push(order.to.0);
+                inner.victims = order.victims;
+                inner.moods.pop_front()
+            };
+            if let Some(Mood::Conflict(by_somebody)) = mood {
+                self.set(by_somebody);
+            }
+            let now = self.revision().scale().cloned().unwrap();
+            if order.expect.is_some_and(|expected| expected != now.version) {
+                return Err(ScaleError::Conflict { now });
+            }
+            let lost = || ScaleError::Unknown { why: "the answer was lost".into() };
+            match mood {
+                Some(Mood::OrderLost) => Err(lost()),
+                Some(Mood::AnswerLost) => {
+                    self.set(order.to.0);
+                    Err(lost())
+                }
+                Some(Mood::Conflict(_)) | None => Ok(self.set(order.to.0)),
+            }
+        })
+    }
+
+    fn read_scale<'a>(&'a self, _: &'a RevisionKey) -> BoxFuture<'a, Result<Scale, ScaleError>> {
+        Box::pin(async { Ok(self.revision().scale().cloned().unwrap()) })
+    }
+
+    fn set_route(&self, order: RouteOrder) -> BoxFuture<'_, Result<(), RouteError>> {
+        self.change_endpoint(|endpoint| endpoint.route = order.route);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Catalogue for World {
+    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
+        self.endpoints.feed()
+    }
+
+    fn revisions(&self) -> Feed<RevisionKey, Revision> {
+        self.revisions.feed()
+    }
+
+    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
+        self.activators.subscribe()
+    }
+
+    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
+        self.config.subscribe()
+    }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint {
+        key: endpoint_key(),
+        generation: 1,
+        hosts: Vec::new(),
+        own_port: None,
+        targets: vec![Target { revision: v1(), percent: Percent::new(100).unwrap(), tag: None }],
+        upstream: UpstreamProtocol::Http1,
+        path: PathPolicy::Auto,
+        route: Route::Proxied { through: Arc::from([]) },
+        container_concurrency: ConcurrencyLimit::Unlimited,
+        timeouts: Timeouts { request: Some(Duration::from_secs(300)), response_start: None, idle: None },
+        queue: QueueLimits {
+            max_requests: std::num::NonZeroU32::MIN,
+            max_bytes: 0,
+            max_wait: Duration::from_secs(300),
+        },
+        on_unavailable: OnUnavailable::Fail,
+        answer_headers: true,
+    }
+}
+
+/// Knative's shortest window, and a target of 10.
+fn revision() -> Revision {
+    let values = BTreeMap::from([
+        ("autoscaling.knative.dev/window".to_owned(), "6s".to_owned()),
+        ("autoscaling.knative.dev/target".to_owned(), "10".to_owned()),
+        ("autoscaling.knative.dev/target-utilization-percentage".to_owned(), "100".to_owned()),
+    ]);
+    let scale = Scale { replicas: ReplicaCount::ZERO, version: ScaleVersion("version-0".into()) };
+    Revision {
+        key: v1(),
+        endpoint: endpoint_key(),
+        workload: Workload::Present { generation: 1, scale },
+        reachable: true,
+        container_concurrency: ConcurrencyLimit::Unlimited,
+        sidecars: false,
+        layers: vec![Layer { source: Source::Deployment, values }],
+        adopted: true,
+        replicas: Vec::new(),
+        progress_deadline: Duration::from_secs(600),
+        trouble: None,
+    }
+}
+
+/// The hub, the streams, and the world they work in.
+pub(crate) struct Toy {
+    pub(crate) world: Arc<World>,
+    pub(crate) ground: Ground,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) registry: prometheus::Registry,
+    streams: Streams,
+    tasks: JoinSet<()>,
+}
+
+impl Toy {
+    pub(crate) fn new() -> Self {
+        let clock = Clock::start();
+        let world = Arc::new(World::new(clock));
+        let (leadership, led) = watch::channel(Leadership::ALONE);
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        let config = Config::listening_at(([127, 0, 0, 1], 0).into());
+        let actuator: Arc<dyn Actuator> = world.clone();
+        let (ground, ends) = lay_ground(config, &*world, actuator, led, clock, metrics);
+        let streams = Streams {
+            peers: Arc::clone(&ground.peers),
+            inboxes: Arc::clone(&ground.inboxes),
+            epoch: ground.epoch.clone(),
+            clock,
+            metrics: ground.metrics.clone(),
+            patience: ground.config.peer_patience,
+            silence: ground.config.peer_silence,
+        };
+        let mut tasks = JoinSet::new();
+        let followed = hub::follow(ground.clone(), world.clone(), ends);
+        tasks.spawn(async move {
+            followed.await.map(|never| match never {}).unwrap();
+        });
+        Self { world, ground, leadership, registry, streams, tasks }
+    }
+
+    /// An activator whose pod exists, that is connected and knows the route.
+    pub(crate) async fn activator(&mut self, uid: &str) -> Activator {
+        let pod = ActivatorPod { name: uid.into(), uid: uid.into(), out_since: None };
+        self.world.activators.send_modify(|pods| {
+            let known = pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|known| known.uid != pod.uid);
+            *pods = Some(known.chain([pod.clone()]).collect());
+        });
+        let (theirs, ours) = duplex(64 << 10);
+        self.tasks.spawn(self.streams.clone().stream(ours));
+        let (reader, writer) = split(theirs);
+        let state = Arc::new(Mutex::new(State::default()));
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
+        say(&writer, Up::Hello(hello(Role::Activator, uid, ""))).await;
+        let ack = wire::RouteAck { namespace: "default".into(), endpoint: "recommender".into(), generation: 1 };
+        say(&writer, Up::RouteAck(ack)).await;
+        self.tasks.spawn(report(Arc::clone(&state), Arc::clone(&writer)));
+        self.tasks.spawn(listen(Arc::clone(&state), Arc::clone(&writer), reader));
+        Activator { state, writer }
+    }
+
+    /// Its pod is gone.
+    pub(crate) fn remove_activator(&self, uid: &str) {
+        self.world.activators.send_modify(|pods| {
+            *pods = Some(pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|pod| &*pod.uid != uid).collect());
+        });
+    }
+
+    /// A sidecar of a replica.
+    pub(crate) async fn sidecar(&mut self, replica: &str) -> super::Peer<DuplexStream> {
+        let (theirs, ours) = duplex(64 << 10);
+        self.tasks.spawn(self.streams.clone().stream(ours));
+        super::Peer::sidecar(theirs, "v1", replica).await
+    }
+
+    /// The last decision's word.
+    pub(crate) fn because(&self) -> Option<&'static str> {
+        let place = self.ground.shelf.get(&v1())?;
+        let shown = place.lock();
+        shown.decisions.last().map(|last| last.decision.because.word())
+    }
+
+    /// The words of all decisions kept, oldest first.
+    pub(crate) fn story(&self) -> Vec<&'static str> {
+        let place = self.ground.shelf.get(&v1()).unwrap();
+        let shown = place.lock();
+        shown.decisions.iter().map(|kept| kept.decision.because.word()).collect()
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("it never came that {what}"));
+}
+
+/// An activator at its end of the stream.
+pub(crate) struct Activator {
+    state: Arc<Mutex<State>>,
+    writer: Writer,
+}
+
+type Writer = Arc<tokio::sync::Mutex<WriteHalf<DuplexStream>>>;
+
+#[derive(Default)]
+struct State {
+    in_flight: u32,
+    held: u32,
+    silent: bool,
+    vetoes: bool,
+    outcomes: Vec<i32>,
+    seals: u32,
+    refusal: Option<wire::Refusal>,
+}
+
+impl Activator {
+    /// So many requests are in flight here from now on.
+    pub(crate) fn load(&self, in_flight: u32) {
+        self.state.lock().in_flight = in_flight;
+    }
+
+    /// So many are held, and said so once as a wake.
+    pub(crate) async fn wake(&self, held: u32) {
+        {
+            let mut state = self.state.lock();
+            state.held = held;
+            state.in_flight = held;
+        }
+        say(&self.writer, Up::Wake(wake("v1", held))).await;
+    }
+
+    /// Repeats a wake as an activator does, until the end of the test.
+    pub(crate) fn insist(&self, toy: &mut Toy, held: u32) {
+        let writer = Arc::clone(&self.writer);
+        toy.tasks.spawn(async move {
+            loop {
+                say(&writer, Up::Wake(wake("v1", held))).await;
+                sleep(Duration::from_millis(250)).await;
+            }
+        });
+    }
+
+    /// Says nothing more: neither frames nor answers.
+    pub(crate) fn fall_silent(&self) {
+        self.state.lock().silent = true;
+    }
+
+    /// Gives no promise any more.
+    pub(crate) fn veto(&self) {
+        self.state.lock().vetoes = true;
+    }
+
+    /// How often it was asked for its promise.
+    pub(crate) fn seals(&self) -> u32 {
+        self.state.lock().seals
+    }
+
+    /// How the seals ended, as it was told.
+    pub(crate) fn outcomes(&self) -> Vec<i32> {
+        self.state.lock().outcomes.clone()
+    }
+
+    /// What it was told last of why the revision cannot be woken.
+    pub(crate) fn refusal(&self) -> Option<wire::Refusal> {
+        self.state.lock().refusal.clone()
+    }
+}
+
+async fn say(writer: &Writer, what: Up) {
+    use tokio::io::AsyncWriteExt as _;
+    let frame = wire::encode(&wire::ToAutoscaler { kind: Some(what) });
+    // One that was cut off says nothing.
+    let _ = writer.lock().await.write_all(&frame).await;
+}
+
+/// A frame each second, with what is in flight integrated over it.
+async fn report(state: Arc<Mutex<State>>, writer: Writer) {
+    let (mut concurrency_us, mut requests) = (0, 0);
+    let mut last: Option<wire::Demand> = None;
+    for number in 1.. {
+        sleep(Duration::from_secs(1)).await;
+        let (in_flight, held, silent) = {
+            let state = state.lock();
+            (state.in_flight, state.held, state.silent)
+        };
+        concurrency_us += u64::from(in_flight) * 1_000_000;
+        requests += u64::from(in_flight);
+        let demand = wire::Demand {
+            namespace: "default".into(),
+            revision: "v1".into(),
+            requests,
+            concurrency_us,
+            in_flight,
+            held: held.min(in_flight),
+        };
+        let is_news = last.as_ref().map_or(0 < in_flight, |last| *last != demand);
+        let demands = if !is_news { Vec::new() } else { vec![demand.clone()] };
+        last = is_news.then_some(demand).or(last);
+        if !silent {
+            say(&writer, Up::Frame(wire::Frame { number, elapsed_us: number * 1_000_000, demands })).await;
+        }
+    }
+}
+
+async fn listen(state: Arc<Mutex<State>>, writer: Writer, reader: ReadHalf<DuplexStream>) {
+    let mut peer = super::Peer::silent(tokio::io::join(reader, tokio::io::sink()));
+    while let Some(said) = peer.next().await {
+        match said {
+            Down::Seal(seal) => {
+                let verdict = {
+                    let mut state = state.lock();
+                    state.seals += 1;
+                    let is_idle = state.in_flight == 0 && !state.vetoes;
+                    (!state.silent).then_some(if is_idle { Verdict::Sealed } else { Verdict::Veto })
+                };
+                let Some(verdict) = verdict else { continue };
+                let wire::Seal { namespace, revision, epoch, seq, ttl_ms: _ } = seal;
+                let answer = wire::SealAnswer { namespace, revision, epoch, seq, verdict: verdict as i32 };
+                say(&writer, Up::SealAnswer(answer)).await;
+            }
+            Down::Outcome(outcome) => state.lock().outcomes.push(outcome.outcome),
+            Down::Refusal(refusal) => state.lock().refusal = Some(refusal),
+            Down::Lead(_) | Down::Weights(_) | Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_) => {}
+        }
+    }
+}
