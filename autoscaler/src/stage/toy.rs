@@ -298,7 +298,7 @@ impl Toy {
         let (leadership, led) = watch::channel(Leadership::ALONE);
         let registry = prometheus::Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        let config = Config::listening_at(([127, 0, 0, 1], 0).into());
+        let config = Config::usual();
         let actuator: Arc<dyn Actuator> = world.clone();
         let (ground, ends) = lay_ground(config, &*world, actuator, led, clock, metrics);
         let streams = Streams {
