@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use platform::Endpoint;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use units::{Moment, RevisionKey};
@@ -28,6 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const DRAIN_MARGIN: Duration = Duration::from_secs(15);
 /// How long a replica drains whose requests have no limit. Somebody who streams for longer loses the stream.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+/// The longest that the last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Programs that open a port on behalf of a container that they run.
 const FORWARDERS: [&str; 5] = ["docker-proxy", "rootlessport", "pasta", "slirp4netns", "gvproxy"];
 
@@ -71,6 +74,8 @@ struct Running {
     process: Process,
     front: Front,
     tail: Tail,
+    /// Ends when nobody can print any more.
+    output: JoinHandle<()>,
     port: Port,
 }
 
@@ -98,10 +103,10 @@ impl Making {
         debug!(replica = %self.name, port = port.number, after = ?self.since(asked), "keeper started");
         let tail = Tail::default();
         let drain = output::drain(Arc::clone(&self.name), output, self.shared.shown.clone(), tail.clone());
-        self.shared.tasks.spawn(drain);
+        let output = self.shared.tasks.spawn(drain);
         let front = Front::before(port.number).await.map_err(|error| format!("cannot open a port for it: {error}"))?;
         self.tell(Told::Address(Some(front.address)));
-        Ok(Running { process, front, tail, port })
+        Ok(Running { process, front, tail, output, port })
     }
 
     /// On a thread that may block, so that starting many holds up no request.
@@ -146,6 +151,8 @@ impl Making {
                 () = self.shared.kill.cancelled() => break self.kill(&mut running.process).await,
             }
         };
+        // Its keeper has ended too, so nothing holds the pipe open; what is in it belongs to the last words.
+        let _ = tokio::time::timeout(LAST_WORDS, &mut running.output).await;
         self.tell(Told::Fell(with_last_lines(&end.to_string(), &running.tail)));
         if !self.leave.is_cancelled() {
             // Unasked: what waits in front is told that it was not begun, and what was begun breaks.

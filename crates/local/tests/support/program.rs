@@ -1,0 +1,67 @@
+//! What the tests execute: a keeper when asked, else `serve [PORT]` (a model server that accepts connections, on
+//! `PORT` unless told another port) or `host COMMAND…` (a program with one replica of that command, which says "ready"
+//! once it is, and then waits to be killed).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to stop")]
+#![allow(missing_docs, reason = "a program for tests")]
+
+#[path = "described.rs"]
+mod described;
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use daemon::Clock;
+use local::{LocalPlatform, Options};
+use platform::{Catalogue as _, Event, ReplicaState};
+
+fn main() -> ExitCode {
+    if let Some(end) = local::keeper::run_if_asked() {
+        return end;
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((word, rest)) if word == "serve" => serve(rest.first().map(String::as_str)),
+        Some((word, command)) if word == "host" => host(command),
+        _ => ExitCode::from(64),
+    }
+}
+
+fn serve(port: Option<&str>) -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "a model server reads its port where it wants")]
+    let port = port.map_or_else(|| std::env::var("PORT").unwrap(), str::to_owned);
+    match TcpListener::bind(("127.0.0.1", port.parse().unwrap())) {
+        Ok(listener) => {
+            eprintln!("serving on {}", listener.local_addr().unwrap());
+            listener.incoming().for_each(drop);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot bind {port}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn host(command: &[String]) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = Options {
+            keeper: local::THIS_PROGRAM.into(),
+            shown_on: Box::new(std::io::stderr()),
+            colour: false,
+            activators: Vec::new(),
+            autoscalers: Vec::new(),
+        };
+        let platform = LocalPlatform::new(options, Clock::start());
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        platform.apply(described::one(described::workload(&command, 1)));
+        let mut revisions = platform.revisions();
+        let Some(Event::Added(_, mut revision)) = revisions.recv().await else { panic!("the revision was described") };
+        let is_ready = |revision: &platform::Revision| revision.replicas.iter().any(|r| r.state == ReplicaState::Ready);
+        revision.wait_for(|revision| is_ready(revision)).await.unwrap();
+        println!("ready");
+        std::future::pending::<()>().await;
+    });
+    ExitCode::SUCCESS
+}
