@@ -1,46 +1,134 @@
-//! What stands in front of one replica's process: its queue-proxy.
+//! What stands in front of one replica's process: a queue-proxy of its own, in this process.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use anyhow::Context as _;
+use api::{Check, Probe};
+use daemon::Clock;
+use hyper::http::{HeaderName, HeaderValue, Uri};
+use platform::Endpoint;
+use queue_proxy::{Config, Identity, Question, QueueProxy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use units::RevisionKey;
 
-/// A replica's front. Dropping it ends it.
+use crate::described::Workload;
+
+/// Beyond the longest request, for what is to be said after it.
+const DRAIN_MARGIN: Duration = Duration::from_secs(15);
+/// How long a replica drains whose requests have no limit. Who streams for longer loses the stream.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+
+/// For whom it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct For<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) revision: &'a RevisionKey,
+    pub(crate) workload: &'a Workload,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) autoscalers: &'a [SocketAddr],
+}
+
+/// A replica's front. Dropping it cuts what is in flight.
 #[derive(Debug)]
 pub(crate) struct Front {
     /// Where activators send.
     pub(crate) address: SocketAddr,
     ready: watch::Receiver<bool>,
-    _probing: JoinSet<()>,
+    draining: CancellationToken,
+    running: JoinSet<()>,
 }
 
 impl Front {
     /// Stands before the process that is to listen on `port`.
-    pub(crate) async fn before(port: u16) -> io::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (tell, ready) = watch::channel(false);
-        let mut probing = JoinSet::new();
-        probing.spawn(async move {
-            loop {
-                let accepts = TcpStream::connect(address).await.is_ok();
-                tell.send_if_modified(|ready| std::mem::replace(ready, accepts) != accepts);
-                tokio::time::sleep(Duration::from_millis(10)).await;
+    pub(crate) fn before(port: u16, whom: For<'_>, clock: Clock) -> anyhow::Result<Self> {
+        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let sidecar = QueueProxy::bind(config(upstream, whom)?, clock)?;
+        let (address, ready) = (sidecar.proxied_addr(), sidecar.readiness());
+        let draining = CancellationToken::new();
+        let (begun, name) = (draining.clone(), whom.name.to_owned());
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            if let Err(error) = sidecar.run(begun.cancelled_owned()).await {
+                error!(replica = name, error = format!("{error:#}"), "its queue-proxy failed");
             }
         });
-        Ok(Self { address, ready, _probing: probing })
+        Ok(Self { address, ready, draining, running })
     }
 
-    /// Returns with each change of readiness; it begins as unready. May be dropped at any time and asked again.
-    pub(crate) async fn readiness(&mut self) -> bool {
-        if self.ready.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        *self.ready.borrow_and_update()
+    /// Returns with each change of readiness, which begins as unready; `None` if it will never change again. May be
+    /// dropped at any time and asked again.
+    pub(crate) async fn readiness(&mut self) -> Option<bool> {
+        self.ready.changed().await.ok()?;
+        Some(*self.ready.borrow_and_update())
     }
 
-    /// Takes nothing new, and returns when what it had is finished.
-    pub(crate) async fn drain(&mut self) {}
+    /// Takes nothing new, says so to who waits, and returns when what had begun is finished, or cut at the limit. May be
+    /// called again, and returns at once then.
+    pub(crate) async fn drain(&mut self) {
+        self.draining.cancel();
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
+    let For { name, revision, workload, endpoint, autoscalers } = whom;
+    let mut config = Config::local(upstream);
+    config.container_concurrency = endpoint.container_concurrency;
+    config.timeouts.request = endpoint.timeouts.request;
+    config.timeouts.response_start = endpoint.timeouts.response_start;
+    config.timeouts.idle = endpoint.timeouts.idle;
+    config.drain = endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN);
+    config.autoscalers = autoscalers.iter().map(SocketAddr::to_string).collect();
+    config.identity = Identity {
+        namespace: revision.namespace.to_string(),
+        pod_name: name.to_owned(),
+        pod_uid: name.to_owned(),
+        revision: revision.name.to_string(),
+    };
+    if let Some(probe) = &workload.container.readiness {
+        config.probe = queue_proxy::Probe {
+            question: question(probe, upstream, workload)?,
+            timeout: probe.timeout,
+            period: probe.period,
+            successes: probe.success_threshold,
+            failures: probe.failure_threshold,
+        };
+    }
+    Ok(config)
+}
+
+/// Every port that a probe can name is the replica's own: here that is its `PORT`.
+fn question(probe: &Probe, address: SocketAddr, workload: &Workload) -> anyhow::Result<Question> {
+    Ok(match &probe.check {
+        Check::HttpGet { path, headers, .. } => Question::Http {
+            address,
+            path: path.parse::<Uri>().with_context(|| format!("the probe's path {path:?}"))?,
+            headers: headers.iter().map(header).collect::<anyhow::Result<_>>()?,
+        },
+        Check::TcpSocket { .. } => Question::Tcp(address),
+        Check::Grpc { service, .. } => Question::Grpc { address, service: service.clone() },
+        Check::Exec { command } => Question::Exec(in_its_place(command, address.port(), workload)),
+    })
+}
+
+fn header((name, value): &(String, String)) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let parsed = name.parse::<HeaderName>().map_err(anyhow::Error::from);
+    let header = parsed.and_then(|name| Ok((name, value.parse::<HeaderValue>()?)));
+    header.with_context(|| format!("the probe's header {name:?}"))
+}
+
+/// The command with the replica's environment and working directory, by way of env(1), which every machine has.
+fn in_its_place(command: &[String], port: u16, workload: &Workload) -> Vec<String> {
+    let mut words = vec!["env".to_owned()];
+    if let Some(dir) = &workload.container.working_dir {
+        words.extend(["-C".to_owned(), dir.clone()]);
+    }
+    words.push("--".to_owned());
+    words.extend(workload.container.invocation(port).env.iter().map(|(name, value)| format!("{name}={value}")));
+    words.extend_from_slice(command);
+    words
 }

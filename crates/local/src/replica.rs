@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use units::{Moment, RevisionKey};
 
 use crate::described::Workload;
-use crate::front::Front;
+use crate::front::{For, Front};
 use crate::keeper::Task;
 use crate::output::{self, Tail};
 use crate::port::Port;
@@ -25,10 +25,6 @@ use crate::tree::{self, Listener};
 const LOOK_FIRST: Duration = Duration::from_secs(3);
 /// And again, while it is not ready: a large model opens its port late.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// Beyond the longest request, for what its queue-proxy has to finish.
-const DRAIN_MARGIN: Duration = Duration::from_secs(15);
-/// How long a replica drains whose requests have no limit. Somebody who streams for longer loses the stream.
-const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 /// The longest that the last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Programs that open a port on behalf of a container that they run.
@@ -104,7 +100,15 @@ impl Making {
         let tail = Tail::default();
         let drain = output::drain(Arc::clone(&self.name), output, self.shared.shown.clone(), tail.clone());
         let output = self.shared.tasks.spawn(drain);
-        let front = Front::before(port.number).await.map_err(|error| format!("cannot open a port for it: {error}"))?;
+        let whom = For {
+            name: &self.name,
+            revision: &self.revision,
+            workload: &self.workload,
+            endpoint: &self.endpoint,
+            autoscalers: &self.shared.autoscalers,
+        };
+        let front = Front::before(port.number, whom, self.shared.clock)
+            .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;
         self.tell(Told::Address(Some(front.address)));
         Ok(Running { process, front, tail, output, port })
     }
@@ -137,9 +141,15 @@ impl Making {
                     Heard::Ended(end) => break end,
                 },
                 is_ready = running.front.readiness() => {
-                    if is_ready && !ready && self.is_taken(&running).await {
+                    // Without its queue-proxy nobody reaches it; with another's port it is not reached either.
+                    let useless = match is_ready {
+                        None => true,
+                        Some(is_ready) => is_ready && !ready && self.is_taken(&running).await,
+                    };
+                    if useless {
                         break self.kill(&mut running.process).await;
                     }
+                    let is_ready = is_ready.unwrap_or_default();
                     ready = is_ready;
                     self.tell(if ready { Told::Ready } else { Told::Unready });
                 }
@@ -154,9 +164,10 @@ impl Making {
         // Its keeper has ended too, so nothing holds the pipe open; what is in it belongs to the last words.
         let _ = tokio::time::timeout(LAST_WORDS, &mut running.output).await;
         self.tell(Told::Fell(with_last_lines(&end.to_string(), &running.tail)));
-        if !self.leave.is_cancelled() {
-            // Unasked: what waits in front is told that it was not begun, and what was begun breaks.
-            self.drain(&mut running.front).await;
+        // What waits in front is told that it was not begun, and what was begun breaks: nobody is left to finish it.
+        tokio::select! {
+            () = running.front.drain() => {}
+            () = self.shared.kill.cancelled() => {}
         }
         info!(replica = %self.name, "gone: {end}");
     }
@@ -165,7 +176,7 @@ impl Making {
     async fn part(&self, running: &mut Running) -> End {
         info!(replica = %self.name, "leaving");
         tokio::select! {
-            () = self.drain(&mut running.front) => {}
+            () = running.front.drain() => {}
             // There is nobody left to finish anything.
             end = ended(&mut running.process) => return end,
             () = self.shared.kill.cancelled() => return self.kill(&mut running.process).await,
@@ -184,13 +195,6 @@ impl Making {
     async fn kill(&self, process: &mut Process) -> End {
         process.kill();
         ended(process).await
-    }
-
-    async fn drain(&self, front: &mut Front) {
-        let limit = self.endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN);
-        if tokio::time::timeout(limit, front.drain()).await.is_err() {
-            warn!(replica = %self.name, ?limit, "requests were still in flight");
-        }
     }
 
     /// Has somebody else taken its port, so that what answers there is not our model? A port on which we cannot say who

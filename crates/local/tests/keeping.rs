@@ -145,7 +145,8 @@ async fn who_is_asked_to_end_may_finish_and_who_does_not_is_killed() {
 
 #[tokio::test]
 async fn ten_megabytes_of_output_hold_nobody_up() {
-    let script = format!("head -c 10000000 /dev/zero | tr '\\0' 'x' | fold -w 100; echo; echo the end; exec {PROGRAM} serve");
+    let script =
+        format!("head -c 10000000 /dev/zero | tr '\\0' 'x' | fold -w 100; echo; echo the end; exec {PROGRAM} serve");
     let mut bench = Bench::running(&["sh", "-c", &script], 1).await;
     bench.until_ready(1).await;
     eventually("the last line is shown", DEADLINE, || bench.shown.ends_about("m-1 | the end\n")).await;
