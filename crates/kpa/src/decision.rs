@@ -96,7 +96,7 @@ reasons! {
     Maximum = "maximum",
     /// The initial scale, not reached yet.
     InitialScale = "initial-scale",
-    /// Nothing has been measured; nothing is changed.
+    /// Not enough has been measured: nothing is changed; or a replica's sidecar is unheard, and it only goes upwards.
     NoData = "no-data",
     /// An activator that routed to it is unheard; only upwards.
     ActivatorUnheard = "activator-unheard",
@@ -104,9 +104,9 @@ reasons! {
     NotAdopted = "not-adopted",
     /// Somebody reaches its replicas past Rouse; one is kept.
     Bypassed = "bypassed",
-    /// Requests are held for it, so it is not given up.
+    /// Requests are held for it or in flight in it, so it is not given up.
     HeldRequests = "held-requests",
-    /// Idle, but not yet for the whole stable window.
+    /// Idle or less loaded, but not yet seen to be so for a whole stable window; or it is still on its way up.
     IdleUntilWindowEnds = "idle-until-window-ends",
     /// Idle; the activators have not all acknowledged that they are in the path.
     WaitingForActivators = "waiting-for-activators",

@@ -5,8 +5,9 @@
 //!
 //! In reading order: [`Policy`] says what a revision is to be scaled by, and [`policy`] reads it from settings;
 //! [`Rules`] where this departs from Knative; readings become seconds (`collect`), seconds fill windows (`window`,
-//! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`); [`Scaler`] puts bounds and
-//! the way to zero around it.
+//! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`), which is taken within
+//! [`Bounds`] and, when it is zero, through `status` and `zero`. All of that is Knative's. [`Scaler`] puts it together
+//! with the reasons to wait that Knative has no word for; [`StartJudge`] says whether a start has failed.
 
 mod bounds;
 mod capacity;
