@@ -33,7 +33,7 @@ fn nine_faults_in_one_file_are_nine_faults_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nine.yaml");
     let faults = std::fs::read_to_string(example("nine-faults.yaml")).unwrap();
-    std::fs::write(&file, faults.replace("port: 8080", &format!("port: {port}"))).unwrap();
+    std::fs::write(&file, faults.replace("port: 8090", &format!("port: {port}"))).unwrap();
 
     let output = up(&["--check", "-f", file.to_str().unwrap()]);
 
@@ -61,6 +61,25 @@ fn nine_faults_in_one_file_are_nine_faults_told() {
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with(expected), "told:     {told}\nexpected: {expected}");
     }
+}
+
+#[test]
+fn a_taken_port_is_not_touched_and_nothing_runs() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = rouse(&[
+        "up",
+        "--listen",
+        &address,
+        "--admin",
+        "127.0.0.1:0",
+        "-f",
+        example("recommender.yaml").to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(64));
+    let told = text(&output.stderr);
+    assert!(told.starts_with(&format!("--listen: {address}: a free port; this one is in use")), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]

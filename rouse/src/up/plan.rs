@@ -64,10 +64,12 @@ impl Planner {
         let machine = self.machine.holding(self.ports.values().copied().collect());
         for endpoint in &documents.endpoints {
             let Some(address) = self.asked_for(&endpoint.value) else { continue };
-            if address == self.listen || address == self.admin {
-                let flag = if address == self.listen { "--listen" } else { "--admin" };
-                let why = format!("a port of its own; this one is {flag}");
-                faults.push(endpoint.fault("spec.ports[0].port", why));
+            // At the shared port it is reached anyway, by its name, and by every name if it is alone.
+            if address == self.listen {
+                continue;
+            }
+            if address == self.admin {
+                faults.push(endpoint.fault("spec.ports[0].port", "a free port; this one is in use as the admin port"));
                 continue;
             }
             machine.look_for_address(address, |why| endpoint.fault("spec.ports[0].port", why), faults);

@@ -66,6 +66,19 @@ async fn without_a_port_it_gets_the_next_free_one() {
 }
 
 #[tokio::test]
+async fn the_shared_port_may_be_named_and_the_admin_port_may_not() {
+    let taken = [(); 2].map(|()| daemon::Listener::bind(LOOPBACK).unwrap());
+    let [listen, admin] = taken.each_ref().map(daemon::Listener::address);
+    let faults_with = |port: u16| {
+        let mut faults = Vec::new();
+        let documents = documents(&model("m", &format!("ports: [{{ port: {port} }}]"), "rouse"));
+        Planner::new(listen, admin, Machine::this()).look(&documents, false, &mut faults);
+        faults.len()
+    };
+    assert_eq!([faults_with(listen.port()), faults_with(admin.port())], [0, 1]);
+}
+
+#[tokio::test]
 async fn every_port_that_is_taken_is_told_with_its_place() {
     let taken = [(); 3].map(|()| daemon::Listener::bind(LOOPBACK).unwrap());
     let [listen, admin, own] = taken.each_ref().map(daemon::Listener::address);
