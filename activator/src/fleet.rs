@@ -24,14 +24,12 @@ pub(crate) struct Fleet {
     clock: Clock,
     upstream: watch::Receiver<UpstreamSettings>,
     members: Vec<Member>,
-    next_id: u64,
     probes: JoinSet<(ReplicaId, Moment)>,
 }
 
 struct Member {
     replica: Arc<Replica>,
-    /// Whether the platform calls it ready; one that was and is no longer has to be probed again.
-    called_ready: bool,
+    state: ReplicaState,
     probe_begun: Option<Moment>,
     probing: Option<AbortHandle>,
 }
@@ -46,7 +44,7 @@ impl Drop for Member {
 
 impl Fleet {
     pub(crate) fn new(hold: Arc<Hold>, clock: Clock, upstream: watch::Receiver<UpstreamSettings>) -> Self {
-        Self { hold, clock, upstream, members: Vec::new(), next_id: 0, probes: JoinSet::new() }
+        Self { hold, clock, upstream, members: Vec::new(), probes: JoinSet::new() }
     }
 
     /// Runs for as long as the revision is in the catalogue. May be dropped at any await: probes end with it.
@@ -82,12 +80,11 @@ impl Fleet {
                 Some(position) => before.remove(position),
                 None => self.join(seen, address, upstream, revision.sidecars),
             };
-            let ready = seen.state == ReplicaState::Ready;
-            if member.called_ready && !ready {
+            if member.state == ReplicaState::Ready && seen.state != ReplicaState::Ready {
                 debug!(replica = %seen.name, "not ready any more, probing it again");
                 member.probe_begun = None;
             }
-            member.called_ready = ready;
+            member.state = seen.state;
             self.members.push(member);
         }
     }
@@ -99,17 +96,17 @@ impl Fleet {
         settings: UpstreamSettings,
         sidecar: bool,
     ) -> Member {
-        self.next_id += 1;
-        let replica =
-            Replica::new(ReplicaId(self.next_id), Arc::clone(&seen.name), address, settings, sidecar, self.clock.now());
-        Member { replica: Arc::new(replica), called_ready: false, probe_begun: None, probing: None }
+        let id = self.hold.number_replica();
+        let replica = Replica::new(id, Arc::clone(&seen.name), address, settings, sidecar, self.clock.now());
+        Member { replica: Arc::new(replica), state: seen.state, probe_begun: None, probing: None }
     }
 
     fn probe_who_needs_it(&mut self) {
-        let needed_since = self.hold.probes_needed_since();
         for member in &mut self.members {
-            let known = member.probe_begun.is_some_and(|begun| needed_since.is_none_or(|since| since <= begun));
-            if known || member.probing.is_some() {
+            let known = member.probe_begun.is_some_and(|begun| self.hold.believes(begun));
+            // A model without a sidecar takes connections whether it is ready or not: then the platform knows better.
+            let only_platform_knows = !member.replica.sidecar && member.state == ReplicaState::Unready;
+            if known || only_platform_knows || member.probing.is_some() {
                 continue;
             }
             let (replica, clock) = (Arc::clone(&member.replica), self.clock);

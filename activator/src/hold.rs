@@ -5,10 +5,12 @@
 //! whether it waits, is at a replica, or streams its last byte.
 //!
 //! What holds after every call: the line's capacity is [`Replicas::capacity`], so the line lets one go exactly when
-//! a replica that may be used has room.
+//! a replica that may be used has room; and that something is held without a replica has been said at the moment at
+//! which it became so, whether by an arrival or because the last replica went.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use balance::{ReplicaId, Replicas};
@@ -16,7 +18,7 @@ use breaker::seal::{Ending, Forward, Here, Seal, SealId, Verdict};
 use breaker::{Entry, Limits, Line, Meter, Reading, Via, WaiterId};
 use daemon::Clock;
 use http::HeaderValue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use platform::QueueLimits;
 use tokio::sync::{Notify, oneshot};
 use units::{ConcurrencyLimit, Moment, RevisionKey};
@@ -40,6 +42,7 @@ pub(crate) struct Hold {
     pub(crate) name_header: HeaderValue,
     /// Told when the replicas should be looked at again: one refused a connection, or a promise was made or ended.
     pub(crate) attention: Notify,
+    next_replica: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -55,6 +58,8 @@ struct Inner {
     next_waiter: u64,
     refusal: Option<Refusal>,
     gone: bool,
+    /// Whether it was so, when last looked at, that something is held without a replica.
+    wanting: bool,
 }
 
 /// A replica, and since when it is known to answer.
@@ -135,9 +140,37 @@ impl Hold {
             next_waiter: 0,
             refusal: None,
             gone: false,
+            wanting: false,
         };
         let name_header = HeaderValue::from_str(&key.name).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self { key, clock, wakes, metrics, name_header, attention: Notify::new(), inner: Mutex::new(inner) }
+        Self {
+            key,
+            clock,
+            wakes,
+            metrics,
+            name_header,
+            attention: Notify::new(),
+            next_replica: AtomicU64::new(1),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// A number for a replica, never given twice: the revision may go and come again while an old one still streams.
+    pub(crate) fn number_replica(&self) -> ReplicaId {
+        ReplicaId(self.next_replica.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Ends a change: publishes what is held, and says at once if a replica has come to be missing. Who comes later finds
+    /// it said, and it is repeated; so a thousand arrivals are one message.
+    fn changed(&self, mut inner: MutexGuard<'_, Inner>) {
+        self.metrics.held.set(i64::from(inner.line.waiting()));
+        let wanting = inner.wants();
+        let is_new = wanting && !inner.wanting;
+        inner.wanting = wanting;
+        drop(inner);
+        if is_new {
+            self.wakes.poke(&self.key);
+        }
     }
 
     /// From now on these limits hold, for those who come.
@@ -146,6 +179,7 @@ impl Hold {
         inner.line.set_limits(limits(queue));
         inner.replicas.set_limit(limit);
         inner.recount(self.clock.now());
+        self.changed(inner);
     }
 
     /// A request arrives: it goes to a replica, or waits, or is refused. It counts from here on.
@@ -163,11 +197,7 @@ impl Hold {
         };
         inner.meter.arrive(now, Via::Direct);
         self.metrics.in_flight.inc();
-        self.metrics.held.set(i64::from(inner.line.waiting()));
-        drop(inner);
-        if nobody_there {
-            self.wakes.poke(&self.key);
-        }
+        self.changed(inner);
         Ok(Visit::new(Arc::clone(self), place, now, nobody_there))
     }
 
@@ -175,6 +205,7 @@ impl Hold {
     pub(crate) fn step_back(&self, replica: &Replica, request_id: &HeaderValue, arrived: Moment) -> Place {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
+        replica.refused.store(true, Ordering::Release);
         inner.replicas.set_aside(replica.id, now);
         // The line hears of the slot that went with it below.
         let _ = inner.replicas.done(replica.id, now);
@@ -185,18 +216,23 @@ impl Hold {
             Entry::Go => inner.place(now, id, request_id, arrived),
             Entry::Wait | Entry::Full => inner.wait(id, request_id, arrived),
         };
-        let wake = !inner.has_usable();
-        drop(inner);
+        self.changed(inner);
         self.attention.notify_one();
-        if wake {
-            self.wakes.poke(&self.key);
-        }
         place
     }
 
     /// The replica took the connection: refusals before it are forgotten.
     pub(crate) fn answered(&self, replica: &Replica) {
-        self.inner.lock().replicas.answered(replica.id);
+        // Nearly always there is nothing to forget, and this is on every request's way.
+        if !replica.refused.load(Ordering::Acquire) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        replica.refused.store(false, Ordering::Release);
+        inner.replicas.answered(replica.id);
+        // Its slots are back.
+        inner.recount(self.clock.now());
+        self.changed(inner);
     }
 
     /// A request is over, whatever became of it.
@@ -218,7 +254,7 @@ impl Hold {
         }
         inner.meter.leave(now, Via::Direct);
         self.metrics.in_flight.dec();
-        self.metrics.held.set(i64::from(inner.line.waiting()));
+        self.changed(inner);
     }
 
     /// These replicas there are, and since when each is known to answer. Who waits goes where there is room now.
@@ -226,6 +262,7 @@ impl Hold {
         let mut inner = self.inner.lock();
         inner.candidates = candidates;
         inner.settle(self.clock.now());
+        self.changed(inner);
     }
 
     /// When [`Hold::offer`] would find something new, with the same replicas; `None`: not by time alone.
@@ -235,11 +272,12 @@ impl Hold {
         [inner.seal.holds_until(now), inner.replicas.next_return(now)].into_iter().flatten().min()
     }
 
-    /// Since when a probe of a replica must have begun for it to be used; `None` if an older one will do.
-    pub(crate) fn probes_needed_since(&self) -> Option<Moment> {
+    /// Whether a probe that began then is enough for its replica to be used. While nothing may be forwarded any is: a
+    /// newer one would be too early.
+    pub(crate) fn believes(&self, probe_begun: Moment) -> bool {
         match self.inner.lock().seal.may_forward(self.clock.now()) {
-            Forward::OnlyAfterProbe { begun_after } => Some(begun_after),
-            Forward::Freely | Forward::Hold => None,
+            Forward::Hold => true,
+            forward => forward.allows(Some(probe_begun)),
         }
     }
 
@@ -248,9 +286,8 @@ impl Hold {
         let now = self.clock.now();
         let inner = self.inner.lock();
         let first = inner.line.first().and_then(|id| inner.waiters.get(&id))?;
-        let held = inner.line.waiting();
-        (!inner.has_usable()).then(|| Want {
-            held,
+        inner.wants().then(|| Want {
+            held: inner.line.waiting(),
             oldest_wait: now.since(first.arrived),
             request_id: first.request_id.clone(),
         })
@@ -263,6 +300,12 @@ impl Hold {
         (reading, inner.line.waiting().min(reading.in_flight))
     }
 
+    /// Whether nothing would be lost with it: no request is here, and no promise is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.line.in_flight() == 0 && inner.seal.holds_until(self.clock.now()).is_none()
+    }
+
     /// A leader asks for a promise to forward nothing.
     pub(crate) fn seal_asked(&self, id: SealId, ttl: Duration, highest_epoch: u64) -> Verdict {
         let now = self.clock.now();
@@ -270,7 +313,7 @@ impl Hold {
         let here = Here { held: inner.line.waiting() as usize, forwarded: inner.replicas.total_in_flight() as usize };
         let verdict = inner.seal.asked(now, id, ttl, highest_epoch, here);
         inner.settle(now);
-        drop(inner);
+        self.changed(inner);
         self.attention.notify_one();
         verdict
     }
@@ -281,7 +324,7 @@ impl Hold {
         let mut inner = self.inner.lock();
         inner.seal.ended(now, id, ending);
         inner.settle(now);
-        drop(inner);
+        self.changed(inner);
         self.attention.notify_one();
     }
 
@@ -294,6 +337,7 @@ impl Hold {
             inner.dismiss(&refusal.said(now));
         }
         inner.refusal = Some(refusal);
+        self.changed(inner);
     }
 
     /// It can be woken again.
@@ -308,6 +352,7 @@ impl Hold {
         if gone {
             inner.dismiss(&Refused::Missing);
         }
+        self.changed(inner);
     }
 }
 
@@ -325,6 +370,10 @@ impl Inner {
     /// Is any replica on offer at all, full or not?
     fn has_usable(&self) -> bool {
         self.replicas.offered().next().is_some()
+    }
+
+    fn wants(&self) -> bool {
+        self.line.waiting() != 0 && !self.has_usable()
     }
 
     /// The line let this one go: to which replica?

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use balance::ReplicaId;
 use forward::{Pool, PoolOptions, Protocol};
@@ -18,6 +19,8 @@ pub(crate) struct Replica {
     pub(crate) settings: UpstreamSettings,
     /// Whether a queue-proxy answers at the address: it can be asked, and is believed when it says *not started*.
     pub(crate) sidecar: bool,
+    /// Whether it refused a request since it last answered one.
+    pub(crate) refused: AtomicBool,
     http1: Pool,
     h2c: Pool,
     /// When the catalogue first told of it with an address.
@@ -46,7 +49,8 @@ impl Replica {
     ) -> Self {
         let pool = |protocol| Pool::new(address, PoolOptions::nearby(protocol));
         let (http1, h2c) = (pool(Protocol::Http1), pool(Protocol::H2c));
-        Self { id, name, address, settings, sidecar, http1, h2c, seen, ready: OnceLock::new() }
+        let (refused, ready) = (AtomicBool::new(false), OnceLock::new());
+        Self { id, name, address, settings, sidecar, refused, http1, h2c, seen, ready }
     }
 
     /// Its connections of this kind.

@@ -37,6 +37,8 @@ impl Visit {
         };
         let deadline = self.arrived.plus(max_wait);
         let outcome = tokio::select! {
+            // One that was told to go in its last moment goes.
+            biased;
             outcome = granted => outcome,
             () = self.hold.clock.sleep_until(deadline) => return Err(Refused::WaitedTooLong { waited: max_wait }),
         };

@@ -160,14 +160,48 @@ async fn what_arrives_while_sealed_is_held_and_asks_to_be_woken() {
 #[tokio::test(start_paused = true)]
 async fn after_a_promise_without_an_end_only_a_fresh_probe_is_believed() {
     let hold = hold(0, 10);
-    let old = ready(&hold, &[1]);
+    let (old, old_probe) = (ready(&hold, &[1]), hold.clock.now());
     hold.offer(old.clone());
     assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
     let mut held = hold.arrive(&id()).unwrap();
     hold.clock.sleep_until(hold.next_look().unwrap()).await;
     hold.offer(old);
     assert!(waits(&mut held));
-    assert!(hold.probes_needed_since().is_some());
+    assert!(!hold.believes(old_probe));
+    hold.offer(ready(&hold, &[1]));
+    assert!(waits(&mut held), "a probe begun at the very moment proves nothing");
+    assert!(!hold.believes(hold.clock.now()), "so it is probed again");
+    tokio::time::advance(Duration::from_millis(1)).await;
     hold.offer(ready(&hold, &[1]));
     assert_eq!(name_of(&mut held).await, "replica-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_answers_one_has_room_for_those_it_refused() {
+    let hold = hold(2, 10);
+    hold.offer(ready(&hold, &[1]));
+    let mut refused = hold.arrive(&id()).unwrap();
+    let mut answered = hold.arrive(&id()).unwrap();
+    name_of(&mut refused).await;
+    name_of(&mut answered).await;
+    refused.step_back(&id());
+    assert!(waits(&mut refused));
+    answered.answered();
+    assert!(!waits(&mut refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_missing_is_said_when_it_comes_to_be_so_and_once() {
+    let hold = hold(1, 10);
+    let mut said = hold.wakes.listen();
+    hold.offer(ready(&hold, &[1]));
+    let _at_replica = hold.arrive(&id()).unwrap();
+    let waiting = hold.arrive(&id()).unwrap();
+    assert!(said.is_empty(), "a replica that is full is not missing");
+    hold.offer(Vec::new());
+    let _another = hold.arrive(&id()).unwrap();
+    assert_eq!((said.try_recv().as_ref(), said.is_empty()), (Ok(&hold.key), true));
+    drop((waiting, _another));
+    let _later = hold.arrive(&id()).unwrap();
+    assert_eq!(said.try_recv().as_ref(), Ok(&hold.key), "who comes after nobody waited is said again");
 }
