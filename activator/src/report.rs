@@ -1,7 +1,9 @@
 //! The stream to one autoscaler: what is in flight, what is held, what was promised.
 //!
 //! Each autoscaler has a stream of its own, so that the standby stays warm. Nothing here is lost for good: counters are
-//! cumulative, wakes are repeated while something is held, and a new stream begins by telling everything.
+//! cumulative, wakes are repeated while something is held, and a new stream begins by telling everything. And nothing
+//! that an autoscaler said outlives it: with its stream end the refusals that came on it, so that what is at zero is held
+//! while nobody is there who could wake it.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -15,7 +17,8 @@ use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tracing::{info, warn};
@@ -39,9 +42,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Keeps a stream to `autoscaler` open, for as long as the program runs.
 pub(crate) async fn keep(directory: Arc<Directory>, autoscaler: SocketAddr) -> anyhow::Result<Infallible> {
     let mut pause = FIRST_PAUSE;
+    let mut frames = 0;
     loop {
         let opened = directory.clock.now();
-        let error = match Stream::open(&directory, autoscaler).await {
+        let error = match Stream::open(&directory, autoscaler, &mut frames).await {
             Ok(stream) => stream.run().await.err(),
             Err(error) => Some(error),
         };
@@ -55,21 +59,31 @@ pub(crate) async fn keep(directory: Arc<Directory>, autoscaler: SocketAddr) -> a
     }
 }
 
-struct Stream {
+struct Stream<'a> {
     directory: Arc<Directory>,
     reader: FramedRead<tokio::net::tcp::OwnedReadHalf, LengthDelimitedCodec>,
     writer: OwnedWriteHalf,
-    /// Frames sent on this stream.
-    number: u64,
+    /// Frames sent to this autoscaler, on this stream and those before.
+    frames: &'a mut u64,
     /// What was last said of each revision; what has not changed since is left out.
     said: HashMap<RevisionKey, Demand>,
     /// Revisions that something was held for without a replica when last looked at.
     wanting: HashSet<RevisionKey>,
+    /// Revisions of which it said that they cannot be woken.
+    refused: HashSet<RevisionKey>,
+    pokes: broadcast::Receiver<RevisionKey>,
+    routes: watch::Receiver<Vec<(EndpointKey, u64)>>,
     acknowledged: HashMap<EndpointKey, u64>,
 }
 
-impl Stream {
-    async fn open(directory: &Arc<Directory>, autoscaler: SocketAddr) -> anyhow::Result<Self> {
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.forget_refusals();
+    }
+}
+
+impl<'a> Stream<'a> {
+    async fn open(directory: &Arc<Directory>, autoscaler: SocketAddr, frames: &'a mut u64) -> anyhow::Result<Self> {
         let stream =
             tokio::time::timeout(WRITE_TIMEOUT, TcpStream::connect(autoscaler)).await.context("connecting")??;
         stream.set_nodelay(true)?;
@@ -79,9 +93,13 @@ impl Stream {
             directory: Arc::clone(directory),
             reader: FramedRead::new(reader, codec),
             writer,
-            number: 0,
+            frames,
             said: HashMap::new(),
             wanting: HashSet::new(),
+            refused: HashSet::new(),
+            // From before the greeting, so that what happens while it is written is told after it.
+            pokes: directory.wakes.listen(),
+            routes: directory.routes_changed(),
             acknowledged: HashMap::new(),
         };
         stream.greet().await?;
@@ -104,20 +122,24 @@ impl Stream {
         self.say(Up::Hello(hello)).await?;
         self.acknowledge_routes().await?;
         self.send_frame().await?;
-        self.wanting = self.directory.holds().into_iter().map(|hold| hold.key.clone()).collect();
         self.repeat_wakes().await
     }
 
     async fn run(mut self) -> anyhow::Result<Infallible> {
         let mut frames = interval(FRAME_EVERY);
         let mut repeats = interval(WAKE_EVERY);
-        let mut pokes = self.directory.wakes.listen();
-        let mut routes = self.directory.routes_changed();
         loop {
             // Every branch waits without anything half done: a frame is read whole or stays in the reader's buffer.
             tokio::select! {
-                poked = pokes.recv() => match poked {
-                    Ok(revision) => self.wake(revision).await?,
+                poked = self.pokes.recv() => match poked {
+                    Ok(revision) => {
+                        if self.wanting.is_empty() {
+                            repeats.reset();
+                        }
+                        if self.say_wake(&revision).await? {
+                            self.wanting.insert(revision);
+                        }
+                    }
                     Err(RecvError::Lagged(_)) => {
                         self.wanting = self.directory.holds().into_iter().map(|hold| hold.key.clone()).collect();
                         self.repeat_wakes().await?;
@@ -130,7 +152,7 @@ impl Stream {
                 }
                 _ = frames.tick() => self.send_frame().await?,
                 _ = repeats.tick(), if !self.wanting.is_empty() => self.repeat_wakes().await?,
-                changed = routes.changed() => {
+                changed = self.routes.changed() => {
                     changed.context("the activator is ending")?;
                     self.acknowledge_routes().await?;
                 }
@@ -140,7 +162,12 @@ impl Stream {
 
     async fn heard(&mut self, message: FromAutoscaler) -> anyhow::Result<()> {
         match message.kind {
-            Some(Down::Lead(lead)) => self.directory.saw_epoch(lead.epoch),
+            Some(Down::Lead(lead)) => {
+                self.directory.saw_epoch(lead.epoch);
+                if !lead.leading {
+                    self.forget_refusals();
+                }
+            }
             Some(Down::Seal(seal)) => {
                 self.directory.saw_epoch(seal.epoch);
                 let id = SealId { epoch: seal.epoch, seq: seal.seq };
@@ -174,8 +201,10 @@ impl Stream {
             Some(Down::Refusal(refusal)) => {
                 let Some(hold) = self.hold(&refusal.namespace, &refusal.revision) else { return Ok(()) };
                 if refusal.reason.is_empty() {
+                    self.refused.remove(&hold.key);
                     hold.clear_refusal();
                 } else {
+                    self.refused.insert(hold.key.clone());
                     let retry_after = Duration::from_millis(refusal.retry_after_ms);
                     hold.refuse(refusal.reason == "start-failed", refusal.detail.into(), retry_after);
                 }
@@ -192,6 +221,10 @@ impl Stream {
         let holds = self.directory.holds();
         for hold in &holds {
             let (reading, held) = hold.reading();
+            if held != 0 {
+                // It was said when it came to be so. Should that have been missed, it is not missed for long.
+                self.wanting.insert(hold.key.clone());
+            }
             let demand = Demand {
                 namespace: hold.key.namespace.to_string(),
                 revision: hold.key.name.to_string(),
@@ -205,15 +238,12 @@ impl Stream {
                 demands.push(demand);
             }
         }
-        self.said.retain(|key, _| holds.iter().any(|hold| hold.key == *key));
-        self.number += 1;
-        let frame = Frame { number: self.number, elapsed_us: self.directory.elapsed_us(), demands };
+        if self.said.len() != holds.len() {
+            self.said.retain(|key, _| self.directory.hold(key).is_some());
+        }
+        *self.frames += 1;
+        let frame = Frame { number: *self.frames, elapsed_us: self.directory.elapsed_us(), demands };
         self.say(Up::Frame(frame)).await
-    }
-
-    async fn wake(&mut self, revision: RevisionKey) -> anyhow::Result<()> {
-        // It is said again with the next repetition; a thousand requests at once are one wake.
-        if self.wanting.insert(revision.clone()) { self.say_wake(&revision).await.map(|_| ()) } else { Ok(()) }
     }
 
     async fn repeat_wakes(&mut self) -> anyhow::Result<()> {
@@ -253,6 +283,14 @@ impl Stream {
         Ok(())
     }
 
+    fn forget_refusals(&mut self) {
+        for revision in self.refused.drain() {
+            if let Some(hold) = self.directory.hold(&revision) {
+                hold.clear_refusal();
+            }
+        }
+    }
+
     fn hold(&self, namespace: &str, revision: &str) -> Option<Arc<Hold>> {
         self.directory.hold(&RevisionKey::new(namespace, revision))
     }
@@ -264,8 +302,10 @@ impl Stream {
     }
 }
 
+/// The first tick comes after one period.
 fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
+    interval.reset();
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
