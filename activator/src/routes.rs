@@ -11,7 +11,10 @@ use units::EndpointKey;
 /// Hosts to endpoints. `E` is what stands for an endpoint where the table is used.
 #[derive(Debug)]
 pub(crate) struct Routes<E> {
-    by_host: HashMap<Arc<str>, E>,
+    /// The names that endpoints have by being there.
+    own_names: HashMap<Arc<str>, E>,
+    /// Hosts that they asked for.
+    hosts: HashMap<Arc<str>, E>,
     by_key: HashMap<EndpointKey, E>,
     /// The only endpoint there is, where such a one answers for every Host.
     alone: Option<E>,
@@ -38,33 +41,33 @@ impl<E: Clone> Routes<E> {
         alone_answers_every_host: bool,
         synced: bool,
     ) -> Self {
-        let mut by_host = HashMap::new();
+        let (mut by_name, mut hosts) = (HashMap::new(), HashMap::new());
         let mut all = Vec::new();
         let mut by_key = HashMap::new();
         for (endpoint, it) in endpoints {
             for host in own_names(&endpoint.key, cluster_domain) {
-                by_host.entry(host).or_insert_with(|| it.clone());
+                by_name.entry(host).or_insert_with(|| it.clone());
+            }
+            for host in &endpoint.hosts {
+                hosts.entry(Arc::clone(host)).or_insert_with(|| it.clone());
             }
             by_key.insert(endpoint.key.clone(), it.clone());
-            all.push((endpoint, it));
-        }
-        // Only then: nobody takes the own name of another by asking for it as a host.
-        for (endpoint, it) in &all {
-            for host in &endpoint.hosts {
-                by_host.entry(Arc::clone(host)).or_insert_with(|| it.clone());
-            }
+            all.push(it);
         }
         let alone = match (alone_answers_every_host, all.len()) {
-            (true, 1) => all.pop().map(|(_, it)| it),
+            (true, 1) => all.pop(),
             _ => None,
         };
-        Self { by_host, by_key, alone, synced }
+        Self { own_names: by_name, hosts, by_key, alone, synced }
     }
 
     /// Where `authority` (a Host header's or `:authority`'s value) leads.
     pub(crate) fn find(&self, authority: Option<&str>) -> Found<E> {
-        if let Some(it) = authority.and_then(|authority| self.by_host.get(&*normal(authority))) {
-            return Found::Endpoint(it.clone());
+        if let Some(host) = authority.map(normal) {
+            // In this order: nobody takes the own name of another by asking for it as a host.
+            if let Some(it) = self.own_names.get(&*host).or_else(|| self.hosts.get(&*host)) {
+                return Found::Endpoint(it.clone());
+            }
         }
         match &self.alone {
             Some(it) => Found::Endpoint(it.clone()),
@@ -78,12 +81,13 @@ impl<E: Clone> Routes<E> {
         self.by_key.get(key)
     }
 
-    /// Whether this Host is a name of another endpoint than `it`. On an endpoint's own port any Host is right but such.
+    /// Whether this Host is another endpoint's own name. On an endpoint's own port any Host is right but such; also one
+    /// that another asked for, as a router may well send parts of one host to several endpoints.
     pub(crate) fn belongs_to_another(&self, authority: &str, it: &E) -> bool
     where
         E: PartialEq,
     {
-        self.by_host.get(&*normal(authority)).is_some_and(|other| other != it)
+        self.own_names.get(&*normal(authority)).is_some_and(|other| other != it)
     }
 }
 
@@ -159,7 +163,8 @@ mod tests {
 
     #[test]
     fn on_its_own_port_only_the_name_of_another_is_wrong() {
-        let routes = routes(false, &[("a", &[]), ("b", &[])]);
+        let routes = routes(false, &[("a", &[]), ("b", &["models.example.com"])]);
+        assert!(!routes.belongs_to_another("models.example.com", &0), "a router may send parts of it to several");
         assert!(!routes.belongs_to_another("gateway.example.com", &0));
         assert!(!routes.belongs_to_another("a.default", &0));
         assert!(routes.belongs_to_another("b.default:20001", &0));
