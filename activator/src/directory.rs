@@ -2,18 +2,21 @@
 //!
 //! Reading is one load of an immutable table; writing happens only when the catalogue changes, in one task.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use daemon::Clock;
+use daemon::{Clock, Listener};
 use dashmap::DashMap;
 use platform::{Catalogue, Endpoint, Event, Revision};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{info, warn};
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, error, info, warn};
 use units::{EndpointKey, Incarnation, Moment, Percent, RevisionKey};
 
 use crate::config::Config;
@@ -24,6 +27,11 @@ use crate::replica::UpstreamSettings;
 use crate::routes::{Found, Routes};
 use crate::served::Served;
 use crate::wakes::Wakes;
+
+/// Between attempts to open an own port that another still has, and looks at revisions that are gone but still stream.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// Then it is not merely the door before that is still closing.
+const TRIES_BEFORE_AN_ERROR: u32 = 10;
 
 /// What this activator knows.
 pub(crate) struct Directory {
@@ -37,6 +45,8 @@ pub(crate) struct Directory {
     hold_until: Option<Moment>,
     highest_epoch: AtomicU64,
     routes: ArcSwap<Routes<Arc<Served>>>,
+    /// Of each revision that an endpoint names, that the catalogue has, or that a request is still at. One and the same
+    /// for all that time, in whatever order those come and go.
     holds: DashMap<RevisionKey, Arc<Hold>>,
     /// Which generation of each endpoint is in force here.
     generations: watch::Sender<Vec<(EndpointKey, u64)>>,
@@ -130,10 +140,10 @@ impl Directory {
     }
 }
 
-/// An endpoint's own listener was asked for, or is not needed any more.
+/// An endpoint's own listener is there, or is not needed any more.
 #[derive(Debug)]
 pub(crate) enum OwnPort {
-    Open(EndpointKey, SocketAddr),
+    Open(EndpointKey, Listener),
     Close(EndpointKey),
 }
 
@@ -147,13 +157,38 @@ pub(crate) struct Follower {
     fleets: JoinSet<Option<Infallible>>,
     own_ports: tokio::sync::mpsc::UnboundedSender<OwnPort>,
     synced: bool,
+    /// Whether something changed that is not published yet.
+    unpublished: bool,
+    /// Whether there are holds that nobody names and that requests are still at.
+    leftovers: bool,
 }
 
 struct Known {
     key: EndpointKey,
     specification: watch::Receiver<Arc<Endpoint>>,
     served: Arc<Served>,
-    own_port: Option<SocketAddr>,
+    door: OwnDoor,
+}
+
+/// An endpoint's own listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwnDoor {
+    NotWanted,
+    Wanted { address: SocketAddr, tries: u32 },
+    Open(SocketAddr),
+}
+
+impl OwnDoor {
+    fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::NotWanted => None,
+            Self::Wanted { address, .. } | Self::Open(address) => Some(address),
+        }
+    }
+
+    fn is_awaited(self) -> bool {
+        matches!(self, Self::Wanted { .. })
+    }
 }
 
 impl Follower {
@@ -166,6 +201,8 @@ impl Follower {
             fleets: JoinSet::new(),
             own_ports,
             synced: false,
+            unpublished: false,
+            leftovers: false,
         }
     }
 
@@ -173,29 +210,39 @@ impl Follower {
     pub(crate) async fn run(mut self, catalogue: Arc<dyn Catalogue>) -> anyhow::Result<Infallible> {
         let mut endpoints = catalogue.endpoints();
         let mut revisions = catalogue.revisions();
+        let mut again = tokio::time::interval(TRY_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let unfinished = self.leftovers || self.endpoints.iter().any(|known| known.door.is_awaited());
             tokio::select! {
                 event = endpoints.recv() => self.endpoint(event.ok_or_else(ended)?),
-                event = revisions.recv() => self.revision(event.ok_or_else(ended)?),
+                event = revisions.recv() => self.revision(event.ok_or_else(ended)?).await,
                 Some(changed) = self.changes.join_next() => {
                     if let Ok(Some(key)) = changed {
                         self.changed(&key);
                     }
                 }
-                Some(_) = self.fleets.join_next() => {}
+                Some(ended) = self.fleets.join_next() => note(ended),
+                _ = again.tick(), if unfinished => self.try_again(),
+            }
+            // The whole table is made anew, so at the start once for all rather than once for each.
+            if self.unpublished && endpoints.is_empty() && revisions.is_empty() {
+                self.forget_unnamed();
+                self.publish();
             }
         }
     }
 
     fn endpoint(&mut self, event: Event<EndpointKey, Endpoint>) {
+        self.unpublished = true;
         match event {
             Event::Added(key, mut specification) => {
                 let endpoint = Arc::clone(&specification.borrow_and_update());
                 let Some(served) = Served::new(&endpoint, self.holds_of(&endpoint)).map(Arc::new) else {
-                    tracing::error!(endpoint = %key, "its targets are no split, it is not served");
+                    error!(endpoint = %key, "its targets are no split, it is not served");
                     return;
                 };
-                let known = Known { key: key.clone(), specification, served, own_port: None };
+                let known = Known { key: key.clone(), specification, served, door: OwnDoor::NotWanted };
                 self.endpoints.push(known);
                 self.put_in_force(&key, &endpoint);
                 self.await_change(&key);
@@ -203,16 +250,12 @@ impl Follower {
             Event::Removed(key) => {
                 self.endpoints.retain(|known| known.key != key);
                 let _ = self.own_ports.send(OwnPort::Close(key));
-                self.publish();
             }
-            Event::Synced => {
-                self.synced = true;
-                self.publish();
-            }
+            Event::Synced => self.synced = true,
         }
     }
 
-    fn revision(&mut self, event: Event<RevisionKey, Revision>) {
+    async fn revision(&mut self, event: Event<RevisionKey, Revision>) {
         match event {
             Event::Added(key, revision) => {
                 let hold = self.directory.hold_or_new(&key, None);
@@ -222,18 +265,20 @@ impl Follower {
                 self.revisions.push((key, settings, task));
             }
             Event::Removed(key) => {
-                self.revisions.retain(|(known, _, task)| {
-                    let stays = *known != key;
-                    if !stays {
-                        task.abort();
-                    }
-                    stays
-                });
-                if let Some((_, hold)) = self.directory.holds.remove(&key) {
+                let Some(position) = self.revisions.iter().position(|(known, ..)| *known == key) else { return };
+                let (_, _, fleet) = self.revisions.swap_remove(position);
+                fleet.abort();
+                // What it offers last must not come after what is said below.
+                while !fleet.is_finished()
+                    && let Some(ended) = self.fleets.join_next().await
+                {
+                    note(ended);
+                }
+                if let Some(hold) = self.directory.hold(&key) {
                     hold.offer(Vec::new());
                     hold.set_gone(true);
-                    self.directory.metrics.forget(&key);
                 }
+                self.unpublished = true;
             }
             Event::Synced => {}
         }
@@ -241,7 +286,12 @@ impl Follower {
 
     fn changed(&mut self, key: &EndpointKey) {
         let Some(known) = self.endpoints.iter_mut().find(|known| known.key == *key) else { return };
+        // What is told here may be about one of the same name that is gone, and this one is awaited already.
+        if !known.specification.has_changed().unwrap_or(false) {
+            return;
+        }
         let endpoint = Arc::clone(&known.specification.borrow_and_update());
+        self.unpublished = true;
         self.put_in_force(key, &endpoint);
         self.await_change(key);
     }
@@ -258,15 +308,22 @@ impl Follower {
         }
         let Some(known) = self.endpoints.iter_mut().find(|known| known.key == *key) else { return };
         known.served.put_in_force(endpoint, holds);
-        if known.own_port != endpoint.own_port {
-            known.own_port = endpoint.own_port;
-            let order = match endpoint.own_port {
-                Some(address) => OwnPort::Open(key.clone(), address),
-                None => OwnPort::Close(key.clone()),
+        if known.door.address() != endpoint.own_port {
+            let _ = self.own_ports.send(OwnPort::Close(key.clone()));
+            known.door = match endpoint.own_port {
+                Some(address) => OwnDoor::Wanted { address, tries: 0 },
+                None => OwnDoor::NotWanted,
             };
-            let _ = self.own_ports.send(order);
+            known.open_door(&self.own_ports);
         }
-        self.publish();
+    }
+
+    /// Doors that could not be opened, and holds that could not be forgotten.
+    fn try_again(&mut self) {
+        for known in &mut self.endpoints {
+            self.unpublished |= known.open_door(&self.own_ports);
+        }
+        self.unpublished |= self.leftovers;
     }
 
     fn await_change(&mut self, key: &EndpointKey) {
@@ -286,8 +343,31 @@ impl Follower {
         endpoints.into_iter().find(|endpoint| names(endpoint)).map_or(UpstreamSettings::HTTP1, |it| upstream(&it))
     }
 
-    /// Swaps the table of routes, then acknowledges: whoever hears the acknowledgement may rely on it.
-    fn publish(&self) {
+    /// Lets go of holds that nobody names and that nothing is at. While a request is, its hold stays: should the revision
+    /// come again, the request must count, or a promise would be given over its head.
+    fn forget_unnamed(&mut self) {
+        let in_force: Vec<_> = self.endpoints.iter().map(|known| known.served.now()).collect();
+        let named = in_force.iter().flat_map(|in_force| &in_force.endpoint.targets).map(|target| &target.revision);
+        let named: HashSet<&RevisionKey> = named.chain(self.revisions.iter().map(|(key, ..)| key)).collect();
+        self.leftovers = false;
+        for hold in self.directory.holds() {
+            if named.contains(&hold.key) {
+                continue;
+            }
+            hold.set_gone(true);
+            if hold.is_idle() {
+                self.directory.holds.remove(&hold.key);
+                self.directory.metrics.forget(&hold.key);
+            } else {
+                self.leftovers = true;
+            }
+        }
+    }
+
+    /// Swaps the table of routes, then acknowledges: whoever hears the acknowledgement may rely on the route, and on the
+    /// listener.
+    fn publish(&mut self) {
+        self.unpublished = false;
         let specifications: Vec<Arc<Endpoint>> =
             self.endpoints.iter().map(|known| Arc::clone(&known.specification.borrow())).collect();
         let pairs =
@@ -295,8 +375,38 @@ impl Follower {
         let config = &self.directory.config;
         let routes = Routes::new(pairs, &config.cluster_domain, config.alone_answers_every_host, self.synced);
         self.directory.routes.store(Arc::new(routes));
-        let generations = self.endpoints.iter().map(|known| (known.key.clone(), known.served.generation())).collect();
-        self.directory.generations.send_replace(generations);
+        let open = self.endpoints.iter().filter(|known| !known.door.is_awaited());
+        let generations = open.map(|known| (known.key.clone(), known.served.generation())).collect();
+        self.directory.generations.send_if_modified(|old| std::mem::replace(old, generations) != *old);
+    }
+}
+
+impl Known {
+    /// Takes its own port, if it is wanted and can be had. Connections are accepted from then on.
+    fn open_door(&mut self, own_ports: &tokio::sync::mpsc::UnboundedSender<OwnPort>) -> bool {
+        let OwnDoor::Wanted { address, tries } = self.door else { return false };
+        match Listener::bind(address) {
+            Ok(listener) => {
+                info!(endpoint = %self.key, address = %listener.address(), "own port open");
+                self.door = OwnDoor::Open(address);
+                own_ports.send(OwnPort::Open(self.key.clone(), listener)).is_ok()
+            }
+            Err(fault) => {
+                let tries = tries.saturating_add(1);
+                if tries == TRIES_BEFORE_AN_ERROR {
+                    error!(endpoint = %self.key, %fault, "no own port; the shared one serves it, and it is tried again");
+                }
+                self.door = OwnDoor::Wanted { address, tries };
+                false
+            }
+        }
+    }
+}
+
+fn note(fleet: Result<Option<Infallible>, tokio::task::JoinError>) {
+    match fleet {
+        Err(panic) if panic.is_panic() => error!(%panic, "a revision's replicas are not followed any more"),
+        _ => debug!("a revision's replicas are followed no longer"),
     }
 }
 

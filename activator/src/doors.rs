@@ -1,7 +1,6 @@
 //! The listeners: the shared one, and one for each endpoint that has a port of its own.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use daemon::{Draining, Listener};
 use forward::{LooseEnds, Server, ServerLimits};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{error, info, warn};
+use tracing::warn;
 use units::EndpointKey;
 
 use crate::directory::{Directory, OwnPort};
@@ -42,10 +41,11 @@ impl Doors {
             tokio::select! {
                 () = draining.begun() => break,
                 Some(order) = orders.recv() => match order {
-                    OwnPort::Open(key, address) => self.open(key, address),
+                    OwnPort::Open(key, listener) => self.open(key, listener),
                     OwnPort::Close(key) => self.close(&key),
                 },
                 Some(_) = self.closing.join_next() => {}
+                Some(_) = self.accepting.join_next() => {}
             }
         }
         let grace = self.directory.config.grace;
@@ -61,17 +61,11 @@ impl Doors {
         Ok(())
     }
 
-    fn open(&mut self, key: EndpointKey, address: SocketAddr) {
+    fn open(&mut self, key: EndpointKey, listener: Listener) {
         self.close(&key);
-        match Listener::bind(address) {
-            Ok(listener) => {
-                info!(endpoint = %key, address = %listener.address(), "own port open");
-                let door = self.door(Some(key.clone()));
-                let accepting = self.accept(listener, Arc::clone(&door));
-                self.open.insert(key, (door, accepting));
-            }
-            Err(fault) => error!(endpoint = %key, %fault, "no own port; the shared one serves it"),
-        }
+        let door = self.door(Some(key.clone()));
+        let accepting = self.accept(listener, Arc::clone(&door));
+        self.open.insert(key, (door, accepting));
     }
 
     fn close(&mut self, key: &EndpointKey) {
