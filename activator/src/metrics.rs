@@ -15,11 +15,11 @@ const SECONDS: &[f64] =
 /// How a request ended, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// A replica answered, whatever its status, to the last byte.
+    /// A replica answered, whatever its status.
     Answered,
     /// Rouse refused it; `rouse_refusals_total` says why.
     Refused,
-    /// The client went before the last byte.
+    /// The client went before the head of an answer.
     ClientGone,
 }
 

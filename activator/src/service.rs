@@ -27,6 +27,8 @@ const REVISION: HeaderName = HeaderName::from_static("rouse-revision");
 /// `server-timing`: how long a wake took, and its parts.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+const NO_TAG: HeaderValue = HeaderValue::from_static("");
+
 /// A listener's service: the shared one, on which the Host decides, or an endpoint's own.
 pub(crate) struct Door {
     pub(crate) directory: Arc<Directory>,
@@ -59,27 +61,31 @@ struct Refusing {
 impl Door {
     async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Result<Response<Body<Guard>>, Refusing> {
         let form = Form::for_request(request.headers());
-        let refuse = |endpoint: Option<&Served>, refusal| Refusing {
-            endpoint: endpoint.map(|served| served.key.clone()),
-            refusal,
-            form,
-        };
+        let refuse = |endpoint: Option<&EndpointKey>, refusal| Refusing { endpoint: endpoint.cloned(), refusal, form };
         let tag = request.headers().get(TAG).cloned();
         let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger);
         let mut exchange = exchange.map_err(|refusal| refuse(None, refusal))?;
 
-        let served = self.endpoint(&exchange).map_err(|refusal| refuse(None, refusal))?;
+        let served = match self.endpoint(&exchange) {
+            Ok(served) => served,
+            Err(refusal) => {
+                self.ends.discard(exchange.into_body());
+                return Err(refuse(self.own.as_ref(), refusal));
+            }
+        };
         let in_force = served.now();
-        let hold = served.choose(&in_force, tag.as_ref().and_then(|tag| tag.to_str().ok()));
-        let missing = || refuse(Some(&served), Refusal::new(Reason::RevisionMissing, "the endpoint has no revision"));
-        let hold = hold.ok_or_else(missing)?;
+        let Some(hold) = served.choose(&in_force, tag.as_ref().and_then(|tag| tag.to_str().ok())) else {
+            self.ends.discard(exchange.into_body());
+            let detail = format!("no revision of {} has the tag {:?}", served.key, tag.unwrap_or(NO_TAG));
+            return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
+        };
 
         let request_id = request_id(&exchange);
         let visit = match hold.arrive(&request_id) {
             Ok(visit) => visit,
             Err(refused) => {
                 self.ends.discard(exchange.into_body());
-                return Err(refuse(Some(&served), refusal(&refused, &hold)));
+                return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
             }
         };
         let mut guard = Guard::new(visit, &hold);
@@ -91,7 +97,7 @@ impl Door {
                 Err(refused) => {
                     guard.outcome = Outcome::Refused;
                     self.ends.discard(exchange.into_body());
-                    return Err(refuse(Some(&served), refusal(&refused, &hold)));
+                    return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
                 }
             };
             let handed_over = guard.handed_over(&hold);
@@ -120,7 +126,7 @@ impl Door {
                 }
                 Err(error) => {
                     guard.outcome = Outcome::Refused;
-                    return Err(refuse(Some(&served), broke(&error, &replica)));
+                    return Err(refuse(Some(&served.key), broke(&error, &replica)));
                 }
             }
         }
@@ -128,7 +134,10 @@ impl Door {
 
     fn endpoint(&self, exchange: &Exchange) -> Result<Arc<Served>, Refusal> {
         let host = exchange.head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let own = self.own.as_ref().and_then(|key| self.directory.by_key(key));
+        let own = match &self.own {
+            None => None,
+            Some(key) => Some(self.directory.by_key(key).ok_or_else(|| deleted(key))?),
+        };
         match (own, host) {
             (Some(served), Some(host)) if self.directory.belongs_to_another(host, &served) => Err(Refusal::new(
                 Reason::Misdirected,
@@ -147,6 +156,30 @@ impl Door {
                 Found::NotSynced => Err(Refusal::new(Reason::NotSynced, "just started, endpoints are not known yet")
                     .retry_after(forward::SOON)),
             },
+        }
+    }
+
+    fn refusal(&self, refused: &Refused, served: &Served, hold: &Hold) -> Refusal {
+        let revision = &hold.key;
+        match refused {
+            Refused::QueueFull => {
+                Refusal::new(Reason::QueueFull, format!("as many requests as may wait for {revision} wait already"))
+                    .retry_after(forward::SOON)
+            }
+            Refused::WaitedTooLong { waited } => {
+                Refusal::new(Reason::WaitedTooLong, format!("no replica of {revision} had room within {waited:?}"))
+                    .retry_after(forward::SOON)
+            }
+            Refused::StartFailed { detail, retry_after } => {
+                Refusal::new(Reason::StartFailed, format!("{revision} could not be started: {detail}"))
+                    .retry_after(*retry_after)
+            }
+            Refused::CannotWake { detail, retry_after } => {
+                Refusal::new(Reason::CannotWake, format!("{revision} cannot be woken: {detail}"))
+                    .retry_after(*retry_after)
+            }
+            Refused::Missing if self.directory.by_key(&served.key).is_none() => deleted(&served.key),
+            Refused::Missing => Refusal::new(Reason::RevisionMissing, format!("there is no revision {revision}")),
         }
     }
 }
@@ -215,26 +248,8 @@ fn timeouts(in_force: &InForce) -> Timeouts {
     Timeouts { request, response_start, idle }
 }
 
-fn refusal(refused: &Refused, hold: &Hold) -> Refusal {
-    let revision = &hold.key;
-    match refused {
-        Refused::QueueFull => {
-            Refusal::new(Reason::QueueFull, format!("as many requests as may wait for {revision} wait already"))
-                .retry_after(forward::SOON)
-        }
-        Refused::WaitedTooLong { waited } => {
-            Refusal::new(Reason::WaitedTooLong, format!("no replica of {revision} had room within {waited:?}"))
-                .retry_after(forward::SOON)
-        }
-        Refused::StartFailed { detail, retry_after } => {
-            Refusal::new(Reason::StartFailed, format!("{revision} could not be started: {detail}"))
-                .retry_after(*retry_after)
-        }
-        Refused::CannotWake { detail, retry_after } => {
-            Refusal::new(Reason::CannotWake, format!("{revision} cannot be woken: {detail}")).retry_after(*retry_after)
-        }
-        Refused::Missing => Refusal::new(Reason::RevisionMissing, format!("there is no revision {revision}")),
-    }
+fn deleted(endpoint: &EndpointKey) -> Refusal {
+    Refusal::new(Reason::EndpointDeleted, format!("there is no endpoint {endpoint} any more"))
 }
 
 fn broke(error: &SendError, replica: &Replica) -> Refusal {
