@@ -1,0 +1,16 @@
+//! The real activator on loopback: a board for a catalogue, replicas and an autoscaler that do as they are told, and
+//! real clients. Nothing here is timed; every wait is for a condition, with a deadline.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod autoscaler;
+mod client;
+mod replica;
+mod world;
+
+mod answering;
+mod balancing;
+mod coming_and_going;
+mod reporting;
+mod sealing;
+mod waking;

@@ -1,0 +1,171 @@
+//! What is held at zero, and who hears of it.
+
+use std::time::Duration;
+
+use wire::Up;
+
+use crate::autoscaler::wake;
+use crate::client::{Connection, Request};
+use crate::replica::Replica;
+use crate::world::{World, endpoint, until, within};
+
+#[tokio::test]
+async fn a_request_at_zero_is_held_and_wakes_at_once_and_again_until_a_replica_is_there() {
+    let world = World::at_zero().await;
+    let replica = Replica::starting("a").await;
+    let request = Request::get("/").header("x-request-id", "first");
+    let waking = async {
+        let first = world.autoscaler.hears_wake_after(0).await;
+        assert_eq!((&*first.revision, first.held, &*first.request_id), ("v1", 1, "first"));
+        let wakes =
+            || -> Vec<_> { world.autoscaler.heard().into_iter().filter(|heard| wake(&heard.said).is_some()).collect() };
+        let four = until("three repetitions", || Some(wakes()).filter(|wakes| 4 <= wakes.len())).await;
+        // A slow machine makes pauses longer, and the next one shorter; never are two said in a row.
+        let took = four[3].at - four[0].at;
+        assert!(Duration::from_millis(600) <= took && took <= Duration::from_secs(3), "{took:?}");
+        world.put_replicas("v1", &[&replica]);
+        replica.become_ready();
+    };
+    let (answer, ()) = tokio::join!(world.send(request), waking);
+    assert_eq!((answer.status.as_u16(), &*answer.body, answer.header("rouse-revision")), (200, "a", "v1"));
+    assert!(answer.header("server-timing").starts_with("wake;dur="), "{:?}", answer.headers);
+
+    let so_far = world.autoscaler.heard().len();
+    world.autoscaler.hears_after(so_far, "a frame", |up| matches!(up, Up::Frame(_)).then_some(())).await;
+    let later = world.autoscaler.heard().into_iter().skip(so_far).find_map(|heard| wake(&heard.said));
+    assert_eq!(later, None, "a wake though nothing is held");
+}
+
+#[tokio::test]
+async fn what_waits_for_room_becomes_a_wake_when_the_last_replica_goes() {
+    let replica = Replica::ready("a").await;
+    let world = World::at_zero().await;
+    let mut one_at_once = endpoint("model", &[("v1", 100)]);
+    one_at_once.generation = 2;
+    one_at_once.container_concurrency = units::ConcurrencyLimit::from_field(1);
+    world.put_endpoint(one_at_once);
+    world.autoscaler.acknowledged("model", 2).await;
+    world.put_replicas("v1", &[&replica]);
+    assert_eq!(world.get("/").await.body, "a");
+    let so_far = world.autoscaler.heard().len();
+
+    let going = async {
+        world.until_held(1).await;
+        world.put_replicas("v1", &[]);
+        world.autoscaler.hears_wake_after(so_far).await;
+        world.put_replicas("v1", &[&replica]);
+        replica.let_go(2);
+    };
+    let (first, second, ()) = tokio::join!(world.get("/wait"), world.get("/wait"), going);
+    assert_eq!((&*first.body, &*second.body), ("a", "a"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_is_held_frees_its_place() {
+    let world = World::at_zero().await;
+    for request in [Request::get("/"), Request::new("POST", "/").body("{\"inputs\": []}")] {
+        let mut connection = Connection::open(world.address).await;
+        tokio::select! {
+            _ = connection.begin(request) => panic!("nobody can have answered"),
+            () = world.until_held(1) => {}
+        }
+        drop(connection);
+        world.until_in_flight(0).await;
+        world.until_held(0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_body_of_what_was_held_arrives_whole() {
+    let world = World::at_zero().await;
+    let replica = Replica::ready("a").await;
+    let starting = async {
+        world.until_held(1).await;
+        world.put_replicas("v1", &[&replica]);
+    };
+    let request = Request::new("POST", "/").body("{\"inputs\": [1, 2, 3]}");
+    let (answer, ()) = tokio::join!(world.send(request), starting);
+    assert_eq!(answer.body, "a {\"inputs\": [1, 2, 3]}");
+}
+
+#[tokio::test]
+async fn a_start_that_failed_refuses_with_the_reason_who_waits_and_who_comes() {
+    let world = World::at_zero().await;
+    let request = Request::get("/").header("accept", "application/json");
+    let failing = async {
+        world.autoscaler.hears_wake_after(0).await;
+        world.autoscaler.refuses("start-failed", "exit status 1", Duration::from_secs(100));
+    };
+    let (waited, ()) = tokio::join!(world.send(request.clone()), failing);
+    for answer in [waited, world.send(request).await] {
+        assert_eq!((answer.status.as_u16(), answer.header("rouse-reason")), (503, "start-failed"));
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((79..=120).contains(&seconds), "{seconds}");
+        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(problem["reason"], "start-failed");
+        assert!(problem["detail"].as_str().unwrap().contains("exit status 1"), "{problem}");
+    }
+    // Another workload may start.
+    world.autoscaler.refuses("", "", Duration::ZERO);
+    let replica = Replica::ready("a").await;
+    world.put_replicas("v1", &[&replica]);
+    assert_eq!(until_answered(&world).await, "a");
+}
+
+/// A message to the activator and a request race; so ask until it has been heard.
+async fn until_answered(world: &World) -> String {
+    let asking = async {
+        loop {
+            let answer = world.get("/").await;
+            if answer.status == 200 {
+                return answer.body;
+            }
+        }
+    };
+    within("an answer of a replica", asking).await
+}
+
+#[tokio::test]
+async fn a_refusal_ends_with_the_stream_of_the_autoscaler_that_said_it() {
+    let mut world = World::at_zero().await;
+    let failing = async {
+        world.autoscaler.hears_wake_after(0).await;
+        world.autoscaler.refuses("start-failed", "exit status 1", Duration::from_secs(300));
+    };
+    let (refused, ()) = tokio::join!(world.get("/"), failing);
+    assert_eq!(refused.header("rouse-reason"), "start-failed");
+
+    world.autoscaler.go().await;
+    let mut held = Connection::open(world.address).await;
+    let asking = async {
+        // Until it has noticed that nobody is there.
+        while held.send(Request::get("/")).await.header("rouse-reason") == "start-failed" {}
+    };
+    tokio::select! {
+        () = asking => panic!("nobody can have answered"),
+        () = world.until_held(1) => {}
+    }
+}
+
+#[tokio::test]
+async fn without_an_autoscaler_what_is_up_is_served_and_what_is_at_zero_is_held_until_it_is_back() {
+    let up = Replica::ready("up").await;
+    let mut world = World::with(&[&up]).await;
+    world.put_endpoint(endpoint("asleep", &[("v2", 100)]));
+    world.boards.revisions.put(crate::world::revision_key("v2"), crate::world::revision("v2", &[]));
+    world.autoscaler.acknowledged("asleep", 1).await;
+    world.autoscaler.go().await;
+    assert_eq!(world.get("/").await.body, "up");
+
+    let address = world.address;
+    let mut asking = tokio::task::JoinSet::new();
+    asking.spawn(async move { Request::get("/").header("host", "asleep.default").send(address).await });
+    until("one held", || (world.metric("rouse_held_requests", "v2") == 1.0).then_some(())).await;
+    let so_far = world.autoscaler.heard().len();
+    world.autoscaler.come_back().await;
+    let wake = world.autoscaler.hears_wake_after(so_far).await;
+    assert_eq!((&*wake.revision, wake.held), ("v2", 1));
+    let replica = Replica::ready("woken").await;
+    world.boards.revisions.put(crate::world::revision_key("v2"), crate::world::revision("v2", &[&replica]));
+    assert_eq!(within("the answer", asking.join_next()).await.unwrap().unwrap().body, "woken");
+}

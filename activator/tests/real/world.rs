@@ -1,0 +1,241 @@
+//! An activator and what it sees.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activator::{Activator, Config, Metrics};
+use daemon::{Clock, Draining};
+use platform::{
+    ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, ReplicaState, Revision,
+    Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
+};
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
+
+use crate::autoscaler::Autoscaler;
+use crate::client::{Answer, Request};
+use crate::replica::Replica;
+
+/// Long enough for a slow machine, short enough for a person.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `look` finds something.
+pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+}
+
+pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+}
+
+/// What exists.
+pub(crate) struct Boards {
+    pub(crate) endpoints: Board<EndpointKey, Endpoint>,
+    pub(crate) revisions: Board<RevisionKey, Revision>,
+    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
+    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
+}
+
+impl Catalogue for Boards {
+    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
+        self.endpoints.feed()
+    }
+
+    fn revisions(&self) -> Feed<RevisionKey, Revision> {
+        self.revisions.feed()
+    }
+
+    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
+        self.activators.subscribe()
+    }
+
+    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
+        self.config.subscribe()
+    }
+}
+
+/// An activator, an autoscaler, and boards to put things on.
+pub(crate) struct World {
+    pub(crate) boards: Arc<Boards>,
+    pub(crate) autoscaler: Autoscaler,
+    pub(crate) address: SocketAddr,
+    registry: Registry,
+    drain: CancellationToken,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+impl World {
+    /// Nothing exists, and it is known.
+    pub(crate) async fn empty() -> Self {
+        let world = Self::unsynced().await;
+        world.boards.endpoints.synced();
+        world.boards.revisions.synced();
+        world
+    }
+
+    /// Nothing is known.
+    pub(crate) async fn unsynced() -> Self {
+        let autoscaler = Autoscaler::start().await;
+        let boards = Arc::new(Boards {
+            endpoints: Board::new(),
+            revisions: Board::new(),
+            activators: watch::Sender::new(None),
+            config: watch::Sender::new(None),
+        });
+        let config = Config {
+            namespace: "default".into(),
+            name: "activator".into(),
+            uid: "activator-uid".into(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            autoscalers: vec![autoscaler.address],
+            cluster_domain: "cluster.local".into(),
+            alone_answers_every_host: false,
+            grace: Duration::from_secs(10),
+        };
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        let activator = Activator::bind(config, Clock::start(), metrics, None).unwrap();
+        let address = activator.address();
+        let drain = CancellationToken::new();
+        let mut running = JoinSet::new();
+        let catalogue = Arc::clone(&boards);
+        running.spawn(activator.run(catalogue, Draining::when(drain.clone())));
+        Self { boards, autoscaler, address, registry, drain, running }
+    }
+
+    /// One endpoint `model` with one revision `v1`, at zero.
+    pub(crate) async fn at_zero() -> Self {
+        let world = Self::empty().await;
+        world.put_endpoint(endpoint("model", &[("v1", 100)]));
+        world.put_replicas("v1", &[]);
+        world.autoscaler.acknowledged("model", 1).await;
+        world
+    }
+
+    /// The same, with replicas that are ready.
+    pub(crate) async fn with(replicas: &[&Replica]) -> Self {
+        let world = Self::at_zero().await;
+        world.put_replicas("v1", replicas);
+        world
+    }
+
+    pub(crate) fn put_endpoint(&self, endpoint: Endpoint) {
+        self.boards.endpoints.put(endpoint.key.clone(), endpoint);
+    }
+
+    pub(crate) fn put_replicas(&self, name: &str, replicas: &[&Replica]) {
+        self.boards.revisions.put(revision_key(name), revision(name, replicas));
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path)).await
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        within("an answer", request.send(self.address)).await
+    }
+
+    /// What a gauge or counter of a revision says now.
+    pub(crate) fn metric(&self, name: &str, revision: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let series = family.into_iter().flat_map(|family| family.get_metric());
+        let of_revision = series.filter(|series| series.get_label().iter().any(|label| label.value() == revision));
+        of_revision.map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
+    }
+
+    pub(crate) async fn until_held(&self, count: u32) {
+        let what = format!("{count} held");
+        until(&what, || (self.metric("rouse_held_requests", "v1") == f64::from(count)).then_some(())).await;
+    }
+
+    pub(crate) async fn until_in_flight(&self, count: u32) {
+        let what = format!("{count} in flight");
+        until(&what, || (self.metric("rouse_in_flight_requests", "v1") == f64::from(count)).then_some(())).await;
+    }
+
+    pub(crate) fn begin_draining(&self) {
+        self.drain.cancel();
+    }
+
+    pub(crate) async fn ended(&mut self) {
+        within("the activator ends", self.running.join_next()).await.unwrap().unwrap().unwrap();
+    }
+}
+
+pub(crate) fn endpoint_key(name: &str) -> EndpointKey {
+    EndpointKey::new("default", name)
+}
+
+pub(crate) fn revision_key(name: &str) -> RevisionKey {
+    RevisionKey::new("default", name)
+}
+
+/// An endpoint with these revisions and percents; tagged with their own names.
+pub(crate) fn endpoint(name: &str, targets: &[(&str, u8)]) -> Endpoint {
+    let target = |(name, percent): &(&str, u8)| Target {
+        revision: revision_key(name),
+        percent: Percent::new(*percent).unwrap(),
+        tag: Some(Arc::from(*name)),
+    };
+    Endpoint {
+        key: endpoint_key(name),
+        generation: 1,
+        hosts: Vec::new(),
+        own_port: None,
+        targets: targets.iter().map(target).collect(),
+        upstream: UpstreamProtocol::Http1,
+        path: PathPolicy::Auto,
+        route: Route::Proxied { through: Arc::from([Arc::from("activator")]) },
+        container_concurrency: ConcurrencyLimit::Unlimited,
+        timeouts: Timeouts { request: None, response_start: None, idle: None },
+        queue: QueueLimits {
+            max_requests: NonZeroU32::new(100).unwrap(),
+            max_bytes: 1 << 20,
+            max_wait: Duration::from_secs(60),
+        },
+        on_unavailable: OnUnavailable::Fail,
+        answer_headers: true,
+    }
+}
+
+pub(crate) fn revision(name: &str, replicas: &[&Replica]) -> Revision {
+    let now = Clock::start().now();
+    let replica = |replica: &&Replica| platform::Replica {
+        name: Arc::from(&*replica.name),
+        address: Some(replica.address),
+        state: ReplicaState::Starting,
+        since: now,
+        created: now,
+    };
+    Revision {
+        key: revision_key(name),
+        endpoint: endpoint_key("model"),
+        workload: Workload::Present {
+            generation: 1,
+            scale: Scale { replicas: ReplicaCount(replicas.len() as u32), version: ScaleVersion("1".into()) },
+        },
+        reachable: true,
+        container_concurrency: ConcurrencyLimit::Unlimited,
+        sidecars: true,
+        layers: Vec::new(),
+        adopted: true,
+        replicas: replicas.iter().map(replica).collect(),
+        progress_deadline: Duration::from_secs(60),
+        trouble: None,
+    }
+}
