@@ -11,6 +11,7 @@
 //!
 //! A follower hears and decides all the same, so that its windows are full when it comes to lead; it orders nothing.
 
+mod admin;
 mod config;
 mod endpoints;
 mod ground;
@@ -101,7 +102,7 @@ impl Autoscaler {
 
     /// What it adds to the admin port: `/api/v1/…`. Whoever serves it lets in loopback only, or asks for a token.
     pub fn admin_routes(&self) -> Router {
-        Router::new()
+        admin::routes(self.ground.clone())
     }
 
     /// Works for as long as it is polled. A support task: it serves requests that are held elsewhere.

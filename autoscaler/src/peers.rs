@@ -206,6 +206,14 @@ impl Peers {
         self.activators.lock().get(uid).and_then(|connected| connected.acknowledged.get(endpoint).copied())
     }
 
+    /// What people call an activator: the name of its pod; its UID if it is not connected any more.
+    pub(crate) fn name_of(&self, uid: &Arc<str>) -> Arc<str> {
+        self.activators
+            .lock()
+            .get(uid)
+            .map_or_else(|| Arc::clone(uid), |connected| Arc::clone(&connected.activator.name))
+    }
+
     /// Says something to one activator. `false` if it is not connected.
     pub(crate) fn tell_activator(&self, uid: &str, what: Down) -> bool {
         let outbox = self.activators.lock().get(uid).map(|connected| connected.activator.outbox.clone());

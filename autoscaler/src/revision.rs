@@ -421,7 +421,7 @@ impl Revision {
         } else if nothing_ready {
             shown.wakes.begin(Wake {
                 at,
-                asked_by: activator,
+                asked_by: self.ground.peers.name_of(&activator),
                 request_id: wake.request_id.as_str().into(),
                 held: wake.held,
                 ordered: None,

@@ -142,6 +142,11 @@ impl Wakes {
         self.0.back_mut().filter(|wake| wake.end.is_none())
     }
 
+    /// Is one under way?
+    pub(crate) fn last_is_under_way(&self) -> bool {
+        self.0.back().is_some_and(|wake| wake.end.is_none())
+    }
+
     /// What is kept, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Wake> {
         self.0.iter()

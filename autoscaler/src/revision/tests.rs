@@ -271,3 +271,36 @@ async fn a_wake_is_kept_with_who_asked_and_its_phases() {
     assert!(wake.ordered.is_some() && wake.started.is_some());
     assert!(matches!(wake.end, Some((_, WakeEnd::Ready))), "{:?}", wake.end);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_configured_for_all_is_live_too() {
+    let mut toy = Toy::new();
+    let _activator = toy.activator("a").await;
+    until("something is decided", || toy.because().is_some()).await;
+    toy.world.configure("min-scale", "3");
+    until("the minimum is there", || toy.world.replicas() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_wakes_and_replicas_are_counted() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    activator.wake(1).await;
+    until("it is up", || toy.world.replicas() == 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let published = |family: &str, label: &str| {
+        let families = toy.registry.gather();
+        let family = families.iter().find(|known| known.name() == family).unwrap();
+        let series =
+            family.get_metric().iter().find(|series| series.get_label().iter().any(|one| one.value() == label));
+        let series = series.unwrap();
+        series.get_counter().get_value()
+            + series.get_gauge().get_value()
+            + series.get_histogram().get_sample_count() as f64
+    };
+    assert_eq!(published("rouse_wakes_total", "served"), 1.0);
+    assert_eq!(published("rouse_wake_duration_seconds", "ordered"), 1.0);
+    assert_eq!(published("rouse_scale_orders_total", "done"), 1.0);
+    assert_eq!(published("rouse_replicas", "ready"), 1.0);
+    assert!(1.0 <= published("rouse_decisions_total", "waking"));
+}

@@ -72,8 +72,11 @@ pub struct Revision {
     pub starting_replicas: u32,
     /// What is asked of it.
     pub demand: Demand,
-    /// Every knob in force, by its Knative name.
+    /// Every knob in force, by its name in camelCase.
     pub settings: BTreeMap<String, Setting>,
+    /// What was refused among its settings, a sentence each; what counted before still does.
+    #[serde(default)]
+    pub refused_settings: Vec<String>,
     /// Its running copies.
     pub replicas: Vec<Replica>,
 }
@@ -165,7 +168,8 @@ pub struct Replica {
     pub in_flight: Option<u32>,
 }
 
-/// `/api/v1/revisions/{namespace}/{name}/decisions`: the last 256, newest last.
+/// `/api/v1/revisions/{namespace}/{name}/decisions`: the last 256, newest last. Decisions in a row with the same wish,
+/// reason and mode are one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DecisionList {
     /// Oldest first.
@@ -176,8 +180,12 @@ pub struct DecisionList {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// When.
+    /// When it was decided first.
     pub at: String,
+    /// When it was decided last; everything below is as it was then.
+    pub until: String,
+    /// How often in a row.
+    pub times: u32,
     /// How many replicas; `null`: left as it was.
     pub want: Option<u32>,
     /// The word of the rule that decided.
@@ -223,6 +231,8 @@ pub struct Wake {
     pub at: String,
     /// The activator that asked first.
     pub asked_by: String,
+    /// `x-request-id` of the request that had waited longest then; `null` if it was not said.
+    pub request_id: Option<String>,
     /// The most requests that were held for it during the wake.
     pub held_requests: u32,
     /// From the wake to the order for replicas; `null` while it has not come that far.
@@ -231,7 +241,7 @@ pub struct Wake {
     pub started_seconds: Option<f64>,
     /// From the wake to the first ready replica.
     pub ready_seconds: Option<f64>,
-    /// `served` or `failed`; `null` while it lasts.
+    /// `served`, `failed`, or `abandoned` if nobody waited any more; `null` while it lasts.
     pub outcome: Option<String>,
     /// Why it failed; `null` unless it did.
     pub reason: Option<String>,

@@ -169,6 +169,7 @@ mod tests {
                 target: Some(7.0),
             },
             settings: BTreeMap::new(),
+            refused_settings: Vec::new(),
             replicas: Vec::new(),
         }
     }
