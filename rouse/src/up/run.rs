@@ -1,17 +1,142 @@
-//! Serves a plan, and each one that follows it.
+//! Serves a plan, and each one that follows it: the platform, an autoscaler and an activator in one process.
+//!
+//! They speak over real sockets on loopback, with the same frames as in a cluster. Leaving goes from the outside in: the
+//! activator takes nothing new and finishes what it holds, with everything else still at work for it; then the replicas
+//! are drained and ended; then the rest.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use activator::Activator;
+use anyhow::Context as _;
+use autoscaler::Autoscaler;
+use daemon::{Admin, Clock, Draining, Listener, Stop, Tasks};
+use local::LocalPlatform;
+use platform::{ActivatorPod, Leadership};
+use prometheus::Registry;
+use tokio::sync::watch;
+use tracing::info;
 
 use super::follow::Follower;
-use super::plan::Plan;
+use super::plan::{Plan, url};
+
+/// How long what is in flight is given after the first Ctrl-C: the default of a request's time-out. Who cannot wait
+/// presses it again.
+const GRACE: Duration = Duration::from_secs(300);
+
+/// One activator, in this process.
+const ACTIVATOR: &str = "activator";
 
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If a port is taken meanwhile, or a part of the program fails.
-pub(crate) async fn serve(plan: Plan, mut follower: Follower, announce: Option<PathBuf>) -> anyhow::Result<()> {
-    let _ = (&plan, &announce);
-    follower.bound(plan.listen, plan.admin);
-    follower.next().await;
-    Ok(())
+pub(crate) async fn serve(plan: Plan, follower: Follower, announce: Option<PathBuf>) -> anyhow::Result<()> {
+    // Before anything else exists, so that whatever exists is ended in order.
+    let stop = Stop::on_signals().context("listening for signals")?;
+    stop.guard(async |draining| up(plan, follower, announce, draining).await).await
+}
+
+async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, draining: Draining) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let registry = Registry::new();
+    daemon::register_build_info(&registry, "rouse", env!("CARGO_PKG_VERSION"))?;
+
+    // Every port first: that one is taken should be the first thing anyone hears.
+    let admin = Admin::bind(plan.admin).context("--admin")?;
+    let streams = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let activator = activator(&plan, streams.address(), clock, &registry)?;
+    follower.bound(activator.address(), admin.address());
+
+    let platform = local_platform(streams.address(), clock);
+    // There is nobody else to lead; kept to the end, as a leadership that nobody speaks for is a lost one.
+    let (_leader, leadership) = watch::channel(Leadership::ALONE);
+    let seams = autoscaler::Platform {
+        catalogue: Arc::new(platform.clone()),
+        actuator: Arc::new(platform.clone()),
+        leadership,
+    };
+    let autoscaler = Autoscaler::on(streams, autoscaler::Config::usual(), seams, clock, &registry)?;
+    let addresses = Addresses { listen: activator.address(), admin: admin.address() };
+    let routes = daemon::basic_routes(registry, Arc::new(|| Ok(()))).merge(autoscaler.admin_routes());
+
+    platform.apply(plan.described.clone());
+    let mut tasks = Tasks::new();
+    tasks.data(ACTIVATOR, activator.run(Arc::new(platform.clone()), tasks.draining()));
+    tasks.support("autoscaler", autoscaler.run());
+    tasks.support("admin", admin.serve(routes));
+    tasks.support("files", follow(follower, platform.clone()));
+    addresses.say(&plan);
+    if let Some(file) = announce {
+        addresses.announce(&file)?;
+    }
+
+    let ended = tasks.run(draining.begun(), GRACE).await;
+    info!("ending the replicas");
+    platform.shutdown().await;
+    ended
+}
+
+fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry) -> anyhow::Result<Activator> {
+    let config = activator::Config {
+        namespace: "default".into(),
+        name: ACTIVATOR.into(),
+        uid: ACTIVATOR.into(),
+        listen: plan.listen,
+        autoscalers: vec![streams],
+        cluster_domain: "cluster.local".into(),
+        alone_answers_every_host: true,
+        grace: GRACE,
+    };
+    let metrics = activator::Metrics::register(registry).context("the activator's metrics")?;
+    // The leader lives and dies with this process, so no promise of an earlier activator can be open.
+    Activator::bind(config, clock, metrics, None).context("--listen")
+}
+
+fn local_platform(streams: SocketAddr, clock: Clock) -> LocalPlatform {
+    let options = local::Options {
+        keeper: local::THIS_PROGRAM.into(),
+        shown_on: Box::new(std::io::stderr()),
+        colour: std::io::stderr().is_terminal(),
+        activators: vec![ActivatorPod { name: ACTIVATOR.into(), uid: ACTIVATOR.into(), out_since: None }],
+        autoscalers: vec![streams],
+    };
+    LocalPlatform::new(options, clock)
+}
+
+/// Puts each new version of the files in force.
+async fn follow(mut follower: Follower, platform: LocalPlatform) -> anyhow::Result<Infallible> {
+    loop {
+        let plan = follower.next().await;
+        platform.apply(plan.described);
+        info!("the changed files are in force");
+    }
+}
+
+/// Where requests are taken.
+struct Addresses {
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Addresses {
+    /// For people, on stderr beside the replicas' lines.
+    fn say(&self, plan: &Plan) {
+        let plan = Plan { listen: self.listen, admin: self.admin, ..plan.clone() };
+        // Who closed stderr does not want to know.
+        let _ = std::io::stderr().lock().write_all(plan.describe().as_bytes());
+    }
+
+    /// For scripts: all at once, so that nobody reads half of it.
+    fn announce(&self, file: &Path) -> anyhow::Result<()> {
+        let said = serde_json::json!({ "listen": url(self.listen), "admin": url(self.admin) });
+        let unfinished = file.with_extension("unfinished");
+        std::fs::write(&unfinished, said.to_string())
+            .and_then(|()| std::fs::rename(&unfinished, file))
+            .with_context(|| format!("--announce {}", file.display()))
+    }
 }
