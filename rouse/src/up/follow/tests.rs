@@ -75,3 +75,17 @@ async fn a_link_is_followed_to_the_file_that_changes() {
     std::fs::write(&file, model("2")).unwrap();
     assert_eq!(next_limit(&mut follower).await, 2);
 }
+
+#[tokio::test]
+async fn a_link_that_is_set_anew_is_a_change() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (link, new_link) = (folder.path().join("m.yaml"), folder.path().join("m.new"));
+    for limit in ["1", "2"] {
+        std::fs::write(elsewhere.path().join(limit), model(limit)).unwrap();
+    }
+    std::os::unix::fs::symlink(elsewhere.path().join("1"), &link).unwrap();
+    let mut follower = follow(&link);
+    std::os::unix::fs::symlink(elsewhere.path().join("2"), &new_link).unwrap();
+    std::fs::rename(&new_link, &link).unwrap();
+    assert_eq!(next_limit(&mut follower).await, 2);
+}
