@@ -1,10 +1,10 @@
 //! The keeper: a small process between the program and one replica, so that nothing outlives either.
 //!
-//! It is this same program, executed again with `keeper NAME`. It is a child subreaper: whatever descends from it and
+//! It is this same program, executed again with the word `keeper`. It is a child subreaper: whatever descends from it and
 //! loses its parent (double forks, `setsid`, a shell that went away) becomes its child, so it can find and kill all of
 //! it. It holds one end of a socket whose other end only the program has; when that end closes, also because the
 //! program was killed with SIGKILL, the keeper kills everything and ends. It has one thread, no runtime, and
-//! does nothing between being executed and executing the command.
+//! waits for its task on its standard input, so that one can stand ready before it is needed.
 //!
 //! If the keeper itself is killed, the kernel kills the command (its parent-death signal hangs on the keeper's only
 //! thread), and the program, if it lives, sweeps up the rest (`process.rs`).

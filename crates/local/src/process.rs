@@ -5,12 +5,14 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -73,37 +75,46 @@ impl fmt::Display for End {
     }
 }
 
-impl Process {
-    /// Starts it; the second answer is all that it prints, on stdout and stderr alike. Blocks for about a millisecond,
-    /// until the keeper has been executed. Needs a runtime around it.
+/// A keeper that waits for its task. Dropping it ends it.
+#[derive(Debug)]
+struct Idle {
+    keeper: Child,
+    ours: BlockingStream,
+    output: pipe::Receiver,
+}
+
+impl Idle {
+    /// Blocks for a millisecond or two, until the keeper has been executed. Needs a runtime around it.
     ///
-    /// `std` starts it without copying this process's memory map (`posix_spawn`), as nothing is asked for here that would prevent
-    /// that. And the keeper has no parent-death signal: that would fire when the *thread* that started it ends.
-    pub(crate) fn start(program: &Path, name: &str, mut task: Task) -> io::Result<(Self, pipe::Receiver)> {
-        let mark = format!("{:016x}", fastrand::u64(..));
-        task.env.push((MARK.to_owned(), mark.clone()));
-        let (mut ours, theirs) = BlockingStream::pair()?;
+    /// `std` starts it without copying this process's memory map (`posix_spawn`), as nothing is asked for here that
+    /// would prevent that. And the keeper has no parent-death signal: that would fire when the *thread* that started it
+    /// ends.
+    fn start(program: &Path) -> io::Result<Self> {
+        let (ours, theirs) = BlockingStream::pair()?;
         let (output, output_end) = pipe_pair()?;
         let mut command = Command::new(program);
         command
             .arg0("replica")
-            .args([WORD, name])
+            .arg(WORD)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(output_end.try_clone()?))
             .stderr(Stdio::from(output_end));
-        let mut command = tokio::process::Command::from(command);
-        let keeper = command.spawn()?;
-        // Their ends are open in `command` too; as long as they were, the end of theirs would not be seen.
-        drop(command);
-        let mut line = serde_json::to_vec(&task)?;
+        // Their ends are open in `command` too, and closed with it: as long as they were, the end of theirs would not
+        // be seen.
+        let keeper = tokio::process::Command::from(command).spawn()?;
+        Ok(Self { keeper, ours, output })
+    }
+
+    fn begin(mut self, task: &Task, mark: &str) -> io::Result<(Process, pipe::Receiver)> {
+        let mut line = serde_json::to_vec(task)?;
         line.push(b'\n');
         // More than the socket holds is written as the keeper reads it.
-        ours.write_all(&line)?;
-        ours.set_nonblocking(true)?;
-        let (reports, orders) = UnixStream::from_std(ours)?.into_split();
-        let keeper_pid = keeper.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        let process = Self {
-            keeper,
+        self.ours.write_all(&line)?;
+        self.ours.set_nonblocking(true)?;
+        let (reports, orders) = UnixStream::from_std(self.ours)?.into_split();
+        let keeper_pid = self.keeper.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        let process = Process {
+            keeper: self.keeper,
             keeper_pid,
             reports: BufReader::new(reports).lines(),
             orders,
@@ -111,9 +122,93 @@ impl Process {
             command: None,
             end: None,
         };
-        Ok((process, output))
+        Ok((process, self.output))
+    }
+}
+
+/// Starts processes. One keeper always stands ready, since executing one takes longer than all else between an order
+/// and a running command.
+#[derive(Debug)]
+pub(crate) struct Keepers {
+    program: PathBuf,
+    spare: Mutex<Spare>,
+}
+
+#[derive(Debug)]
+enum Spare {
+    /// Nobody has asked for one yet, or the last one was taken.
+    None,
+    /// One is being started.
+    Coming,
+    There(Box<Idle>),
+    /// None is wanted any more.
+    Closed,
+}
+
+/// How long after the spare one was taken the next is started, so that it does not slow down what was started with the
+/// last.
+const RECOVERY: Duration = Duration::from_millis(100);
+
+impl Keepers {
+    /// `program` is executed as a keeper.
+    pub(crate) fn of(program: PathBuf) -> Self {
+        Self { program, spare: Mutex::new(Spare::None) }
     }
 
+    /// Starts a process; the second answer is all that it prints, on stdout and stderr alike.
+    pub(crate) async fn start(self: &Arc<Self>, mut task: Task) -> io::Result<(Process, pipe::Receiver)> {
+        let mark = format!("{:016x}", fastrand::u64(..));
+        task.env.push((MARK.to_owned(), mark.clone()));
+        if let Some(spare) = self.take() {
+            match spare.begin(&task, &mark) {
+                Ok(begun) => return Ok(begun),
+                // Somebody has killed it while it waited.
+                Err(error) => warn!(%error, "the spare keeper is of no use, starting another"),
+            }
+        }
+        let keepers = Arc::clone(self);
+        // On a thread that may block, so that starting many holds up no request.
+        let starting = tokio::task::spawn_blocking(move || Idle::start(&keepers.program)?.begin(&task, &mark));
+        starting.await.map_err(io::Error::other)?
+    }
+
+    /// Starts a spare one, if none is there or coming.
+    pub(crate) async fn replenish(self: Arc<Self>) {
+        {
+            let mut spare = self.spare.lock();
+            if !matches!(*spare, Spare::None) {
+                return;
+            }
+            *spare = Spare::Coming;
+        }
+        tokio::time::sleep(RECOVERY).await;
+        let keepers = Arc::clone(&self);
+        let started = tokio::task::spawn_blocking(move || Idle::start(&keepers.program)).await;
+        let mut spare = self.spare.lock();
+        if !matches!(*spare, Spare::Closed) {
+            // Without one the next start is slower, and says what is wrong if that goes on.
+            *spare = started.ok().and_then(Result::ok).map_or(Spare::None, |idle| Spare::There(Box::new(idle)));
+        }
+    }
+
+    /// Lets the spare one go.
+    pub(crate) fn close(&self) {
+        *self.spare.lock() = Spare::Closed;
+    }
+
+    fn take(&self) -> Option<Box<Idle>> {
+        let mut spare = self.spare.lock();
+        match std::mem::replace(&mut *spare, Spare::None) {
+            Spare::There(idle) => Some(idle),
+            other => {
+                *spare = other;
+                None
+            }
+        }
+    }
+}
+
+impl Process {
     /// The process that all of it descends from.
     pub(crate) fn ancestor(&self) -> i32 {
         self.keeper_pid

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::Endpoint;
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,8 @@ struct Running {
     /// Ends when nobody can print any more.
     output: JoinHandle<()>,
     port: Port,
+    /// When its start was asked for.
+    asked: Moment,
 }
 
 impl Making {
@@ -110,11 +113,10 @@ impl Making {
         let front = Front::before(port.number, whom, self.shared.clock)
             .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;
         self.tell(Told::Address(Some(front.address)));
-        Ok(Running { process, front, tail, output, port })
+        Ok(Running { process, front, tail, output, port, asked })
     }
 
-    /// On a thread that may block, so that starting many holds up no request.
-    async fn start(&self, port: u16) -> std::io::Result<(Process, tokio::net::unix::pipe::Receiver)> {
+    async fn start(&self, port: u16) -> std::io::Result<(Process, pipe::Receiver)> {
         let run = self.workload.container.invocation(port);
         let task = Task {
             program: run.program,
@@ -122,21 +124,20 @@ impl Making {
             env: run.env,
             working_dir: self.workload.container.working_dir.as_ref().map(Into::into),
         };
-        let (shared, name) = (Arc::clone(&self.shared), Arc::clone(&self.name));
-        let starting = tokio::task::spawn_blocking(move || Process::start(&shared.keeper, &name, task));
-        starting.await.map_err(std::io::Error::other)?
+        let started = self.shared.keepers.start(task).await;
+        self.shared.tasks.spawn(Arc::clone(&self.shared.keepers).replenish());
+        started
     }
 
     async fn run(&self, mut running: Running) {
-        let made = self.shared.clock.now();
-        let mut look = made.plus(LOOK_FIRST);
+        let mut look = running.asked.plus(LOOK_FIRST);
         let mut ready = false;
         let end = loop {
             tokio::select! {
                 // Each of these may be dropped and asked again.
                 heard = running.process.next() => match heard {
                     Heard::Started { pid } => {
-                        info!(replica = %self.name, pid, port = running.port.number, after = ?self.since(made), "started");
+                        info!(replica = %self.name, pid, port = running.port.number, after = ?self.since(running.asked), "started");
                     }
                     Heard::Ended(end) => break end,
                 },

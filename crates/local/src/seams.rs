@@ -23,6 +23,7 @@ use crate::described::Described;
 use crate::fleet::{Duty, Fleet, Order};
 use crate::output::Shown;
 use crate::port::Ports;
+use crate::process::Keepers;
 
 /// Where the running program is found again, also after its file was replaced.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -62,7 +63,7 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) keeper: PathBuf,
+    pub(crate) keepers: Arc<Keepers>,
     pub(crate) autoscalers: Vec<SocketAddr>,
     pub(crate) shown: Shown,
     pub(crate) ports: Ports,
@@ -82,7 +83,7 @@ impl LocalPlatform {
         let Options { keeper, shown_on, colour, activators, autoscalers } = options;
         let shared = Shared {
             clock,
-            keeper,
+            keepers: Arc::new(Keepers::of(keeper)),
             autoscalers,
             shown: Shown::on(shown_on, colour),
             ports: Ports::default(),
@@ -91,6 +92,7 @@ impl LocalPlatform {
             kill: CancellationToken::new(),
             versions: AtomicU64::new(1),
         };
+        shared.tasks.spawn(Arc::clone(&shared.keepers).replenish());
         Self(Arc::new(Inner {
             shared: Arc::new(shared),
             endpoints: Board::new(),
@@ -147,6 +149,7 @@ impl LocalPlatform {
     pub async fn shutdown(&self) {
         self.0.close();
         self.0.running.wait().await;
+        self.0.shared.keepers.close();
         self.0.shared.tasks.close();
         self.0.shared.tasks.wait().await;
         self.0.shared.shown.flushed().await;
