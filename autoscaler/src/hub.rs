@@ -50,8 +50,8 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
     loop {
         // Nothing is lost when a branch is dropped: each is a channel or a set.
         tokio::select! {
-            Some(event) = endpoints.recv() => hub.endpoint(event),
-            Some(event) = revisions.recv() => hub.revision(event),
+            event = endpoints.recv() => hub.endpoint(event.ok_or_else(gone)?),
+            event = revisions.recv() => hub.revision(event.ok_or_else(gone)?),
             changed = leadership.changed() => {
                 changed.map_err(|_| anyhow!("nobody says any more who leads"))?;
                 hub.lead();
@@ -64,9 +64,12 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
             }
             _ = peers.changed() => hub.peers_changed(),
             Some(end) = hub.tasks.ended() => hub.ended(end),
-            else => return Err(anyhow!("the catalogue ended")),
         }
     }
+}
+
+fn gone() -> anyhow::Error {
+    anyhow!("nobody says any more what exists")
 }
 
 struct Hub {
@@ -114,8 +117,10 @@ impl Hub {
             }
             Event::Removed(key) => {
                 self.revisions.remove(&key);
+                self.tasks.end(&Task::Revision(key.clone()));
                 self.ground.inboxes.close(&key);
-                self.tasks.end(&Task::Revision(key));
+                self.ground.shelf.remove(&key);
+                self.ground.metrics.forget(&key);
             }
             Event::Synced => {}
         }

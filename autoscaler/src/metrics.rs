@@ -158,21 +158,32 @@ impl Metrics {
         self.0.wakes.with_label_values(&[outcome]).inc();
     }
 
-    /// The series of one revision, for as long as what is returned lives.
+    /// Takes the series of a revision away. What its task still publishes goes nowhere.
+    pub(crate) fn forget(&self, revision: &RevisionKey) {
+        let names = [&*revision.namespace, &*revision.name];
+        // An error would mean that they are not there, which is what is wanted.
+        for state in STATES {
+            let _ = self.0.replicas.remove_label_values(&[names[0], names[1], state]);
+        }
+        for window in WINDOWS {
+            let _ = self.0.demand.remove_label_values(&[names[0], names[1], window]);
+        }
+    }
+
+    /// The series of one revision, resolved once.
     pub(crate) fn of_revision(&self, revision: &RevisionKey) -> RevisionMetrics {
         let names = [&*revision.namespace, &*revision.name];
         let replicas = STATES.map(|state| self.0.replicas.with_label_values(&[names[0], names[1], state]));
         let demand = WINDOWS.map(|window| self.0.demand.with_label_values(&[names[0], names[1], window]));
         let phases = PHASES.map(|phase| self.0.wake_duration.with_label_values(&[phase]));
-        RevisionMetrics { all: self.clone(), revision: revision.clone(), replicas, demand, phases }
+        RevisionMetrics { all: self.clone(), replicas, demand, phases }
     }
 }
 
-/// The numbers of one revision, resolved once. Dropping it takes its series away.
+/// The numbers of one revision.
 #[derive(Debug)]
 pub(crate) struct RevisionMetrics {
     all: Metrics,
-    revision: RevisionKey,
     replicas: [IntGauge; STATES.len()],
     demand: [Gauge; WINDOWS.len()],
     phases: [Histogram; PHASES.len()],
@@ -218,19 +229,6 @@ impl RevisionMetrics {
 
     pub(crate) fn wake_ready(&self, after: std::time::Duration) {
         self.phases[2].observe(after.as_secs_f64());
-    }
-}
-
-impl Drop for RevisionMetrics {
-    fn drop(&mut self) {
-        let names = [&*self.revision.namespace, &*self.revision.name];
-        // An error would mean that they are not there, which is what is wanted.
-        for state in STATES {
-            let _ = self.all.0.replicas.remove_label_values(&[names[0], names[1], state]);
-        }
-        for window in WINDOWS {
-            let _ = self.all.0.demand.remove_label_values(&[names[0], names[1], window]);
-        }
     }
 }
 
@@ -287,7 +285,9 @@ mod tests {
     fn a_revision_that_is_gone_leaves_no_series() {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        drop(metrics.of_revision(&RevisionKey::new("shop", "v1")));
+        let key = RevisionKey::new("shop", "v1");
+        let _handles = metrics.of_revision(&key);
+        metrics.forget(&key);
         assert!(registry.gather().iter().all(|family| family.name() != "rouse_replicas"));
     }
 }

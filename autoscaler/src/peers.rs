@@ -155,7 +155,12 @@ impl Peers {
     }
 
     /// Tells of every frame from number `next` on that is still kept, up to a moment, and returns the next number.
-    pub(crate) fn frames_from(&self, next: u64, before: Option<Moment>, mut tell: impl FnMut(Moment, &str)) -> u64 {
+    pub(crate) fn frames_from(
+        &self,
+        next: u64,
+        before: Option<Moment>,
+        mut tell: impl FnMut(Moment, &Arc<str>),
+    ) -> u64 {
         let log = self.frames.lock();
         let mut next = next.max(log.first);
         let passed_over = usize::try_from(next - log.first).unwrap_or(usize::MAX);
@@ -204,6 +209,11 @@ impl Peers {
     /// The generation of an endpoint that an activator routes by, if it is connected and has said so on this stream.
     pub(crate) fn acknowledgement(&self, uid: &str, endpoint: &EndpointKey) -> Option<u64> {
         self.activators.lock().get(uid).and_then(|connected| connected.acknowledged.get(endpoint).copied())
+    }
+
+    /// Is this activator connected?
+    pub(crate) fn is_connected(&self, uid: &str) -> bool {
+        self.activators.lock().contains_key(uid)
     }
 
     /// What people call an activator: the name of its pod; its UID if it is not connected any more.

@@ -4,7 +4,7 @@
 //! what may be set to zero is the seal's (`sealing`). A wake decides at once: from the frame to the order there is no
 //! timer. Everything else waits for the tick, because one evaluation may only add and take so much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ struct Revision {
     path: PathSeen,
     /// A request for it has come through Rouse.
     asked_for: bool,
-    /// The activators that the scaler was told to wait for.
-    expected: Vec<Arc<str>>,
+    /// The activators that the scaler was told of, and not to forget since.
+    told_of: BTreeSet<Arc<str>>,
     /// Zero was wanted at the last decision.
     zero_wanted: bool,
     due: Moment,
@@ -165,7 +165,7 @@ impl Revision {
             written: None,
             path: PathSeen { path: Path::Proxied, since: now, acknowledged: None },
             asked_for: false,
-            expected: Vec::new(),
+            told_of: BTreeSet::new(),
             zero_wanted: false,
             due: now,
             facts,
@@ -190,16 +190,10 @@ impl Revision {
         let look_again = leader.and_then(Leader::look_again_at).map(|moment| moment.plus(Duration::from_millis(1)));
         let until = look_again.map_or(self.due, |moment| moment.min(self.due));
         // What is dropped here is only waited for: channels keep what they have, and orders go on being polled.
+        // Not biased: a peer that never stops talking keeps nothing else from being noticed.
         tokio::select! {
-            biased;
             ended = self.orders.next() => self.ended(ended),
-            heard = self.inbox.recv() => {
-                let mut heard = heard;
-                while let Some(one) = heard {
-                    self.hear(one);
-                    heard = self.inbox.try_recv().ok();
-                }
-            }
+            Some(heard) = self.inbox.recv() => self.hear(heard),
             changed = self.facts.changed() => {
                 if changed.is_err() {
                     return false;
@@ -222,16 +216,21 @@ impl Revision {
 
     /// Asks the scaler, keeps its answer, and has it carried out by whoever leads.
     fn decide(&mut self, now: Moment) {
-        while let Ok(heard) = self.inbox.try_recv() {
+        // No more than were there, in case somebody never stops talking.
+        for _ in 0..self.inbox.len() {
+            let Ok(heard) = self.inbox.try_recv() else { break };
             self.hear(heard);
         }
         self.hear_frames(None);
-        self.forget_who_is_out(now);
+        self.forget_who_is_gone(now);
         self.judge_start(now);
         let endpoint = self.endpoint();
         let world = self.world(now, endpoint.as_deref());
         let outcome = self.scaler.decide(now, &world);
         self.due = now.plus(outcome.ask_again.clamp(Duration::from_millis(1), self.ground.config.tick));
+        if let Some((_, until)) = &self.failed {
+            self.due = self.due.min(until.plus(Duration::from_millis(1)));
+        }
         self.show(now, &outcome);
         if self.ground.leading().is_some() {
             self.carry_out(now, &outcome, &world);
@@ -241,11 +240,13 @@ impl Revision {
 
     /// Tells the scaler of the activators' frames that it was not told of, those before a moment or all.
     fn hear_frames(&mut self, before: Option<Moment>) {
-        let scaler = &mut self.scaler;
-        self.next_frame = self
-            .ground
-            .peers
-            .frames_from(self.next_frame, before, |at, activator| scaler.activator_heard(at, activator));
+        let (scaler, told) = (&mut self.scaler, &mut self.told_of);
+        self.next_frame = self.ground.peers.frames_from(self.next_frame, before, |at, activator| {
+            scaler.activator_heard(at, activator);
+            if !told.contains(activator) {
+                told.insert(Arc::clone(activator));
+            }
+        });
     }
 
     fn carry_out(&mut self, now: Moment, outcome: &Outcome, world: &World) {
@@ -366,6 +367,7 @@ impl Revision {
                     self.held.nothing_at(&activator);
                 }
                 self.asked_for |= 0 < demand.requests;
+                self.told_of.insert(Arc::clone(&activator));
                 let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
                 // In their order: a frame without this revision says that nothing happened up to there.
                 self.hear_frames(Some(at));
@@ -473,6 +475,9 @@ impl Revision {
         self.lead_anew(now);
         // What was told by another leader may be something else, and what was ordered is not known.
         self.told.clear();
+        if self.failed.is_some() {
+            self.tell_all_of_refusal(now);
+        }
         self.due = now;
     }
 
@@ -481,20 +486,26 @@ impl Revision {
         let Some(pods) = self.activators.borrow_and_update().clone() else { return };
         for pod in pods.iter() {
             self.scaler.expect_activator(now, &pod.uid);
+            self.told_of.insert(Arc::clone(&pod.uid));
         }
-        for uid in self.expected.iter().filter(|uid| !pods.iter().any(|pod| pod.uid == **uid)) {
-            self.scaler.forget_activator(uid);
-            self.held.nothing_at(uid);
-        }
-        self.expected = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
+        self.forget_who_is_gone(now);
         self.seal_time();
     }
 
-    /// An activator that has been out of every path for the grace is not waited for.
-    fn forget_who_is_out(&mut self, now: Moment) {
+    /// An activator that is not connected, and whose pod is gone or has been out of every path for the grace, is not
+    /// waited for.
+    fn forget_who_is_gone(&mut self, now: Moment) {
         let Some(pods) = self.activators.borrow().clone() else { return };
-        for pod in pods.iter().filter(|pod| !roster::counts(pod, now, self.settings.in_force().policy.grace)) {
-            self.scaler.forget_activator(&pod.uid);
+        let grace = self.scaler.policy().grace;
+        let is_gone = |uid: &Arc<str>| {
+            let counts = pods.iter().any(|pod| pod.uid == *uid && roster::counts(pod, now, grace));
+            !counts && !self.ground.peers.is_connected(uid)
+        };
+        let gone: Vec<Arc<str>> = self.told_of.iter().filter(|uid| is_gone(uid)).cloned().collect();
+        for uid in gone {
+            self.told_of.remove(&uid);
+            self.scaler.forget_activator(&uid);
+            self.held.nothing_at(&uid);
         }
     }
 
@@ -601,7 +612,18 @@ impl Revision {
                 self.tell_all_of_refusal(now);
                 true
             }
-            (StartState::Failed { .. }, true) | (StartState::Fine, false) => false,
+            (StartState::Failed { retry_in }, true) => {
+                // It may have failed again without having been given up between.
+                let until = now.plus(retry_in);
+                if let Some((_, told)) = &mut self.failed
+                    && *told < until
+                {
+                    *told = until;
+                    self.tell_all_of_refusal(now);
+                }
+                false
+            }
+            (StartState::Fine, false) => false,
         }
     }
 
@@ -653,8 +675,13 @@ impl Revision {
             starting: decision.seen.starting.0,
             leaving: count(&facts.replicas, ReplicaState::Leaving).0,
         });
+        let change = self.place.lock().decisions.keep(now, decision);
+        // What a follower decides comes to nothing: it is kept, for who asks, and neither counted nor told.
+        if self.ground.leading().is_none() {
+            return;
+        }
         self.metrics.decided(&decision);
-        let Change::From(before) = self.place.lock().decisions.keep(now, decision) else { return };
+        let Change::From(before) = change else { return };
         info!(
             revision = %self.key,
             from = before.and_then(|before| before.want).map(|want| want.0),
@@ -716,12 +743,6 @@ impl Revision {
             detail,
             retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
         }
-    }
-}
-
-impl Drop for Revision {
-    fn drop(&mut self) {
-        self.ground.shelf.remove(&self.key);
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn counts(pod: &ActivatorPod, now: Moment, grace: Duration) -> bool {
 
 /// Everybody whose answer counts, and as which incarnation each is connected.
 ///
-/// Every activator whose pod exists, that is connected, or that a route names; but for those that have been out of every
-/// route for the `grace`. And every sidecar of a replica that has been ready: one that has not can only have got requests
+/// Every activator that is connected, whose pod exists, or that a route names; but of those that are not connected none
+/// that has been out of every route for the `grace`. And every sidecar of a replica that has been ready: one that has not can only have got requests
 /// through an activator. Empty, which nobody can seal with, until the activators are known.
 pub(crate) fn roster(
     ground: &Ground,
@@ -31,11 +31,12 @@ pub(crate) fn roster(
         roster.extend(through.iter().map(|uid| (Member::Activator(uid.clone()), None)));
     }
     roster.extend(pods.iter().map(|pod| (Member::Activator(pod.uid.clone()), None)));
-    let connected = ground.peers.activators();
-    roster.extend(connected.iter().map(|peer| (Member::Activator(peer.uid.clone()), Some(peer.incarnation))));
     for pod in pods.iter().filter(|pod| !counts(pod, now, grace)) {
         roster.remove(&Member::Activator(pod.uid.clone()));
     }
+    // Also one that is out: as long as it is there, it may hold what came before, and forward it.
+    let connected = ground.peers.activators();
+    roster.extend(connected.iter().map(|peer| (Member::Activator(peer.uid.clone()), Some(peer.incarnation))));
     if revision.sidecars {
         let sidecars = ground.peers.sidecars(&revision.key);
         for replica in &revision.replicas {

@@ -11,8 +11,8 @@ use daemon::Clock;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use platform::{
-    ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, Revision, Route, RouteError, RouteOrder, Scale,
-    ScaleError, ScaleOrder,
+    ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, PathPolicy, Revision, Route, RouteError, RouteOrder,
+    Scale, ScaleError, ScaleOrder,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -113,6 +113,8 @@ impl LocalPlatform {
         let mut gone = inner.endpoints.keys();
         for mut endpoint in described.endpoints {
             endpoint.route = route.clone();
+            // There is no other way here, so the scaler must not ask for one.
+            endpoint.path = PathPolicy::Proxied;
             gone.retain(|key| *key != endpoint.key);
             let endpoint = Arc::new(endpoint);
             for target in &endpoint.targets {
