@@ -155,3 +155,46 @@ fn lay_ground(
     };
     (ground, Ends { epoch: epoch_end, cluster: cluster_end })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::stage::toy::{World, until, v1};
+    use crate::stage::{Peer, wake};
+
+    #[tokio::test]
+    async fn a_wake_over_a_real_socket_is_an_order() {
+        let clock = Clock::start();
+        let world = Arc::new(World::new(clock));
+        world.add_activator("a");
+        let (_leads, leadership) = watch::channel(Leadership::ALONE);
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let platform = Platform { catalogue: world.clone(), actuator: world.clone(), leadership };
+        let registry = prometheus::Registry::new();
+        let autoscaler = Autoscaler::on(listener, Config::usual(), platform, clock, &registry).unwrap();
+        let address = autoscaler.streams_address();
+        let shelf = Arc::clone(&autoscaler.ground.shelf);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(autoscaler.run());
+
+        let connection = TcpStream::connect(address).await.unwrap();
+        let mut activator = Peer::activator(connection, "a").await;
+        let leads = wire::Down::Lead(wire::Lead { leading: true, epoch: 1 });
+        assert_eq!(timeout(Duration::from_secs(10), activator.next()).await, Ok(Some(leads)));
+        until("the revision has its task", || shelf.get(&v1()).is_some()).await;
+        activator.say(wire::Up::Wake(wake("v1", 1))).await;
+        let ordered = async {
+            while world.replicas() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), ordered).await.unwrap();
+        assert_eq!(world.orders(), [1]);
+    }
+}

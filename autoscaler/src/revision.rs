@@ -9,15 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpa::seal::Leader;
-use kpa::{
-    ActivatorReading, Because, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, StartState, Starting,
-    Step, World,
-};
-use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion, Workload};
+use kpa::{ActivatorReading, Because, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, Step, World};
+use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 use units::{Moment, ReplicaCount, RevisionKey};
-use wire::Down;
 
 use crate::ground::Ground;
 use crate::held::Held;
@@ -25,15 +21,18 @@ use crate::inbox::Heard;
 use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
 use crate::peers::Outbox;
-use crate::ring::{Change, Wake, WakeEnd};
+use crate::ring::Change;
 use crate::roster;
 use crate::routes;
 use crate::settings::Settings;
 use crate::shelf::{Place, Shown};
 
 mod sealing;
+mod sidecars;
+mod start;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 /// The pause before `scale` is read again, or an order that was refused is given again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -151,7 +150,7 @@ impl Revision {
             place,
             settings,
             scaler,
-            start: StartJudge::new(generation(&revision)),
+            start: StartJudge::new(start::generation(&revision)),
             starting_since: None,
             failed: None,
             leader: None,
@@ -402,37 +401,6 @@ impl Revision {
         }
     }
 
-    /// A wake: decided at once, unless an order for it is out already or it was only repeated.
-    fn hear_wake(&mut self, activator: Arc<str>, at: Moment, wake: &wire::Wake) {
-        let was_quiet = self.held.level(at) == 0;
-        self.held.wake(Arc::clone(&activator), wake.held, at);
-        self.asked_for = true;
-        self.seal_woken(at);
-        let is_at_zero = self.scale().is_none_or(|scale| scale.replicas.is_zero());
-        if was_quiet || is_at_zero {
-            self.due = self.due.min(at);
-        }
-        if self.failed.is_some() {
-            self.tell_refusal(&activator, at);
-            return;
-        }
-        let nothing_ready = count(&self.facts.borrow().replicas, ReplicaState::Ready).is_zero();
-        let mut shown = self.place.lock();
-        if let Some(under_way) = shown.wakes.under_way() {
-            under_way.held = under_way.held.max(wake.held);
-        } else if nothing_ready {
-            shown.wakes.begin(Wake {
-                at,
-                asked_by: self.ground.peers.name_of(&activator),
-                request_id: wake.request_id.as_str().into(),
-                held: wake.held,
-                ordered: None,
-                started: None,
-                end: None,
-            });
-        }
-    }
-
     fn facts_changed(&mut self) {
         let now = self.ground.clock.now();
         let facts = Arc::clone(&self.facts.borrow_and_update());
@@ -553,117 +521,6 @@ impl Revision {
         }
     }
 
-    /// Has every replica a sidecar that runs with the settings in force?
-    fn sidecars_are_ready_for_direct(&self, facts: &platform::Revision) -> bool {
-        let current = |replica: &Replica| {
-            let told = self.told.get(&replica.name).map(|(_, generation)| *generation);
-            told.is_some() && self.sidecars.get(&replica.name).map(|seen| seen.settings) == told
-        };
-        facts.sidecars && facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).all(current)
-    }
-
-    /// The replicas to take first: those that serve nobody yet, then the idlest; whom nobody knows about comes last.
-    fn victims(&self) -> Vec<Arc<str>> {
-        let facts = self.facts.borrow();
-        let mut staying: Vec<&Replica> =
-            facts.replicas.iter().filter(|replica| replica.state != ReplicaState::Leaving).collect();
-        staying.sort_by_key(|replica| {
-            let in_flight = self.sidecars.get(&replica.name).map_or(u32::MAX, |seen| seen.in_flight);
-            (replica.state == ReplicaState::Ready, in_flight, std::cmp::Reverse(replica.created))
-        });
-        staying.into_iter().map(|replica| Arc::clone(&replica.name)).collect()
-    }
-
-    /// Asks whether its start has failed. Is the answer a new one?
-    fn judge_start(&mut self, now: Moment) -> bool {
-        let facts = Arc::clone(&self.facts.borrow());
-        let ready = !count(&facts.replicas, ReplicaState::Ready).is_zero();
-        let first = facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Starting);
-        // A replica that is made anew does not begin the start anew.
-        self.starting_since = match first.map(|replica| replica.created).min() {
-            Some(created) => Some(self.starting_since.map_or(created, |since| since.min(created))),
-            None => None,
-        }
-        .filter(|_| !ready);
-        let starting = Starting {
-            generation: generation(&facts),
-            ready,
-            crashes_in_a_row: facts.trouble.as_ref().map_or(0, |trouble| trouble.crashes_in_a_row),
-            starting_for: self.starting_since.map(|since| now.since(since)),
-            progress_deadline: facts.progress_deadline,
-        };
-        match (self.start.judge(now, &starting), self.failed.is_some()) {
-            (StartState::Failed { retry_in }, false) => {
-                let why: Arc<str> = match &facts.trouble {
-                    Some(trouble) => Arc::clone(&trouble.last_words),
-                    None => format!("no replica was ready after {:?}", facts.progress_deadline).into(),
-                };
-                warn!(revision = %self.key, reason = %why, ?retry_in, "its start failed");
-                self.failed = Some((Arc::clone(&why), now.plus(retry_in)));
-                self.place.lock().failed = Some(Arc::clone(&why));
-                self.wake_ended(now, WakeEnd::Failed(why));
-                self.tell_all_of_refusal(now);
-                true
-            }
-            (StartState::Fine, true) => {
-                info!(revision = %self.key, "its start may be tried again");
-                self.failed = None;
-                self.place.lock().failed = None;
-                self.tell_all_of_refusal(now);
-                true
-            }
-            (StartState::Failed { retry_in }, true) => {
-                // It may have failed again without having been given up between.
-                let until = now.plus(retry_in);
-                if let Some((_, told)) = &mut self.failed
-                    && *told < until
-                {
-                    *told = until;
-                    self.tell_all_of_refusal(now);
-                }
-                false
-            }
-            (StartState::Fine, false) => false,
-        }
-    }
-
-    fn wake_was_ordered(&mut self, now: Moment) {
-        let mut shown = self.place.lock();
-        if let Some(wake) = shown.wakes.under_way().filter(|wake| wake.ordered.is_none()) {
-            wake.ordered = Some(now);
-            self.metrics.wake_ordered(wake.after(now));
-        }
-    }
-
-    fn wake_went_on(&mut self, now: Moment, replicas: &[Replica]) {
-        let mut shown = self.place.lock();
-        let Some(wake) = shown.wakes.under_way() else { return };
-        let there = replicas.iter().any(|replica| replica.state != ReplicaState::Leaving);
-        if there && wake.started.is_none() {
-            wake.started = Some(now);
-            self.metrics.wake_started(wake.after(now));
-        }
-        let is_ready = replicas.iter().any(|replica| replica.state == ReplicaState::Ready);
-        if is_ready {
-            self.metrics.wake_ready(wake.after(now));
-        }
-        let went_back = !there && wake.started.is_some();
-        drop(shown);
-        if is_ready {
-            self.wake_ended(now, WakeEnd::Ready);
-        } else if went_back {
-            self.wake_ended(now, WakeEnd::Abandoned);
-        }
-    }
-
-    fn wake_ended(&mut self, now: Moment, end: WakeEnd) {
-        let mut shown = self.place.lock();
-        let Some(wake) = shown.wakes.under_way() else { return };
-        info!(revision = %self.key, outcome = end.word(), after = ?wake.after(now), "a wake ended");
-        self.metrics.all().wake(end.word());
-        wake.end = Some((now, end));
-    }
-
     /// Keeps a decision, counts it, and logs it if it says something new.
     fn show(&mut self, now: Moment, outcome: &Outcome) {
         let decision = outcome.decision;
@@ -696,93 +553,11 @@ impl Revision {
         let endpoint = self.facts.borrow().endpoint.clone();
         self.ground.endpoints.get(&endpoint)
     }
-
-    /// Tells each connected sidecar what to run with, unless it was told.
-    fn tell_settings(&mut self, endpoint: Option<&Endpoint>) {
-        let Some(endpoint) = endpoint.filter(|_| self.ground.leading().is_some()) else { return };
-        let facts = Arc::clone(&self.facts.borrow());
-        if !facts.sidecars {
-            return;
-        }
-        let settings = sidecar_settings(&facts, endpoint);
-        let sidecars = self.ground.peers.sidecars(&self.key);
-        self.told.retain(|replica, _| sidecars.contains_key(replica));
-        for (replica, sidecar) in sidecars {
-            let knows = self
-                .told
-                .get(&replica)
-                .is_some_and(|(outbox, generation)| outbox.is(&sidecar.outbox) && *generation == settings.generation);
-            if !knows && sidecar.outbox.say(Down::Settings(settings.clone())) {
-                self.told.insert(replica, (sidecar.outbox, settings.generation));
-            }
-        }
-    }
-
-    /// Tells an activator that a wake cannot be answered now, or that it can again.
-    fn tell_refusal(&self, activator: &str, now: Moment) {
-        if self.ground.leading().is_some() {
-            self.ground.peers.tell_activator(activator, Down::Refusal(self.refusal(now)));
-        }
-    }
-
-    fn tell_all_of_refusal(&self, now: Moment) {
-        for activator in self.ground.peers.activators() {
-            self.tell_refusal(&activator.uid, now);
-        }
-    }
-
-    fn refusal(&self, now: Moment) -> wire::Refusal {
-        let (reason, detail, retry_after) = match &self.failed {
-            Some((why, until)) => ("start-failed", why.to_string(), until.since(now)),
-            None => ("", String::new(), Duration::ZERO),
-        };
-        wire::Refusal {
-            namespace: self.key.namespace.to_string(),
-            revision: self.key.name.to_string(),
-            reason: reason.to_owned(),
-            detail,
-            retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
 }
 
 fn count(replicas: &[Replica], state: ReplicaState) -> ReplicaCount {
     let count = replicas.iter().filter(|replica| replica.state == state).count();
     ReplicaCount(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-fn generation(revision: &platform::Revision) -> u64 {
-    match &revision.workload {
-        Workload::Missing => 0,
-        Workload::Present { generation, .. } => *generation,
-    }
-}
-
-/// What a sidecar of this revision is to run with. The number is made of the values, so that every autoscaler, also after
-/// a restart, gives the same name to the same settings.
-fn sidecar_settings(revision: &platform::Revision, endpoint: &Endpoint) -> wire::Settings {
-    let millis =
-        |limit: Option<Duration>| limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-    let mut settings = wire::Settings {
-        generation: 0,
-        container_concurrency: revision.container_concurrency.to_field(),
-        request_timeout_ms: millis(endpoint.timeouts.request),
-        response_start_timeout_ms: millis(endpoint.timeouts.response_start),
-        idle_timeout_ms: millis(endpoint.timeouts.idle),
-    };
-    let values = [
-        u64::from(settings.container_concurrency),
-        settings.request_timeout_ms,
-        settings.response_start_timeout_ms,
-        settings.idle_timeout_ms,
-    ];
-    // FNV-1a; 0 is taken.
-    let hash = values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    settings.generation = hash.max(1);
-    settings
 }
 
 fn word(end: &Result<Scale, ScaleError>) -> &'static str {

@@ -1,6 +1,8 @@
-use wire::Outcome as SealOutcome;
+use platform::Workload;
+use wire::{Down, Outcome as SealOutcome};
 
 use super::*;
+use crate::ring::WakeEnd;
 use crate::stage::toy::{Mood, Toy, until};
 
 #[tokio::test(start_paused = true)]

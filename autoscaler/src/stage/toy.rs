@@ -70,7 +70,7 @@ struct Inner {
 }
 
 impl World {
-    fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         let world = Self {
             clock,
             endpoints: Board::new(),
@@ -113,6 +113,15 @@ impl World {
 
     pub(crate) fn replicas(&self) -> u32 {
         self.revision().scale().unwrap().replicas.0
+    }
+
+    /// An activator whose pod exists.
+    pub(crate) fn add_activator(&self, uid: &str) {
+        let pod = ActivatorPod { name: uid.into(), uid: uid.into(), out_since: None };
+        self.activators.send_modify(|pods| {
+            let known = pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|known| known.uid != pod.uid);
+            *pods = Some(known.chain([pod.clone()]).collect());
+        });
     }
 
     /// Nobody can say which activators exist.
@@ -320,11 +329,7 @@ impl Toy {
 
     /// An activator whose pod exists, that is connected and knows the route.
     pub(crate) async fn activator(&mut self, uid: &str) -> Activator {
-        let pod = ActivatorPod { name: uid.into(), uid: uid.into(), out_since: None };
-        self.world.activators.send_modify(|pods| {
-            let known = pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|known| known.uid != pod.uid);
-            *pods = Some(known.chain([pod.clone()]).collect());
-        });
+        self.world.add_activator(uid);
         let (theirs, ours) = duplex(64 << 10);
         self.tasks.spawn(self.streams.clone().stream(ours));
         let (reader, writer) = split(theirs);
