@@ -257,6 +257,11 @@ impl Hold {
         self.changed(inner);
     }
 
+    /// So many more bytes of the body of one that waits are kept. `false`: there is no room for more.
+    pub(crate) fn hold_bytes(&self, id: WaiterId, more: usize) -> bool {
+        self.inner.lock().line.hold_bytes(id, more as u64)
+    }
+
     /// These replicas there are, and since when each is known to answer. Who waits goes where there is room now.
     pub(crate) fn offer(&self, candidates: Vec<Candidate>) {
         let mut inner = self.inner.lock();

@@ -92,7 +92,16 @@ impl Door {
         let max_wait = max_wait(&exchange, &in_force);
         let timeouts = timeouts(&in_force);
         loop {
-            let replica = match guard.visit.replica(max_wait).await {
+            let waiter = guard.visit.waiter();
+            let waited = tokio::select! {
+                // Both may be dropped: the visit keeps its place, and the exchange what was read.
+                biased;
+                waited = guard.visit.replica(max_wait) => waited,
+                failure = client_breaks(&mut exchange, &hold, waiter), if waiter.is_some() => {
+                    return Err(refuse(Some(&served.key), Refusal::new(Reason::BadRequest, failure.to_string())));
+                }
+            };
+            let replica = match waited {
                 Ok(replica) => replica,
                 Err(refused) => {
                     guard.outcome = Outcome::Refused;
@@ -227,6 +236,18 @@ impl Drop for Guard {
 /// `Exchange::receive` has made one where there was none.
 fn request_id(exchange: &Exchange) -> HeaderValue {
     exchange.head.headers.get(REQUEST_ID).cloned().unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// Reads on in the body of a request that waits, as far as the line has room for it, and returns if it breaks: a client
+/// that leaves is noticed only while it is read from. One that is gone at the end of its body drops the whole request.
+async fn client_breaks(exchange: &mut Exchange, hold: &Hold, waiter: Option<breaker::WaiterId>) -> forward::Failure {
+    loop {
+        match exchange.read_ahead().await {
+            Ok(Some(bytes)) if waiter.is_some_and(|waiter| hold.hold_bytes(waiter, bytes)) => {}
+            Ok(_) => return std::future::pending().await,
+            Err(failure) => return failure,
+        }
+    }
 }
 
 /// Which connections, and what is believed of what comes back.

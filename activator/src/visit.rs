@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker::WaiterId;
 use http::HeaderValue;
 use units::Moment;
 
@@ -53,6 +54,14 @@ impl Visit {
             }
             // The sender is dropped unsent only together with the hold, and this visit keeps the hold.
             Err(_) => Err(Refused::Missing),
+        }
+    }
+
+    /// Its place in the line; `None` if it does not wait.
+    pub(crate) fn waiter(&self) -> Option<WaiterId> {
+        match &self.place {
+            Some(Place::Waiting { id, .. }) => Some(*id),
+            Some(Place::At(_)) | None => None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -61,16 +62,29 @@ impl RequestBody {
     pub(crate) fn keep(&mut self, limit: usize) -> Spare {
         match &mut self.source {
             Source::Whole(bytes) => Spare::Whole(bytes.clone()),
-            Source::Kept(kept) => Spare::Kept(kept.clone()),
+            Source::Kept(kept) => {
+                kept.lock().limit = limit;
+                Spare::Kept(kept.clone())
+            }
             Source::Stream(_) => {
                 let Source::Stream(rest) = std::mem::replace(&mut self.source, Source::Whole(Bytes::new())) else {
                     return Spare::Whole(Bytes::new());
                 };
-                let kept = Kept { ahead: VecDeque::new(), rest: Some(rest), read: Some(Vec::new()), bytes: 0, limit };
-                let kept = Arc::new(Mutex::new(kept));
+                let kept = Arc::new(Mutex::new(Kept::new(rest, limit)));
                 self.source = Source::Kept(kept.clone());
                 Spare::Kept(kept)
             }
+        }
+    }
+
+    /// Reads one piece more, which is sent later; its bytes. `None`: it has been read to its end.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Option<hyper::Result<usize>>> {
+        if self.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        match self.keep(limit) {
+            Spare::Whole(_) => Poll::Ready(None),
+            Spare::Kept(kept) => kept.lock().poll_ahead(cx),
         }
     }
 }
@@ -80,8 +94,12 @@ impl RequestBody {
 pub(crate) struct Kept {
     /// Read before, to be sent again first.
     ahead: VecDeque<Bytes>,
+    /// They follow what was read before.
+    trailers: Option<HeaderMap>,
     /// `None` once it was taken back.
     rest: Option<Incoming>,
+    /// There is nothing more in `rest`.
+    ended: bool,
     /// `None` once it was too much, or cannot be sent again.
     read: Option<Vec<Bytes>>,
     bytes: usize,
@@ -89,6 +107,32 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    fn new(rest: Incoming, limit: usize) -> Self {
+        let (ahead, read) = (VecDeque::new(), Some(Vec::new()));
+        Self { ahead, trailers: None, rest: Some(rest), ended: false, read, bytes: 0, limit }
+    }
+
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<usize>>> {
+        let Some(rest) = self.rest.as_mut().filter(|_| !self.ended) else { return Poll::Ready(None) };
+        Poll::Ready(match ready!(Pin::new(rest).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => {
+                let bytes = data.len();
+                self.ahead.push_back(data);
+                Some(Ok(bytes))
+            }
+            Some(Ok(Err(other))) => {
+                self.trailers = other.into_trailers().ok();
+                self.ended = true;
+                None
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => {
+                self.ended = true;
+                None
+            }
+        })
+    }
+
     fn remember(&mut self, data: &Bytes) {
         self.bytes += data.len();
         if self.limit < self.bytes {
@@ -105,6 +149,13 @@ impl Kept {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(Some(Err(BodyError::TakenBack))) };
+        if self.ended {
+            let trailers = self.trailers.take();
+            if trailers.is_some() {
+                self.read = None;
+            }
+            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+        }
         let frame = ready!(Pin::new(rest).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => match frame.data_ref() {
@@ -135,8 +186,9 @@ impl Spare {
                 let mut kept = kept.lock();
                 let mut ahead: VecDeque<Bytes> = kept.read.take()?.into();
                 ahead.append(&mut kept.ahead);
-                let (rest, limit) = (kept.rest.take(), kept.limit);
-                Source::Kept(Arc::new(Mutex::new(Kept { ahead, rest, read: Some(Vec::new()), bytes: 0, limit })))
+                let (trailers, rest, ended, limit) = (kept.trailers.take(), kept.rest.take(), kept.ended, kept.limit);
+                let read = Some(Vec::new());
+                Source::Kept(Arc::new(Mutex::new(Kept { ahead, trailers, rest, ended, read, bytes: 0, limit })))
             }
         };
         Some(RequestBody { source, activity: None })
@@ -175,7 +227,8 @@ impl HttpBody for RequestBody {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Kept(kept) => {
                 let kept = kept.lock();
-                kept.ahead.is_empty() && kept.rest.as_ref().is_some_and(HttpBody::is_end_stream)
+                let nothing_left = kept.ended || kept.rest.as_ref().is_some_and(HttpBody::is_end_stream);
+                nothing_left && kept.ahead.is_empty() && kept.trailers.is_none()
             }
         }
     }

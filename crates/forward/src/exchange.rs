@@ -171,6 +171,18 @@ impl Exchange {
         self.body
     }
 
+    /// Reads one piece more of its body while it waits for a replica; how many bytes. `None`: all of it is here.
+    ///
+    /// Only a client that is read from is noticed when it goes. What was read is in memory until it is sent, so whoever
+    /// calls this bounds it. May be dropped at its await.
+    ///
+    /// # Errors
+    /// If the body ended in the middle. It must not be sent then.
+    pub async fn read_ahead(&mut self) -> Result<Option<usize>, Failure> {
+        let read = std::future::poll_fn(|cx| self.body.poll_ahead(cx, KEPT_BYTES)).await;
+        read.transpose().map_err(Failure::ClientBody)
+    }
+
     /// Hands it to a replica, and waits for the head of the answer. The time-outs start now.
     ///
     /// # Errors
