@@ -306,3 +306,75 @@ async fn decisions_wakes_and_replicas_are_counted() {
     assert_eq!(published("rouse_replicas", "ready"), 1.0);
     assert!(1.0 <= published("rouse_decisions_total", "waking"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_with_something_in_flight_keeps_its_replica_and_an_idle_one_lets_it_go() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| revision.sidecars = true);
+    toy.world.set(1);
+    let activator = toy.activator("a").await;
+    let in_flight = toy.working_sidecar("v1-1").await;
+    *in_flight.lock() = 1;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!((toy.world.replicas(), activator.seals()), (1, 0));
+    *in_flight.lock() = 0;
+    until("there is none", || toy.world.replicas() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_sidecar_is_silent_is_not_taken_away() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| revision.sidecars = true);
+    toy.world.set(1);
+    let _activator = toy.activator("a").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(toy.world.replicas(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_room_for_bursts_the_path_goes_direct_and_before_zero_it_goes_back() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| {
+        revision.sidecars = true;
+        let values = &mut revision.layers[0].values;
+        values.insert("autoscaling.knative.dev/target-burst-capacity".into(), "0".into());
+    });
+    toy.world.set(1);
+    let activator = toy.activator("a").await;
+    let in_flight = toy.working_sidecar("v1-1").await;
+    *in_flight.lock() = 1;
+    until("it is direct", || toy.world.endpoint().route.path() == Path::Direct).await;
+    *in_flight.lock() = 0;
+    until("there is none", || toy.world.replicas() == 0).await;
+    assert_eq!(toy.world.endpoint().route.path(), Path::Proxied);
+    assert_eq!(activator.outcomes().last(), Some(&(SealOutcome::Committed as i32)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activator_that_leaves_is_taken_out_of_the_path_and_then_told() {
+    let mut toy = Toy::new();
+    let _stays = toy.activator("a").await;
+    let leaves = toy.activator("b").await;
+    let route = |uids: &[&str]| platform::Route::Proxied { through: uids.iter().map(|uid| Arc::from(*uid)).collect() };
+    until("both are in the path", || toy.world.endpoint().route == route(&["a", "b"])).await;
+    assert!(!leaves.is_out());
+    leaves.leave().await;
+    until("it is told", || leaves.is_out()).await;
+    assert_eq!(toy.world.endpoint().route, route(&["a"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_heard_and_is_gone_keeps_nothing_from_scaling_down() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    let gone = toy.activator("b").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    toy.remove_activator("b");
+    // Its frames go on for a while, as those of a pod that is being ended do.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    gone.fall_silent();
+    activator.wake(1).await;
+    until("it is up", || toy.world.replicas() == 1).await;
+    activator.load(0);
+    until("there is none", || toy.world.replicas() == 0).await;
+}

@@ -357,6 +357,45 @@ impl Toy {
         super::Peer::sidecar(theirs, "v1", replica).await
     }
 
+    /// A sidecar that reports each second, runs with what it is told, and is idle unless it holds something.
+    pub(crate) async fn working_sidecar(&mut self, replica: &str) -> Arc<Mutex<u32>> {
+        let in_flight = Arc::new(Mutex::new(0));
+        let mut peer = self.sidecar(replica).await;
+        let here = Arc::clone(&in_flight);
+        self.tasks.spawn(async move {
+            let (mut settings_generation, mut concurrency_us, mut number) = (0, 0, 0);
+            loop {
+                tokio::select! {
+                    said = peer.next() => match said {
+                        Some(Down::Settings(settings)) => settings_generation = settings.generation,
+                        Some(Down::IdleQuestion(wire::IdleQuestion { epoch, seq })) => {
+                            let idle = *here.lock() == 0;
+                            peer.say(Up::IdleAnswer(wire::IdleAnswer { epoch, seq, idle })).await;
+                        }
+                        Some(_) => {}
+                        None => return,
+                    },
+                    () = sleep(Duration::from_secs(1)) => {
+                        let in_flight = *here.lock();
+                        number += 1;
+                        concurrency_us += u64::from(in_flight) * 1_000_000;
+                        let stats = wire::SidecarStats {
+                            number,
+                            elapsed_us: number * 1_000_000,
+                            concurrency_us,
+                            in_flight,
+                            settings_generation,
+                            ready: true,
+                            ..Default::default()
+                        };
+                        peer.say(Up::SidecarStats(stats)).await;
+                    }
+                }
+            }
+        });
+        in_flight
+    }
+
     /// The last decision's word.
     pub(crate) fn because(&self) -> Option<&'static str> {
         let place = self.ground.shelf.get(&v1())?;
@@ -399,6 +438,7 @@ struct State {
     outcomes: Vec<i32>,
     seals: u32,
     refusal: Option<wire::Refusal>,
+    is_out: bool,
 }
 
 impl Activator {
@@ -426,6 +466,16 @@ impl Activator {
                 sleep(Duration::from_millis(250)).await;
             }
         });
+    }
+
+    /// Asks to be taken out of every path.
+    pub(crate) async fn leave(&self) {
+        say(&self.writer, Up::Leaving(wire::Empty {})).await;
+    }
+
+    /// Was it told that no path leads to it?
+    pub(crate) fn is_out(&self) -> bool {
+        self.state.lock().is_out
     }
 
     /// Says nothing more: neither frames nor answers.
@@ -508,7 +558,8 @@ async fn listen(state: Arc<Mutex<State>>, writer: Writer, reader: ReadHalf<Duple
             }
             Down::Outcome(outcome) => state.lock().outcomes.push(outcome.outcome),
             Down::Refusal(refusal) => state.lock().refusal = Some(refusal),
-            Down::Lead(_) | Down::Weights(_) | Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_) => {}
+            Down::Out(_) => state.lock().is_out = true,
+            Down::Lead(_) | Down::Weights(_) | Down::Settings(_) | Down::IdleQuestion(_) => {}
         }
     }
 }
