@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util_client::client::legacy;
 use hyper_util_client::client::legacy::connect::HttpConnector;
 use hyper_util_client::rt::{TokioExecutor, TokioTimer};
@@ -56,6 +57,16 @@ impl Client {
             Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(format!("no answer after {PATIENCE:?}")))
+    }
+
+    /// The head of an answer to GET; its body is still to be read.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn open(&self, path: &str) -> Response<Incoming> {
+        let request = self.request(path).body(Full::default()).expect("a path is a path");
+        let opening = tokio::time::timeout(PATIENCE, self.http.request(request)).await;
+        opening.unwrap_or_else(|_| panic!("GET {path}: no head")).expect("it is answered")
     }
 
     /// A request that can still be given headers and a method.

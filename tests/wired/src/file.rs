@@ -29,8 +29,8 @@ pub struct Model {
     pub autoscaling: Value,
     /// `readinessProbe`; null for none.
     pub readiness: Value,
-    /// Annotations of the Deployment.
-    pub annotations: Value,
+    /// `progressDeadlineSeconds`; null for the default.
+    pub progress_deadline: Value,
 }
 
 impl File {
@@ -79,7 +79,7 @@ impl Model {
             container_concurrency: 0,
             autoscaling: json!({}),
             readiness: Value::Null,
-            annotations: json!({}),
+            progress_deadline: Value::Null,
         }
     }
 
@@ -108,12 +108,15 @@ impl Model {
         if !self.readiness.is_null() {
             container["readinessProbe"] = self.readiness.clone();
         }
-        let deployment = json!({
+        let mut deployment = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": { "name": revision, "annotations": self.annotations },
+            "metadata": { "name": revision },
             "spec": { "template": { "spec": { "containers": [container] } } },
         });
+        if !self.progress_deadline.is_null() {
+            deployment["spec"]["progressDeadlineSeconds"] = self.progress_deadline.clone();
+        }
         [endpoint, deployment]
     }
 }

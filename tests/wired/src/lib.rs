@@ -20,6 +20,6 @@ mod wait;
 pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
 pub use file::{File, Model};
 pub use load::{Load, Outcome};
-pub use processes::{Mark, alive};
+pub use processes::{Mark, alive, command_line};
 pub use program::{Up, rouse, run};
 pub use wait::{eventually, secs, throughout};

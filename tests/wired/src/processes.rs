@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A variable in the environment of a program and of all that it starts, by which they are found however they were
-/// started and whoever their parent is now.
+/// A number in the environment of a program and of all that it starts, by which they are found however they were
+/// started and whoever their parent is now. Who clears its environment can carry it in an argument.
 #[derive(Clone, Debug)]
 pub struct Mark(String);
 
@@ -19,10 +19,10 @@ impl Mark {
     /// One that no other process has.
     pub fn new() -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
-        Self(format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
+        Self(format!("{:07}{:03}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Its value.
+    /// Its value: ten digits.
     pub fn value(&self) -> &str {
         &self.0
     }
@@ -32,17 +32,16 @@ impl Mark {
         let wanted = format!("{}={}", Self::NAME, self.0);
         let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.filter(|pid| {
+        let carries = |(pid, line): &(i32, String)| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-        })
-        .map(|pid| (pid, command_line(pid)))
-        .collect()
+            line.contains(&self.0) || environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        };
+        pids.map(|pid| (pid, command_line(pid))).filter(carries).collect()
     }
 
-    /// Those that run `rouse predictor`.
+    /// Those that run `rouse predictor` themselves, and not through a shell.
     pub fn predictors(&self) -> Vec<i32> {
-        let runs = |line: &str| line.contains(" predictor");
+        let runs = |line: &str| line.split(' ').nth(1) == Some("predictor");
         self.carriers().into_iter().filter(|(_, line)| runs(line)).map(|(pid, _)| pid).collect()
     }
 
@@ -62,7 +61,8 @@ pub fn alive(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-fn command_line(pid: i32) -> String {
+/// A process's command line, with spaces between its words; empty if it is gone.
+pub fn command_line(pid: i32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ").trim_end().to_owned()
 }

@@ -1,1 +1,14 @@
-//! What `rouse up` promises, each promise in a file of its own.
+//! What `rouse up` promises, seen from outside: each promise in a file of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod admin;
+mod cold_start;
+mod crashes;
+mod files;
+mod keeping;
+mod leaving;
+mod orphans;
+mod scaling;
+mod seal;
+mod start_failed;

@@ -1,0 +1,112 @@
+//! A replica that is killed takes with it what it had begun, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use http::Method;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use wired::{File, Load, Model, Outcome, Up, command_line, eventually, secs};
+
+/// A story: two replicas under load, one is killed, it is replaced.
+struct Story {
+    outcomes: BTreeMap<String, Outcome>,
+    /// What the killed one had begun.
+    begun_by_killed: BTreeSet<String>,
+    /// How often each request was begun by others.
+    begun_by_others: BTreeMap<String, u32>,
+}
+
+impl Story {
+    async fn play(method: &Method) -> Self {
+        let logs = tempfile::tempdir().unwrap();
+        // Each replica has a log of its own.
+        let log = logs.path().join("begun.$(PORT)");
+        let mut model = Model::logged_predictor("fragile", &log, &["--service-time", "300ms"]);
+        model.container_concurrency = 10;
+        model.autoscaling = json!({ "minReplicas": 2, "maxReplicas": 2 });
+        let up = Up::start(&File::of(model)).await;
+        let two_are_ready = async || match up.ready("fragile-v1").await {
+            2 => Ok(()),
+            ready => Err(format!("{ready}")),
+        };
+        eventually(secs(30), "two replicas are ready", two_are_ready).await;
+
+        let load = Load::start(&up.client("fragile"), 16, method, "/");
+        until_begun(&load, 100).await;
+        let victim = up.mark().predictors()[0];
+        let its_log = command_line(victim).split(' ').skip_while(|word| *word != "--log").nth(1).unwrap().to_owned();
+        kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+        eventually(secs(30), "another has taken its place", async || {
+            let there = up.mark().predictors();
+            if there.len() == 2 && !there.contains(&victim) { Ok(()) } else { Err(format!("{there:?}")) }
+        })
+        .await;
+        eventually(secs(30), "two replicas are ready again", two_are_ready).await;
+        until_begun(&load, load.begun() + 100).await;
+        let outcomes = load.end().await;
+
+        let mut begun_by_others = BTreeMap::new();
+        for entry in std::fs::read_dir(logs.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path != Path::new(&its_log) {
+                for id in lines(&path) {
+                    *begun_by_others.entry(id).or_default() += 1;
+                }
+            }
+        }
+        Self { outcomes, begun_by_killed: lines(Path::new(&its_log)).into_iter().collect(), begun_by_others }
+    }
+
+    /// The ids of those that were not answered 200; each is to have been answered `replica-broke`.
+    fn broken(&self) -> BTreeSet<String> {
+        let good = Outcome::Answered(200, String::new());
+        let broke = Outcome::Answered(502, "replica-broke".to_owned());
+        let others = self.outcomes.iter().filter(|(_, outcome)| **outcome != good);
+        others
+            .map(|(id, outcome)| {
+                assert_eq!(*outcome, broke, "{id}");
+                id.clone()
+            })
+            .collect()
+    }
+}
+
+async fn until_begun(load: &Load, number: u64) {
+    eventually(secs(60), &format!("{number} requests are begun"), async || match load.begun() {
+        begun if number <= begun => Ok(()),
+        begun => Err(format!("{begun}")),
+    })
+    .await;
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn of_what_may_not_be_repeated_exactly_what_the_killed_one_had_begun_breaks() {
+    let story = Story::play(&Method::POST).await;
+    let answered_in_time: BTreeSet<String> = {
+        let good = Outcome::Answered(200, String::new());
+        story.outcomes.iter().filter(|(_, outcome)| **outcome == good).map(|(id, _)| id.clone()).collect()
+    };
+    let unfinished: BTreeSet<String> = story.begun_by_killed.difference(&answered_in_time).cloned().collect();
+    assert_eq!(story.broken(), unfinished);
+    assert!(!unfinished.is_empty(), "it was killed under load");
+    for (id, times) in &story.begun_by_others {
+        assert!(*times == 1 && !story.begun_by_killed.contains(id), "{id} was begun twice");
+    }
+    assert_eq!(story.begun_by_others.len() + story.begun_by_killed.len(), story.outcomes.len());
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_lost_as_little_and_repeated_only_after_the_kill() {
+    let story = Story::play(&Method::GET).await;
+    let broken = story.broken();
+    assert!(broken.is_subset(&story.begun_by_killed), "{broken:?}");
+    for (id, times) in &story.begun_by_others {
+        assert_eq!(*times, 1, "{id} was begun more than once by replicas that live");
+    }
+}

@@ -1,0 +1,44 @@
+//! As many replicas as the load needs, and none without load.
+
+use http::Method;
+use serde_json::json;
+use wired::{File, Load, Model, Outcome, Up, eventually, secs};
+
+/// The model of `examples/recommender.yaml`, with windows as short as Knative allows.
+#[tokio::test]
+async fn fifty_connections_get_five_replicas_and_more_and_then_none() {
+    let logs = tempfile::tempdir().unwrap();
+    let log = logs.path().join("begun");
+    let mut model = Model::logged_predictor("recommender", &log, &["--service-time", "200ms"]);
+    model.container_concurrency = 10;
+    model.autoscaling = json!({ "maxReplicas": 10 });
+    let up = Up::start(&File::of(model)).await;
+
+    let load = Load::start(&up.client("recommender"), 50, &Method::POST, "/");
+    // A target of 7 (70 % of 10) asks for 8.
+    eventually(secs(40), "5 replicas are ready", async || match up.ready("recommender-v1").await {
+        ready if 5 <= ready => Ok(()),
+        ready => Err(format!("{ready}")),
+    })
+    .await;
+    let at_five = load.begun();
+    eventually(secs(40), "500 more requests are begun", async || match load.begun() - at_five {
+        more if 500 <= more => Ok(()),
+        more => Err(format!("{more}")),
+    })
+    .await;
+    let outcomes = load.end().await;
+
+    let good = Outcome::Answered(200, String::new());
+    let bad: Vec<_> = outcomes.iter().filter(|(_, outcome)| **outcome != good).take(5).collect();
+    assert!(bad.is_empty(), "of {} requests these were not answered 200: {bad:?}", outcomes.len());
+
+    // Window 6 s, grace 1 s, and 10 s.
+    up.until_gone("recommender-v1", secs(6 + 1 + 10)).await;
+
+    let begun = std::fs::read_to_string(&log).unwrap();
+    let mut begun: Vec<&str> = begun.lines().collect();
+    begun.sort_unstable();
+    let sent: Vec<&str> = outcomes.keys().map(String::as_str).collect();
+    assert_eq!(begun, sent, "each request was begun exactly once");
+}
