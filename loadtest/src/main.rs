@@ -1,3 +1,90 @@
-//! Load, benches, and what they print.
+//! `loadtest`: measures, and says how each figure stands to its budget.
+//!
+//! Every figure in `docs/performance.md` has its command here. This file only reads the flags.
 
-fn main() {}
+mod http1;
+mod table;
+mod up;
+mod wake;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measures Rouse, and says how each figure stands to its budget.
+///
+/// Build with the profile that is delivered, or the figures mean little: `make bench-wake` does. Measure on a machine
+/// that does nothing else. Exit codes: 0 measured, also where a budget is not kept (the table says so); 1 not measured.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Wake(Wake),
+    /// Writes down when it began, and becomes COMMAND: how `wake` learns when a replica's process was there
+    #[command(hide = true)]
+    Begun {
+        /// Where to write it: nanoseconds since 1970
+        file: PathBuf,
+        /// What to become
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+/// Rouse's share of a wake: request in → child spawned, and ready → forwarded
+///
+/// Serves many endpoints with `rouse up`, all at zero, and asks them one after the other, so that one wake never meets
+/// another. Then it waits until all of them are back at zero, and goes round again. The model is the stand-in
+/// `rouse predictor --startup 0ms`; what it needs itself to start and to answer is told, but has no budget.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loadtest wake --rouse target/dist/rouse --wakes 200")]
+struct Wake {
+    /// The program to measure
+    #[arg(long, value_name = "PATH")]
+    rouse: PathBuf,
+    /// How many wakes to measure
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    wakes: u32,
+    /// How many endpoints to go round; more are fewer rounds, each of which waits about ten seconds for zero
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    endpoints: u32,
+    /// For people or for programs
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    Table,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().what {
+        What::Begun { file, command } => Err(wake::begin(&file, &command)),
+        What::Wake(flags) => measure_wakes(&flags),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_wakes(flags: &Wake) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let table = runtime.block_on(wake::measure(&flags.rouse, flags.wakes, flags.endpoints))?;
+    match flags.output {
+        Form::Table => print!("{table}"),
+        Form::Json => println!("{}", serde_json::to_string_pretty(&table)?),
+    }
+    Ok(())
+}

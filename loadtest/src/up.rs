@@ -1,0 +1,110 @@
+//! A running `rouse up`, for as long as it is measured.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::http1;
+
+/// Starting takes some tens of milliseconds; who takes longer than this is not coming.
+const START: Duration = Duration::from_secs(30);
+/// How often is looked whether something has happened.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A running `rouse up`. Killed when it is dropped; its replicas go with it, as it promises.
+#[derive(Debug)]
+pub(crate) struct Up {
+    process: Child,
+    addresses: Addresses,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Addresses {
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Up {
+    /// Starts it on `file`, a path inside `folder`, and returns once it takes requests.
+    pub(crate) async fn start(rouse: &Path, folder: &TempDir, file: &Path) -> anyhow::Result<Self> {
+        let announced = folder.path().join("addresses.json");
+        let output = folder.path().join("output");
+        let log = std::fs::File::create(&output)?;
+        let process = Command::new(rouse)
+            .arg("up")
+            .arg("-f")
+            .arg(file)
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--announce"])
+            .arg(&announced)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", rouse.display()))?;
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut up = Self { process, addresses: Addresses { listen: nowhere, admin: nowhere } };
+        let coming = async {
+            loop {
+                if let Some(status) = up.process.try_wait()? {
+                    bail!("rouse up ended with {status}:\n{}", std::fs::read_to_string(&output)?);
+                }
+                // It may be there and not yet be written.
+                let text = std::fs::read_to_string(&announced).unwrap_or_default();
+                if let Ok(addresses) = serde_json::from_str(&text) {
+                    return Ok(addresses);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let addresses = tokio::time::timeout(START, coming).await;
+        up.addresses = addresses.with_context(|| format!("rouse up takes no requests after {START:?}"))??;
+        Ok(up)
+    }
+
+    /// Where requests go.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.addresses.listen
+    }
+
+    /// Waits until no revision has a replica any more, ordered or leaving.
+    pub(crate) async fn until_all_is_at_zero(&self, within: Duration) -> anyhow::Result<()> {
+        let waiting = async {
+            while !self.all_is_at_zero().await? {
+                tokio::time::sleep(PAUSE * 10).await;
+            }
+            anyhow::Ok(())
+        };
+        let waited = tokio::time::timeout(within, waiting).await;
+        waited.with_context(|| format!("not every revision is back at zero after {within:?}"))?
+    }
+
+    async fn all_is_at_zero(&self) -> anyhow::Result<bool> {
+        let answer = http1::get(self.addresses.admin, "admin", "/api/v1/endpoints").await?;
+        let list: EndpointList = serde_json::from_slice(answer.body())?;
+        let mut revisions = list.endpoints.iter().flat_map(|endpoint| &endpoint.revisions);
+        Ok(revisions.all(|revision| revision.state == "zero" && revision.replicas.is_empty()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct EndpointList {
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    revisions: Vec<Revision>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Revision {
+    state: String,
+    replicas: Vec<serde_json::Value>,
+}
