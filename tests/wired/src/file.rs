@@ -5,8 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::program::rouse;
-
 /// A file: models, and `config-autoscaler`.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -60,9 +58,8 @@ impl File {
 impl Model {
     /// `rouse predictor` with these flags.
     pub fn predictor(name: &str, flags: &[&str]) -> Self {
-        let rouse = rouse().to_str().expect("the target folder has a readable name").to_owned();
-        let words = [rouse.as_str(), "predictor"].into_iter().chain(flags.iter().copied());
-        Self::command(name, words)
+        // In a file, `rouse` is the program that reads it.
+        Self::command(name, ["rouse", "predictor"].into_iter().chain(flags.iter().copied()))
     }
 
     /// `rouse predictor` that writes down the id of each request that it begins.

@@ -56,7 +56,7 @@ async fn endpoints_come_with_their_revisions_in_full() {
     );
     assert_eq!(fields(&revision["demand"]), ["metric", "panic", "stable", "target"]);
     assert_eq!(fields(&revision["replicas"][0]), ["address", "inFlight", "name", "ready"]);
-    assert_eq!(revision["settings"]["max-scale"], json!({ "value": "4", "source": "endpoint" }));
+    assert_eq!(revision["settings"]["maxReplicas"], json!({ "value": "4", "source": "endpoint" }));
     assert_eq!(revision["settings"]["window"], json!({ "value": "6s", "source": "config-map" }));
 
     let alone = up.revision("recommender-v1").await;
@@ -67,7 +67,7 @@ async fn endpoints_come_with_their_revisions_in_full() {
 #[tokio::test]
 async fn get_prints_a_table_for_people_and_json_for_machines() {
     let up = up().await;
-    let table = run("", &["get", "--admin", &up.admin_url()]);
+    let table = run("", &["get", "revisions", "--admin", &up.admin_url()]);
     assert!(table.status.success(), "{table:?}");
     let table = String::from_utf8(table.stdout).unwrap();
     let line = table.lines().find(|line| line.contains("recommender-v1")).unwrap_or_else(|| panic!("{table}"));

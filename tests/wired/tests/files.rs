@@ -21,8 +21,9 @@ fn nine_faults_in_one_file_are_nine_lines_and_nothing_is_started() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let text = include_str!("../../../examples/nine-faults.yaml").replace("8080", &port.to_string());
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     for arguments in [&["up", "--check", "-f", "models.yaml"][..], &["up", "-f", "models.yaml"]] {
-        let refused = run(&text, arguments);
+        let refused = run(&text, &[arguments, &ports[..]].concat());
         let said = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(64), "{said}");
         let faults: Vec<_> = said.lines().filter_map(place).collect();
@@ -107,5 +108,5 @@ async fn a_file_gone_bad_leaves_the_old_one_in_force_and_says_why() {
     assert!(fault.contains("-3"), "{fault}");
     assert_eq!(up.client("careful").get("/").await.status, 200);
     let settings = &up.revision("careful-v1").await["settings"];
-    assert_ne!(settings["max-scale"]["value"], "-3", "{settings}");
+    assert_ne!(settings["maxReplicas"]["value"], "-3", "{settings}");
 }
