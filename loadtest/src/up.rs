@@ -24,10 +24,25 @@ pub(crate) struct Up {
     addresses: Addresses,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct Addresses {
     listen: SocketAddr,
     admin: SocketAddr,
+}
+
+/// What it writes down once it takes requests: URLs.
+#[derive(Debug, Deserialize)]
+struct Announced {
+    listen: String,
+    admin: String,
+}
+
+impl Announced {
+    fn addresses(&self) -> anyhow::Result<Addresses> {
+        let address =
+            |url: &str| url.trim_start_matches("http://").parse().with_context(|| format!("no address: {url}"));
+        Ok(Addresses { listen: address(&self.listen)?, admin: address(&self.admin)? })
+    }
 }
 
 impl Up {
@@ -57,8 +72,8 @@ impl Up {
                 }
                 // It may be there and not yet be written.
                 let text = std::fs::read_to_string(&announced).unwrap_or_default();
-                if let Ok(addresses) = serde_json::from_str(&text) {
-                    return Ok(addresses);
+                if let Ok(announced) = serde_json::from_str::<Announced>(&text) {
+                    return announced.addresses();
                 }
                 tokio::time::sleep(PAUSE).await;
             }

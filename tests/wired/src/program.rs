@@ -47,9 +47,9 @@ fn build() -> PathBuf {
         .args(["build", "--quiet", "--package", "rouse", "--bin", "rouse", "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
+        .output()
         .expect("cargo runs");
-    assert!(built.success(), "rouse could not be built");
+    assert!(built.status.success(), "rouse could not be built:\n{}", String::from_utf8_lossy(&built.stderr));
     target.join("debug/rouse")
 }
 
@@ -261,12 +261,12 @@ impl Drop for Up {
     }
 }
 
-/// The addresses that a program has written down: `{"listen": "127.0.0.1:1", "admin": "127.0.0.1:2"}`.
+/// The addresses that a program has written down: `{"listen": "http://127.0.0.1:1", "admin": "http://127.0.0.1:2"}`.
 fn announced(file: &Path) -> Result<(SocketAddr, SocketAddr), String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let addresses: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
     let address = |name: &str| {
-        let address = addresses[name].as_str().and_then(|address| address.parse().ok());
+        let address = addresses[name].as_str().and_then(|url| url.strip_prefix("http://")?.parse().ok());
         address.ok_or_else(|| format!("no address {name} in {text}"))
     };
     Ok((address("listen")?, address("admin")?))
