@@ -74,11 +74,9 @@ impl Shared {
         Now { in_flight: reading.in_flight, held, ready: self.readiness.is_ready(), foreign: self.foreign() }
     }
 
-    /// What an autoscaler wants it to run with, from now on. Older ones than those in force are passed over.
+    /// What the autoscaler that leads wants it to run with, from now on. The number names the settings and orders
+    /// nothing: a new leader, or a new endpoint of the same name, counts for itself.
     pub(crate) fn apply(&self, settings: &wire::Settings) {
-        if settings.generation < self.generation() {
-            return;
-        }
         let limit = |millis: u64| (0 < millis).then(|| std::time::Duration::from_millis(millis));
         let timeouts = Timeouts {
             request: limit(settings.request_timeout_ms),

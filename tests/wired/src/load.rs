@@ -13,8 +13,10 @@ use crate::client::Client;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A status, and `rouse-reason` if it is Rouse's own answer.
-    Answered(u16, String),
+    /// 200.
+    Good,
+    /// Another answer: its status, `rouse-reason`, and its body.
+    Bad(u16, String, String),
     /// No answer, or half of one.
     Lost(String),
 }
@@ -41,8 +43,10 @@ impl Load {
                     let id = format!("request-{}", begun.fetch_add(1, Ordering::Relaxed));
                     let request = client.request(&path).method(method.clone()).header("x-request-id", &id);
                     let outcome = match client.ask(request, Bytes::new()).await {
+                        Ok(answer) if answer.status == 200 => Outcome::Good,
                         Ok(answer) => {
-                            Outcome::Answered(answer.status.as_u16(), answer.header("rouse-reason").to_owned())
+                            let reason = answer.header("rouse-reason").to_owned();
+                            Outcome::Bad(answer.status.as_u16(), reason, answer.text())
                         }
                         Err(error) => Outcome::Lost(error),
                     };

@@ -44,6 +44,7 @@ async fn endpoints_come_with_their_revisions_in_full() {
             "path",
             "readyReplicas",
             "reason",
+            "refusedSettings",
             "replicas",
             "settings",
             "startingReplicas",

@@ -20,7 +20,7 @@ fn place(line: &str) -> Option<(u32, u32, &str)> {
 fn nine_faults_in_one_file_are_nine_lines_and_nothing_is_started() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let text = include_str!("../../../examples/nine-faults.yaml").replace("8080", &port.to_string());
+    let text = include_str!("../../../examples/nine-faults.yaml").replace("8090", &port.to_string());
     let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     for arguments in [&["up", "--check", "-f", "models.yaml"][..], &["up", "-f", "models.yaml"]] {
         let refused = run(&text, &[arguments, &ports[..]].concat());
@@ -87,8 +87,9 @@ async fn a_new_maximum_is_in_force_under_load() {
         ready => Err(format!("{ready}")),
     })
     .await;
-    let good = Outcome::Answered(200, String::new());
-    assert!(load.end().await.values().all(|outcome| *outcome == good));
+    let outcomes = load.end().await;
+    let bad: Vec<_> = outcomes.iter().filter(|(_, outcome)| **outcome != Outcome::Good).take(5).collect();
+    assert!(bad.is_empty(), "of {} requests these were not answered 200: {bad:?}", outcomes.len());
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ async fn up() -> Up {
     Up::start(&File::of(Model::predictor("patient", &[]))).await
 }
 
-/// The one replica's process number.
-fn the_replica(up: &Up) -> i32 {
+/// The one replica's process number, once the replica is told as ready.
+async fn the_replica(up: &Up) -> i32 {
+    up.until_state("patient-v1", "active", secs(20)).await;
     match up.mark().predictors()[..] {
         [pid] => pid,
         ref others => panic!("one replica was expected: {others:?}"),
@@ -39,7 +40,7 @@ async fn a_request_body_that_comes_slowly_keeps_its_replica() {
     let up = up().await;
     let mut request = SlowRequest::begin(up.shared(), "patient").await;
     request.piece("first").await;
-    let pid = the_replica(&up);
+    let pid = the_replica(&up).await;
     let sending = async {
         let mut pace = interval(secs(1));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,7 +61,7 @@ async fn a_request_body_that_comes_slowly_keeps_its_replica() {
 async fn server_sent_events_keep_their_replica_for_longer_than_the_window() {
     let up = up().await;
     let mut events = up.client("patient").open("/events?n=0&every=500ms").await;
-    let pid = the_replica(&up);
+    let pid = the_replica(&up).await;
     let mut read = 0;
     let reading = async {
         while let Some(frame) = events.body_mut().frame().await {
@@ -82,7 +83,7 @@ async fn server_sent_events_keep_their_replica_for_longer_than_the_window() {
 async fn a_web_socket_that_says_nothing_keeps_its_replica() {
     let up = up().await;
     let mut socket = web_socket(up.shared(), "patient").await;
-    is_kept(&up, the_replica(&up)).await;
+    is_kept(&up, the_replica(&up).await).await;
     socket.send(Message::text("still there?")).await.unwrap();
     let echo = tokio::time::timeout(secs(20), socket.next()).await.expect("it answers").expect("it is open").unwrap();
     assert_eq!(echo, Message::text("still there?"));

@@ -18,7 +18,7 @@ async fn each_step_to_zero_is_told_with_its_reason_in_order() {
     let told = up.json("/api/v1/revisions/default/evening-v1/decisions").await;
     let reasons = told["decisions"].as_array().unwrap().iter().map(|decision| decision["because"].as_str().unwrap());
     let reasons: Vec<&str> = reasons.collect();
-    let mut wanted = ["waking", "idle-until-window-ends", "sealed", "zero"].iter().peekable();
+    let mut wanted = ["waking", "sealed", "zero"].iter().peekable();
     for reason in &reasons {
         wanted.next_if(|wanted| *wanted == reason);
     }
