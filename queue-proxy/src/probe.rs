@@ -122,7 +122,10 @@ impl Probe {
     }
 
     /// Asks once.
-    pub(crate) async fn ask(&self) -> Result<(), NotReady> {
+    ///
+    /// # Errors
+    /// With why it is not.
+    pub async fn ask(&self) -> Result<(), NotReady> {
         let answer = async {
             match &self.question {
                 Question::Tcp(address) => connect(*address).await,

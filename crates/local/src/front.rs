@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{Check, Probe};
+use api::Probe;
 use daemon::Clock;
 use hyper::http::{HeaderName, HeaderValue, Uri};
 use platform::Endpoint;
@@ -16,6 +16,7 @@ use tracing::error;
 use units::RevisionKey;
 
 use crate::described::Workload;
+use crate::health::Check;
 
 /// Beyond the longest request, for what is to be said after it.
 const DRAIN_MARGIN: Duration = Duration::from_secs(15);
@@ -90,28 +91,38 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
         revision: revision.name.to_string(),
     };
     if let Some(probe) = &workload.container.readiness {
-        config.probe = queue_proxy::Probe {
-            question: question(probe, upstream, workload)?,
-            timeout: probe.timeout,
-            period: probe.period,
-            successes: probe.success_threshold,
-            failures: probe.failure_threshold,
-        };
+        config.probe = asking(probe, upstream, workload)?;
     }
     Ok(config)
+}
+
+/// A probe of a replica that listens on `port`.
+pub(crate) fn check(probe: &Probe, port: u16, workload: &Workload) -> anyhow::Result<Check> {
+    let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Ok(Check { probe: asking(probe, upstream, workload)?, initial_delay: probe.initial_delay })
+}
+
+fn asking(probe: &Probe, upstream: SocketAddr, workload: &Workload) -> anyhow::Result<queue_proxy::Probe> {
+    Ok(queue_proxy::Probe {
+        question: question(probe, upstream, workload)?,
+        timeout: probe.timeout,
+        period: probe.period,
+        successes: probe.success_threshold,
+        failures: probe.failure_threshold,
+    })
 }
 
 /// Every port that a probe can name is the replica's own: here that is its `PORT`.
 fn question(probe: &Probe, address: SocketAddr, workload: &Workload) -> anyhow::Result<Question> {
     Ok(match &probe.check {
-        Check::HttpGet { path, headers, .. } => Question::Http {
+        api::Check::HttpGet { path, headers, .. } => Question::Http {
             address,
             path: path.parse::<Uri>().with_context(|| format!("the probe's path {path:?}"))?,
             headers: headers.iter().map(header).collect::<anyhow::Result<_>>()?,
         },
-        Check::TcpSocket { .. } => Question::Tcp(address),
-        Check::Grpc { service, .. } => Question::Grpc { address, service: service.clone() },
-        Check::Exec { command } => Question::Exec(in_its_place(command, address.port(), workload)),
+        api::Check::TcpSocket { .. } => Question::Tcp(address),
+        api::Check::Grpc { service, .. } => Question::Grpc { address, service: service.clone() },
+        api::Check::Exec { command } => Question::Exec(in_its_place(command, address.port(), workload)),
     })
 }
 

@@ -5,7 +5,8 @@
 //! own, in this process; its proxied address is the replica's.
 //!
 //! In reading order: `described` (what is to be in force), `seams` (catalogue and actuator), `fleet` and `muster` (one
-//! revision: how many, whom to take), `replica` (one process from start to end), `front` (its queue-proxy), `process`
+//! revision: how many, whom to take), `replica` (one process from start to end), `front` (its queue-proxy), `health` (startup and
+//! liveness), `process`
 //! and `keeper` (the two sides of keeping it), `tree` (who descends from whom, who listens where), `port`, `output`,
 //! `backoff`.
 //!
@@ -15,6 +16,7 @@ mod backoff;
 mod described;
 mod fleet;
 mod front;
+mod health;
 pub mod keeper;
 mod muster;
 mod output;

@@ -13,7 +13,8 @@ use tracing::{debug, info, warn};
 use units::{Moment, RevisionKey};
 
 use crate::described::Workload;
-use crate::front::{For, Front};
+use crate::front::{self, For, Front};
+use crate::health::{self, Check};
 use crate::keeper::Task;
 use crate::output::{self, Tail};
 use crate::port::Port;
@@ -74,6 +75,8 @@ struct Running {
     /// Ends when nobody can print any more.
     output: JoinHandle<()>,
     port: Port,
+    startup: Option<Check>,
+    liveness: Option<Check>,
     /// When its start was asked for.
     asked: Moment,
 }
@@ -112,8 +115,13 @@ impl Making {
         };
         let front = Front::before(port.number, whom, self.shared.clock)
             .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;
-        self.tell(Told::Address(Some(front.address)));
-        Ok(Running { process, front, tail, output, port, asked })
+        let container = &self.workload.container;
+        let check = |probe: &Option<api::Probe>| {
+            let check = probe.as_ref().map(|probe| front::check(probe, port.number, &self.workload)).transpose();
+            check.map_err(|error| format!("{error:#}"))
+        };
+        let (startup, liveness) = (check(&container.startup)?, check(&container.liveness)?);
+        Ok(Running { process, front, tail, output, port, startup, liveness, asked })
     }
 
     async fn start(&self, port: u16) -> std::io::Result<(Process, pipe::Receiver)> {
@@ -131,7 +139,11 @@ impl Making {
 
     async fn run(&self, mut running: Running) {
         let mut look = running.asked.plus(LOOK_FIRST);
-        let mut ready = false;
+        let (startup, liveness) = (running.startup.take(), running.liveness.take());
+        let (starting, sickness) = (health::started(startup.as_ref()), health::unwell(liveness.as_ref()));
+        tokio::pin!(starting, sickness);
+        // Ready is who has started and whose queue-proxy says so; until it has started nobody is to know where it is.
+        let (mut started, mut well) = (false, false);
         let end = loop {
             tokio::select! {
                 // Each of these may be dropped and asked again.
@@ -139,32 +151,43 @@ impl Making {
                     Heard::Started { pid } => {
                         info!(replica = %self.name, pid, port = running.port.number, after = ?self.since(running.asked), "started");
                     }
-                    Heard::Ended(end) => break end,
+                    Heard::Ended(end) => break end.to_string(),
                 },
-                is_ready = running.front.readiness() => {
-                    // Without its queue-proxy nobody reaches it; with another's port it is not reached either.
-                    let useless = match is_ready {
-                        None => true,
-                        Some(is_ready) => is_ready && !ready && self.is_taken(&running).await,
-                    };
-                    if useless {
-                        break self.kill(&mut running.process).await;
+                start = &mut starting, if !started => match start {
+                    Ok(()) => {
+                        started = true;
+                        self.tell(Told::Address(Some(running.front.address)));
+                        if well {
+                            self.tell(Told::Ready);
+                        }
                     }
-                    let is_ready = is_ready.unwrap_or_default();
-                    ready = is_ready;
-                    self.tell(if ready { Told::Ready } else { Told::Unready });
+                    Err(why) => break self.condemn(&mut running.process, why).await,
+                },
+                why = &mut sickness, if started => break self.condemn(&mut running.process, why).await,
+                is_well = running.front.readiness() => {
+                    let Some(is_well) = is_well else {
+                        break self.condemn(&mut running.process, "its queue-proxy failed".to_owned()).await;
+                    };
+                    if is_well && !well && let Some(thief) = self.thief(&running).await {
+                        let why = format!("{thief} has taken its port {}", running.port.number);
+                        break self.condemn(&mut running.process, why).await;
+                    }
+                    well = is_well;
+                    if started {
+                        self.tell(if well { Told::Ready } else { Told::Unready });
+                    }
                 }
-                () = self.shared.clock.sleep_until(look), if !ready => {
+                () = self.shared.clock.sleep_until(look), if !well => {
                     self.look(&running).await;
                     look = self.shared.clock.now().plus(LOOK_AGAIN);
                 }
-                () = self.leave.cancelled() => break self.part(&mut running).await,
-                () = self.shared.kill.cancelled() => break self.kill(&mut running.process).await,
+                () = self.leave.cancelled() => break self.part(&mut running).await.to_string(),
+                () = self.shared.kill.cancelled() => break self.kill(&mut running.process).await.to_string(),
             }
         };
         // Its keeper has ended too, so nothing holds the pipe open; what is in it belongs to the last words.
         let _ = tokio::time::timeout(LAST_WORDS, &mut running.output).await;
-        self.tell(Told::Fell(with_last_lines(&end.to_string(), &running.tail)));
+        self.tell(Told::Fell(with_last_lines(&end, &running.tail)));
         // What waits in front is told that it was not begun, and what was begun breaks: nobody is left to finish it.
         tokio::select! {
             () = running.front.drain() => {}
@@ -182,15 +205,26 @@ impl Making {
             end = ended(&mut running.process) => return end,
             () = self.shared.kill.cancelled() => return self.kill(&mut running.process).await,
         }
-        running.process.terminate();
+        self.end(&mut running.process).await
+    }
+
+    /// Asks it to end, and makes it.
+    async fn end(&self, process: &mut Process) -> End {
+        process.terminate();
+        let grace = self.workload.termination_grace;
         tokio::select! {
-            end = ended(&mut running.process) => return end,
-            () = tokio::time::sleep(self.workload.termination_grace) => {
-                warn!(replica = %self.name, grace = ?self.workload.termination_grace, "did not end when asked to, killing it");
-            }
+            end = ended(process) => return end,
+            () = tokio::time::sleep(grace) => warn!(replica = %self.name, ?grace, "did not end when asked to, killing it"),
             () = self.shared.kill.cancelled() => {}
         }
-        self.kill(&mut running.process).await
+        self.kill(process).await
+    }
+
+    /// Ends one that is of no use, and says why.
+    async fn condemn(&self, process: &mut Process, why: String) -> String {
+        warn!(replica = %self.name, "{why}, ending it");
+        self.end(process).await;
+        why
     }
 
     async fn kill(&self, process: &mut Process) -> End {
@@ -198,21 +232,16 @@ impl Making {
         ended(process).await
     }
 
-    /// Has somebody else taken its port, so that what answers there is not our model? A port on which we cannot say who
+    /// Who else has taken its port, so that what answers there is not our model? A port on which we cannot say who
     /// listens is believed to be the model's: a container's is opened by another user's process.
-    async fn is_taken(&self, running: &Running) -> bool {
+    async fn thief(&self, running: &Running) -> Option<String> {
         let (ancestor, port) = (running.process.ancestor(), running.port.number);
-        let listener = tokio::task::spawn_blocking(move || match tree::listener(ancestor, port) {
+        let looking = tokio::task::spawn_blocking(move || match tree::listener(ancestor, port) {
             Listener::Other(pid) => Some((pid, tree::name(pid))),
             Listener::Own | Listener::Unknown => None,
         });
-        match listener.await {
-            Ok(Some((pid, name))) if !FORWARDERS.contains(&name.as_str()) => {
-                warn!(replica = %self.name, port, pid, name, "another program has taken its port, it gets another");
-                true
-            }
-            _ => false,
-        }
+        let (pid, name) = looking.await.ok()??;
+        (!FORWARDERS.contains(&name.as_str())).then(|| format!("another program ({name}, process {pid})"))
     }
 
     /// Says so if the process listens, but elsewhere.

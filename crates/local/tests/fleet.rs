@@ -219,3 +219,42 @@ async fn a_replica_that_leaves_says_so_first() {
     assert_eq!(bench.revision.borrow().replicas[0].state, ReplicaState::Leaving);
     bench.end().await;
 }
+
+/// A probe that asks whether a file is there.
+fn is_there(file: &std::path::Path) -> api::Probe {
+    let command = ["test", "-e", file.to_str().unwrap()].map(str::to_owned).to_vec();
+    api::Probe { period: Duration::from_millis(20), ..api::Probe::new(api::Check::Exec { command }) }
+}
+
+#[tokio::test]
+async fn nobody_learns_where_a_replica_is_before_its_startup_probe_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let loaded = dir.path().join("loaded");
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    workload.container.startup = Some(api::Probe { failure_threshold: 100_000, ..is_there(&loaded) });
+    let mut bench = Bench::with(workload).await;
+    eventually("the server listens", DEADLINE, || bench.shown.ends_about("serving on")).await;
+    assert_eq!(bench.revision.borrow().replicas[0].address, None);
+    std::fs::write(&loaded, "").unwrap();
+    let revision = bench.until_ready(1).await;
+    assert!(revision.replicas[0].address.is_some());
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_replica_whose_liveness_probe_fails_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    std::fs::write(&alive, "").unwrap();
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    workload.container.liveness = Some(is_there(&alive));
+    let mut bench = Bench::with(workload).await;
+    bench.until_ready(1).await;
+    std::fs::remove_file(&alive).unwrap();
+    let revision = bench.until(|revision| revision.trouble.is_some()).await;
+    let words = revision.trouble.as_ref().unwrap().last_words.to_string();
+    assert!(words.starts_with("its liveness probe failed 3 times"), "{words}");
+    std::fs::write(&alive, "").unwrap();
+    bench.until(|revision| !ready(revision).is_empty() && !ready(revision).contains(&"m-1".to_owned())).await;
+    bench.end().await;
+}
