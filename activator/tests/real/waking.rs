@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wire::Up;
 
 use crate::autoscaler::wake;
@@ -191,4 +192,18 @@ async fn without_an_autoscaler_what_is_up_is_served_and_what_is_at_zero_is_held_
     let replica = Replica::ready("woken").await;
     world.boards.revisions.put(crate::world::revision_key("v2"), crate::world::revision("v2", &[&replica]));
     assert_eq!(within("the answer", asking.join_next()).await.unwrap().unwrap().body, "woken");
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_that_was_read_while_held_arrives_whole() {
+    let world = World::at_zero().await;
+    let replica = Replica::ready("a").await;
+    let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: model.default\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{head}5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+    world.until_held(1).await;
+    world.put_replicas("v1", &[&replica]);
+    let mut answer = String::new();
+    within("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\na hello!"), "{answer}");
 }
