@@ -52,6 +52,7 @@ impl Readiness {
     /// The model's container is about to be stopped: hold what comes until it is back.
     pub(crate) fn going(&self, gate: &Gate) {
         self.going.send_replace(true);
+        self.ready.send_replace(false);
         self.doubt(gate);
     }
 

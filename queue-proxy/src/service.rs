@@ -80,7 +80,7 @@ impl Door {
             }
         };
         if let Err(refusal) = held {
-            shared.ends.discard(exchange.into_body());
+            exchange.discard(&shared.ends);
             return refuse(shared, &refusal, form, ticket);
         }
 
@@ -107,7 +107,7 @@ impl Door {
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
                     if let Err(refusal) = self.hold_again(&mut ticket, timeouts.request).await {
-                        shared.ends.discard(exchange.into_body());
+                        exchange.discard(&shared.ends);
                         return refuse(shared, &refusal, form, ticket);
                     }
                 }
@@ -158,7 +158,7 @@ impl Door {
 
     fn not_started(&self, request: Request<Incoming>) -> Response<Body<Ticket>> {
         let form = Form::for_request(request.headers());
-        self.shared.ends.discard(RequestBody::stream(request.into_body()));
+        self.shared.ends.discard_all(RequestBody::stream(request.into_body()));
         let refusal = Refusal::new(Reason::Leaving, "this replica is leaving");
         self.shared.metrics.refused(refusal.reason);
         marked(&refusal, refusal.answer(form, None))

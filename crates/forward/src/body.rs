@@ -58,6 +58,10 @@ impl RequestBody {
         self.activity = activity;
     }
 
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        self.activity.clone()
+    }
+
     /// From now on what is read is kept, up to `limit` bytes, so that it can be taken back with the answered handle.
     pub(crate) fn keep(&mut self, limit: usize) -> Spare {
         match &mut self.source {

@@ -29,6 +29,9 @@ use crate::refusal::{Form, NOT_STARTED, Reason, Refusal};
 use crate::timeouts::{Deadline, Expired, Timeouts};
 use crate::upgrade::LooseEnds;
 
+/// New connections that are tried when each ends before a byte of the request was written.
+const UNWRITTEN_TRIES: u32 = 2;
+
 /// Bytes of a body that are kept for a second try unless the caller says otherwise.
 pub const KEPT_BYTES: usize = 64 << 10;
 
@@ -40,6 +43,7 @@ pub struct Exchange {
     body: RequestBody,
     noted: Noted,
     form: Form,
+    origin: Origin,
     upgrade: Option<OnUpgrade>,
 }
 
@@ -107,9 +111,8 @@ impl SendError {
     /// The answer for the client when nothing else is tried.
     pub fn refusal(&self) -> Refusal {
         let reason = match &self.failure {
-            Failure::Connect(_) | Failure::NotStarted(_) | Failure::Broke(_) | Failure::UnaskedUpgrade => {
-                Reason::ReplicaBroke
-            }
+            Failure::Connect(_) | Failure::Broke(_) | Failure::UnaskedUpgrade => Reason::ReplicaBroke,
+            Failure::NotStarted(_) => Reason::Leaving,
             Failure::ClientBody(_) => Reason::BadRequest,
             Failure::Expired(_) => Reason::Timeout,
         };
@@ -135,14 +138,14 @@ impl Exchange {
     ///
     /// # Errors
     /// If it is not HTTP as it should be.
-    pub fn receive(request: Request<Incoming>, peer: IpAddr, from: Origin) -> Result<Self, Refusal> {
+    pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Self, Refusal> {
         let (mut head, body) = request.into_parts();
         let form = Form::for_request(&head.headers);
         let fault = |fault: &'static str| Refusal::new(Reason::BadRequest, fault);
-        let noted = headers::prepare_request(&mut head, peer, from).map_err(fault)?;
+        let noted = headers::prepare_request(&mut head, peer, origin).map_err(fault)?;
         let upgrade = noted.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
         head.extensions.clear();
-        Ok(Self { head, body: RequestBody::stream(body), noted, form, upgrade })
+        Ok(Self { head, body: RequestBody::stream(body), noted, form, origin, upgrade })
     }
 
     /// A request of our own, as to a shadow or a probe. It should have a `host`.
@@ -150,10 +153,11 @@ impl Exchange {
         let (head, body) = request.into_parts();
         let noted = Noted {
             upgrade: false,
+            expects_continue: false,
             grpc: headers::is_grpc(&head.headers),
             idempotent: headers::is_idempotent(&head.method, &head.headers),
         };
-        Self { form: Form::for_request(&head.headers), head, body, noted, upgrade: None }
+        Self { form: Form::for_request(&head.headers), head, body, noted, origin: Origin::Stranger, upgrade: None }
     }
 
     /// What it wants.
@@ -166,9 +170,14 @@ impl Exchange {
         self.form
     }
 
-    /// Its body, when it is refused: hand it to [`LooseEnds::discard`].
-    pub fn into_body(self) -> RequestBody {
-        self.body
+    /// It is refused: what its client still sends is read for a moment, so that the answer arrives.
+    pub fn discard(self, ends: &LooseEnds) {
+        match self.origin {
+            // It has not begun to send, and will not.
+            _ if self.noted.expects_continue => {}
+            Origin::Stranger => ends.discard(self.body),
+            Origin::Rouse => ends.discard_all(self.body),
+        }
     }
 
     /// Reads one piece more of its body while it waits for a replica; how many bytes. `None`: all of it is here.
@@ -215,21 +224,22 @@ impl Exchange {
     }
 
     async fn attempts(self, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
-        let Self { head, mut body, noted, form, upgrade } = self;
+        let Self { head, mut body, noted, form, origin, upgrade } = self;
         let has_body = !http_body::Body::is_end_stream(&body);
         let may_repeat = noted.idempotent && upgrade.is_none();
         // Kept only where it may be needed: it costs a copy of the head, and the memory of the body.
         let keep = trust.from == Origin::Rouse || may_repeat;
         let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
         let mut at_most = Some(if repeatable { KEPT_IDLE } else { FRESH });
-        let mut retried = false;
+        let (mut retried, mut returned) = (false, 0);
+        let activity = body.activity();
         let mut spare = keep.then(|| Again { body: body.keep(trust.keep_bytes), head: clone_head(&head) });
         let mut request = Request::from_parts(head, body);
         address(&mut request, pool.protocol());
         let whole = |request: Request<RequestBody>, upgrade: Option<OnUpgrade>| {
             let (head, body) = request.into_parts();
             let noted = Noted { ..noted };
-            Box::new(Exchange { head, body, noted, form, upgrade })
+            Box::new(Exchange { head, body, noted, form, origin, upgrade })
         };
         loop {
             let connection = match pool.connection(at_most).await {
@@ -254,11 +264,16 @@ impl Exchange {
                     }
                     return Ok(Received { response, lease, retried, client: upgrade });
                 }
-                Err(Unsent::Returned(back)) => {
-                    // Not a byte of it was written. On a new connection this cannot come forever: it fails to connect,
-                    // or it is written.
+                Err(Unsent::Returned(back)) if returned < UNWRITTEN_TRIES => {
+                    // Not a byte of it was written: the connection ended while it was kept.
                     request = *back;
                     at_most = None;
+                    returned += 1;
+                }
+                Err(Unsent::Returned(back)) => {
+                    // Who accepts and hangs up each time is as good as not there.
+                    let failure = Failure::Connect(io::ErrorKind::ConnectionReset.into());
+                    return Err(SendError { failure, again: Some(whole(*back, upgrade)), retried });
                 }
                 Err(Unsent::Lost { error, reused, heard }) => {
                     if is_client_fault(&error) {
@@ -266,6 +281,10 @@ impl Exchange {
                     }
                     let refused = is_refused_stream(&error);
                     let again = spare.take().filter(|_| refused || may_repeat).and_then(Again::take_back);
+                    let again = again.map(|mut request| {
+                        request.body_mut().touching(activity.clone());
+                        request
+                    });
                     match again {
                         Some(again) if refused => {
                             let failure = Failure::NotStarted("the stream was refused".into());
@@ -345,18 +364,18 @@ fn clone_head(head: &http::request::Parts) -> (Method, Uri, Version, http::Heade
 
 /// The request's address and version, in the form that the protocol wants.
 fn address(request: &mut Request<RequestBody>, protocol: Protocol) {
-    match protocol {
+    let mut headers = std::mem::take(request.headers_mut());
+    *request.version_mut() = match protocol {
         Protocol::Http1 => {
-            headers::uri_for_http1(request.uri_mut());
-            *request.version_mut() = Version::HTTP_11;
+            headers::uri_for_http1(request.uri_mut(), &mut headers);
+            Version::HTTP_11
         }
         Protocol::H2c => {
-            let mut headers = std::mem::take(request.headers_mut());
             headers::uri_for_http2(request.uri_mut(), &mut headers);
-            *request.headers_mut() = headers;
-            *request.version_mut() = Version::HTTP_2;
+            Version::HTTP_2
         }
-    }
+    };
+    *request.headers_mut() = headers;
 }
 
 enum Unsent {

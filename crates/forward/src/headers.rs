@@ -45,6 +45,8 @@ pub enum Origin {
 pub struct Noted {
     /// It asks for another protocol on its connection (WebSocket).
     pub upgrade: bool,
+    /// Its client sends the body only when it is asked to (`expect: 100-continue`).
+    pub expects_continue: bool,
     /// gRPC by content type: needs HTTP/2 all the way, for its trailers.
     pub grpc: bool,
     /// May be begun twice: GET, HEAD, OPTIONS, PUT, DELETE, or with an `idempotency-key`.
@@ -62,14 +64,14 @@ pub(crate) fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Ori
     let grpc = is_grpc(&head.headers);
     let idempotent = is_idempotent(&head.method, &head.headers);
     let upgrade = remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
-    head.headers.remove(EXPECT);
+    let expects_continue = head.headers.remove(EXPECT).is_some();
     remove_steering(&mut head.headers, from);
     name_host(head)?;
     note_origin(&mut head.headers, peer);
     if !head.headers.contains_key(REQUEST_ID) {
         head.headers.insert(REQUEST_ID, new_request_id());
     }
-    Ok(Noted { upgrade, grpc, idempotent })
+    Ok(Noted { upgrade, expects_continue, grpc, idempotent })
 }
 
 /// Makes an answer ready for the previous hop. `upgraded`: it is the 101 that was asked for.
@@ -91,8 +93,14 @@ pub(crate) fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bo
     }
 }
 
-/// The address form that HTTP/1 wants: path and query. The host is in `host`.
-pub(crate) fn uri_for_http1(uri: &mut Uri) {
+/// The address form that HTTP/1 wants: path and query. The host is in `host`, also if it was made ready for HTTP/2 before.
+pub(crate) fn uri_for_http1(uri: &mut Uri, headers: &mut HeaderMap) {
+    if let Some(authority) = uri.authority()
+        && !headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, host);
+    }
     if uri.authority().is_some() || uri.scheme().is_some() {
         *uri = Uri::from(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
     }

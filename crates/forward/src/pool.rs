@@ -35,6 +35,9 @@ pub const FRESH: Duration = Duration::from_secs(1);
 /// Streams on one HTTP/2 connection before another is opened. What the peer allows counts too.
 const STREAMS: usize = 100;
 
+/// Bytes of an answer that wait for their client, on a shared connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+
 /// Which HTTP a replica speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -256,7 +259,11 @@ impl Pool {
     async fn open_shared(&self) -> io::Result<Connection> {
         let stream = self.dial().await?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).adaptive_window(true).max_header_list_size(self.max_head_u32());
+        builder.timer(TokioTimer::new()).max_header_list_size(self.max_head_u32());
+        // Room for all streams at once: a client that does not read its answer must not stop the answers of others.
+        builder
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(STREAM_WINDOW * STREAMS as u32);
         let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let allowed = Arc::new(AtomicUsize::new(STREAMS));
         let settings = allowed.clone();

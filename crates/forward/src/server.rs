@@ -83,6 +83,10 @@ impl Default for ServerLimits {
     }
 }
 
+/// Requests at once on one HTTP/2 connection, and bytes of each body that may wait to be read.
+const STREAMS: u32 = 250;
+const STREAM_WINDOW: u32 = 64 << 10;
+
 /// How far the leaving has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -106,6 +110,8 @@ pub struct Server<S> {
     ends: LooseEnds,
     connections: TaskTracker,
     phase: watch::Sender<Phase>,
+    /// The first step of leaving, where each answer looks.
+    leaving: Arc<AtomicBool>,
     cut: CancellationToken,
 }
 
@@ -113,17 +119,27 @@ impl<S: Service> Server<S> {
     /// No connections yet. Tunnels and discarded bodies of `ends` are waited for and cut as connections are.
     pub fn new(service: Arc<S>, limits: ServerLimits, ends: LooseEnds) -> Self {
         let (phase, _) = watch::channel(Phase::Serving);
-        Self { service, limits, ends, connections: TaskTracker::new(), phase, cut: CancellationToken::new() }
+        let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+        Self { service, limits, ends, connections, phase, leaving: Arc::default(), cut }
     }
 
     /// Serves one connection in the background, until it ends or is drained.
     pub fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
-        let (service, limits) = (self.service.clone(), self.limits);
+        let line = Line {
+            service: self.service.clone(),
+            arrival: Arrival { peer, local },
+            limits: self.limits,
+            leaving: self.leaving.clone(),
+            busy: AtomicU32::new(0),
+            served: AtomicU32::new(0),
+            heard: Arc::default(),
+        };
         let (phase, cut) = (self.phase.subscribe(), self.cut.clone());
         self.connections.spawn(async move {
             tokio::select! {
-                () = connection(stream, Arrival { peer, local }, service, limits, phase) => {}
+                biased;
+                () = line.serve(stream, phase) => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -136,11 +152,13 @@ impl<S: Service> Server<S> {
 
     /// From now on every answer asks its client to leave.
     pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
         self.phase.send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Leaving)) < Phase::Leaving);
     }
 
     /// Ends idle connections now, the others with their answer, and cuts what is left after `limit`. Tunnels too.
     pub async fn drain(&self, limit: Duration) -> Drained {
+        self.leaving.store(true, Ordering::Relaxed);
         self.phase.send_replace(Phase::Draining);
         self.connections.close();
         let ended = async {
@@ -165,92 +183,96 @@ impl<S> Drop for Server<S> {
     }
 }
 
-/// What a connection is doing, seen by its tick.
-#[derive(Debug, Default)]
-struct Watch {
+/// One connection: who answers on it, and what it is doing.
+#[derive(Debug)]
+struct Line<S> {
+    service: Arc<S>,
+    arrival: Arrival,
+    limits: ServerLimits,
+    /// Set from the first step of leaving on.
+    leaving: Arc<AtomicBool>,
     /// Requests whose answer has not ended.
     busy: AtomicU32,
     /// Requests in all; only changes matter.
     served: AtomicU32,
+    /// Bytes came that belong to no request yet: a head has begun.
+    heard: Arc<AtomicBool>,
 }
 
-async fn connection<S: Service>(
-    stream: TcpStream,
-    arrival: Arrival,
-    service: Arc<S>,
-    limits: ServerLimits,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let detected = tokio::select! {
-        detected = timeout(limits.first_byte, detect(stream)) => detected,
-        // It has said nothing: nobody loses by a close.
-        () = reached(&mut phase, Phase::Draining) => return,
-    };
-    let Ok(Ok(Some((spoken, stream)))) = detected else { return };
-    match spoken {
-        Spoken::Http1 => serve_http1(stream, arrival, service, limits, phase).await,
-        Spoken::Http2 => serve_http2(stream, arrival, service, limits, phase).await,
+impl<S: Service> Line<S> {
+    async fn serve(self, stream: TcpStream, mut phase: watch::Receiver<Phase>) {
+        let detected = tokio::select! {
+            // What was sent before we leave is read.
+            biased;
+            detected = timeout(self.limits.first_byte, detect(stream)) => detected,
+            // It has said nothing: nobody loses by a close.
+            () = reached(&mut phase, Phase::Draining) => return,
+        };
+        let Ok(Ok(Some((spoken, stream)))) = detected else { return };
+        let line = Arc::new(Self { heard: stream.heard(), ..self });
+        match spoken {
+            Spoken::Http1 => serve_http1(line, stream, phase).await,
+            Spoken::Http2 => serve_http2(line, stream, phase).await,
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Watched<S>>, Infallible> {
+        let http1 = request.version() < Version::HTTP_2;
+        // Whatever comes after this head belongs to another.
+        self.heard.store(false, Ordering::Relaxed);
+        let busy = Busy::start(self);
+        let line = &busy.0;
+        let mut response = line.service.answer(request, line.arrival).await;
+        if http1 && line.leaving.load(Ordering::Relaxed) && !response.headers().contains_key(CONNECTION) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Watched { body, _busy: busy }))
     }
 }
 
-async fn serve_http1<S: Service>(
-    stream: Observed<TcpStream>,
-    arrival: Arrival,
-    service: Arc<S>,
-    limits: ServerLimits,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let heard = stream.heard();
-    let watch = Arc::new(Watch::default());
-    let seen = phase.clone();
-    let answer = service_fn(|request: Request<Incoming>| {
-        // Whatever comes after this head belongs to another.
-        heard.store(false, Ordering::Relaxed);
-        answer(request, arrival, service.clone(), watch.clone(), seen.clone())
-    });
+async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>, mut phase: watch::Receiver<Phase>) {
+    let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http1::Builder::new();
-    http.header_read_timeout(None).max_headers(200).max_header_size(limits.max_head_bytes);
-    http.max_buf_size(limits.max_head_bytes.max(256 << 10));
+    // The number of headers stays hyper's own limit (100): another one costs an allocation with every head.
+    http.header_read_timeout(None).max_header_size(line.limits.max_head_bytes);
+    http.max_buf_size(line.limits.max_head_bytes.max(256 << 10));
     let mut connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
-    let mut tick = Tick::new(limits);
+    let mut tick = Tick::new(line.limits);
     // Nothing is lost with a branch that is dropped: the connection is only borrowed.
     tokio::select! {
-        ended = &mut connection => return note(ended, arrival.peer),
+        biased;
+        ended = &mut connection => return note(ended, &line.arrival),
         () = reached(&mut phase, Phase::Draining) => {}
-        due = tick.next(&watch, &heard) => match due {
+        due = tick.next(&line) => match due {
             Due::Idle => {}
             Due::Head => return head_timed_out(connection.into_parts().map(|parts| parts.io)).await,
         },
     }
-    Pin::new(&mut connection).graceful_shutdown();
-    note(connection.await, arrival.peer);
+    // A head that has begun is read to its end and answered; the answer says that it is the last.
+    if !line.heard.load(Ordering::Relaxed) {
+        Pin::new(&mut connection).graceful_shutdown();
+    }
+    note(connection.await, &line.arrival);
 }
 
-async fn serve_http2<S: Service>(
-    stream: Observed<TcpStream>,
-    arrival: Arrival,
-    service: Arc<S>,
-    limits: ServerLimits,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let watch = Arc::new(Watch::default());
-    let seen = phase.clone();
-    let answer =
-        service_fn(|request: Request<Incoming>| answer(request, arrival, service.clone(), watch.clone(), seen.clone()));
+async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>, mut phase: watch::Receiver<Phase>) {
+    let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new()).adaptive_window(true).max_concurrent_streams(250);
-    http.max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+    http.timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+    // Room for all streams at once: the bodies of requests that wait must not stop those of requests that go.
+    http.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(STREAM_WINDOW * STREAMS);
+    http.max_header_list_size(u32::try_from(line.limits.max_head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    let mut tick = Tick::new(limits);
-    let between = AtomicBool::new(false);
+    let mut tick = Tick::new(line.limits);
     tokio::select! {
-        ended = connection.as_mut() => return note(ended, arrival.peer),
+        biased;
+        ended = connection.as_mut() => return note(ended, &line.arrival),
         // Streams that were opened before the client knows are still answered: the first GOAWAY names no last one.
         () = reached(&mut phase, Phase::Leaving) => {}
-        _ = tick.next(&watch, &between) => {}
+        _ = tick.next(&line) => {}
     }
     connection.as_mut().graceful_shutdown();
-    note(connection.await, arrival.peer);
+    note(connection.await, &line.arrival);
 }
 
 async fn reached(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
@@ -260,9 +282,9 @@ async fn reached(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
     }
 }
 
-fn note(ended: hyper::Result<()>, peer: SocketAddr) {
+fn note(ended: hyper::Result<()>, arrival: &Arrival) {
     if let Err(error) = ended {
-        debug!(%error, %peer, "a client's connection broke");
+        debug!(%error, peer = %arrival.peer, "a client's connection broke");
     }
 }
 
@@ -276,54 +298,37 @@ async fn head_timed_out(io: Option<TokioIo<Observed<TcpStream>>>) {
     let _ = timeout(Duration::from_secs(1), say).await;
 }
 
-async fn answer<S: Service>(
-    request: Request<Incoming>,
-    arrival: Arrival,
-    service: Arc<S>,
-    watch: Arc<Watch>,
-    phase: watch::Receiver<Phase>,
-) -> Result<Response<Watched<S::Body>>, Infallible> {
-    let http1 = request.version() < Version::HTTP_2;
-    let busy = Busy::start(watch);
-    let mut response = service.answer(request, arrival).await;
-    if http1 && Phase::Leaving <= *phase.borrow() && !response.headers().contains_key(CONNECTION) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response.map(|body| Watched { body, _busy: busy }))
-}
-
-/// Counts a request in its connection's [`Watch`].
+/// Counts a request in its connection.
 #[derive(Debug)]
-struct Busy(Arc<Watch>);
+struct Busy<S>(Arc<Line<S>>);
 
-impl Busy {
-    fn start(watch: Arc<Watch>) -> Self {
-        watch.served.fetch_add(1, Ordering::Relaxed);
-        watch.busy.fetch_add(1, Ordering::Relaxed);
-        Self(watch)
+impl<S> Busy<S> {
+    fn start(line: Arc<Line<S>>) -> Self {
+        line.served.fetch_add(1, Ordering::Relaxed);
+        line.busy.fetch_add(1, Ordering::Relaxed);
+        Self(line)
     }
 }
 
-impl Drop for Busy {
+impl<S> Drop for Busy<S> {
     fn drop(&mut self) {
+        // What was read since the head was the request's body.
+        self.0.heard.store(false, Ordering::Relaxed);
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A body that keeps its connection busy.
-struct Watched<B> {
-    body: B,
-    _busy: Busy,
+struct Watched<S: Service> {
+    body: S::Body,
+    _busy: Busy<S>,
 }
 
-impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<S: Service> HttpBody for Watched<S> {
+    type Data = Bytes;
+    type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -362,15 +367,15 @@ impl Tick {
         Self { limits, step, interval, served: 0, idle: Duration::ZERO, head: Duration::ZERO }
     }
 
-    /// Returns once the connection has overstayed. `heard`: bytes have come that belong to no request yet.
-    async fn next(&mut self, watch: &Watch, heard: &AtomicBool) -> Due {
+    /// Returns once the connection has overstayed.
+    async fn next<S>(&mut self, line: &Line<S>) -> Due {
         loop {
             self.interval.tick().await;
-            let served = watch.served.load(Ordering::Relaxed);
+            let served = line.served.load(Ordering::Relaxed);
             let moved = std::mem::replace(&mut self.served, served) != served;
-            if moved || 0 < watch.busy.load(Ordering::Relaxed) {
+            if moved || 0 < line.busy.load(Ordering::Relaxed) {
                 (self.idle, self.head) = (Duration::ZERO, Duration::ZERO);
-            } else if heard.load(Ordering::Relaxed) {
+            } else if line.heard.load(Ordering::Relaxed) {
                 self.head += self.step;
             } else {
                 self.idle += self.step;

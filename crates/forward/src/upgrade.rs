@@ -22,6 +22,7 @@ const TUNNEL_BUFFER: usize = 8 << 10;
 /// What is read of a request's body after it was refused, so that the client reads the refusal instead of a reset.
 const DISCARDED_BYTES: usize = 256 << 10;
 const DISCARDED_FOR: Duration = Duration::from_secs(1);
+const DISCARDED_ALL_FOR: Duration = Duration::from_secs(10);
 
 /// Tasks that end by themselves, counted, and cut when the program must end.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,17 @@ impl LooseEnds {
     /// Reads a little of a body that nobody wants, in the background.
     ///
     /// A client that still sends while its connection is closed gets a reset, and never sees why it was refused.
-    pub fn discard(&self, mut body: RequestBody) {
+    pub fn discard(&self, body: RequestBody) {
+        self.read_away(body, DISCARDED_BYTES, DISCARDED_FOR);
+    }
+
+    /// Reads all of a body that an activator still sends after it was told that nothing was begun. A reset would hide
+    /// that answer, and a request that went nowhere would count as begun.
+    pub fn discard_all(&self, body: RequestBody) {
+        self.read_away(body, usize::MAX, DISCARDED_ALL_FOR);
+    }
+
+    fn read_away(&self, mut body: RequestBody, most: usize, limit: Duration) {
         if http_body::Body::is_end_stream(&body) {
             return;
         }
@@ -68,7 +79,7 @@ impl LooseEnds {
             let mut bytes = 0;
             while let Some(Ok(frame)) = body.frame().await {
                 bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
-                if DISCARDED_BYTES < bytes {
+                if most < bytes {
                     break;
                 }
             }
@@ -76,7 +87,7 @@ impl LooseEnds {
         let cut = self.cut.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                _ = tokio::time::timeout(DISCARDED_FOR, read) => {}
+                _ = tokio::time::timeout(limit, read) => {}
                 () = cut.cancelled() => {}
             }
         });

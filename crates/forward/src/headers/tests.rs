@@ -1,1 +1,162 @@
+use http::Request;
 
+use super::*;
+
+fn head(build: impl FnOnce(request::Builder) -> request::Builder) -> request::Parts {
+    build(Request::builder()).body(()).unwrap().into_parts().0
+}
+
+fn prepared(origin: Origin, build: impl FnOnce(request::Builder) -> request::Builder) -> request::Parts {
+    let mut head = head(build);
+    prepare_request(&mut head, [10, 0, 0, 9].into(), origin).unwrap();
+    head
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+#[test]
+fn fields_that_connection_names_end_here_but_never_the_essential_ones() {
+    let head = prepared(Origin::Stranger, |head| {
+        head.header("host", "a")
+            .header("connection", "x-secret, Host, content-length")
+            .header("connection", "close, authorization")
+            .header("x-secret", "1")
+            .header("authorization", "Bearer x")
+            .header("content-length", "3")
+    });
+    assert_eq!(text(&head.headers, "x-secret"), None);
+    assert_eq!(text(&head.headers, "connection"), None);
+    let kept = ["host", "content-length", "authorization"].map(|name| text(&head.headers, name));
+    assert_eq!(kept, [Some("a"), Some("3"), Some("Bearer x")]);
+}
+
+#[test]
+fn of_te_only_trailers_pass() {
+    let te = |te: &'static str| {
+        let head = prepared(Origin::Stranger, |head| head.header("host", "a").header("te", te));
+        text(&head.headers, "te").map(str::to_owned)
+    };
+    assert_eq!(te("gzip, Trailers").as_deref(), Some("trailers"));
+    assert_eq!(te("gzip"), None);
+}
+
+#[test]
+fn an_upgrade_passes_only_over_http1_and_only_if_connection_says_so() {
+    let ask = |version, connection: &'static str| {
+        let mut head = head(|head| {
+            head.version(version).header("host", "a").header("connection", connection).header("upgrade", "websocket")
+        });
+        let noted = prepare_request(&mut head, [10, 0, 0, 9].into(), Origin::Stranger).unwrap();
+        (noted.upgrade, text(&head.headers, "upgrade").map(str::to_owned), head.headers.contains_key("connection"))
+    };
+    assert_eq!(ask(Version::HTTP_11, "keep-alive, Upgrade"), (true, Some("websocket".to_owned()), true));
+    assert_eq!(ask(Version::HTTP_11, "keep-alive"), (false, None, false));
+    assert_eq!(ask(Version::HTTP_2, "upgrade"), (false, None, false));
+}
+
+#[test]
+fn steering_is_taken_from_strangers_and_a_shadow_mark_only_kept_from_rouse() {
+    let ask = |origin| {
+        let head = prepared(origin, |head| {
+            head.header("host", "a")
+                .header("rouse-shadow", "true")
+                .header("rouse-tag", "x")
+                .header("knative-serving-revision", "r")
+                .header("k-proxy-request", "activator")
+                .header("k-own", "kept")
+                .header("rousing", "kept")
+        });
+        let names = ["rouse-shadow", "rouse-tag", "knative-serving-revision", "k-proxy-request", "k-own", "rousing"];
+        names.map(|name| head.headers.contains_key(name))
+    };
+    assert_eq!(ask(Origin::Stranger), [false, false, false, false, true, true]);
+    assert_eq!(ask(Origin::Rouse), [true, false, false, false, true, true]);
+}
+
+#[test]
+fn the_authority_goes_before_host() {
+    let head = prepared(Origin::Stranger, |head| head.uri("http://real.example:81/p?q").header("host", "other"));
+    assert_eq!(text(&head.headers, "host"), Some("real.example:81"));
+}
+
+#[test]
+fn without_one_host_there_is_no_request() {
+    let refuse = |build: fn(request::Builder) -> request::Builder| {
+        prepare_request(&mut head(build), [10, 0, 0, 9].into(), Origin::Stranger).unwrap_err()
+    };
+    assert_eq!(refuse(|head| head), "no host");
+    assert_eq!(refuse(|head| head.header("host", "a").header("host", "b")), "more than one host");
+    assert_eq!(refuse(|head| head.method("CONNECT").header("host", "a")), "CONNECT is for forward proxies");
+}
+
+#[test]
+fn the_address_changes_its_form_and_keeps_its_host() {
+    let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("a.example"))]);
+    let mut uri = Uri::from_static("/p?q");
+    uri_for_http2(&mut uri, &mut headers);
+    assert_eq!((uri.to_string().as_str(), headers.len()), ("http://a.example/p?q", 0));
+    // Sent elsewhere, to one that speaks HTTP/1.
+    uri_for_http1(&mut uri, &mut headers);
+    assert_eq!((uri.to_string().as_str(), text(&headers, "host")), ("/p?q", Some("a.example")));
+}
+
+#[test]
+fn forwarded_says_what_the_older_fields_say() {
+    let forwarded = |pairs: &[(&'static str, &'static str)]| {
+        let map: HeaderMap = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        super::forwarded(&map).map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(forwarded(&[]), None);
+    assert_eq!(
+        forwarded(&[
+            ("x-forwarded-for", "10.0.0.1, 2001:db8::1"),
+            ("x-forwarded-host", "a.example"),
+            ("x-forwarded-proto", "https"),
+        ])
+        .as_deref(),
+        Some("for=10.0.0.1;host=a.example;proto=https, for=\"[2001:db8::1]\"")
+    );
+    assert_eq!(forwarded(&[("x-forwarded-proto", "https")]).as_deref(), Some("proto=https"));
+    assert_eq!(forwarded(&[("x-forwarded-for", ",,")]).as_deref(), Some("for=, for=, for="));
+}
+
+#[test]
+fn who_asks_twice_may_only_if_it_says_so() {
+    let none = HeaderMap::new();
+    let key = HeaderMap::from_iter([(IDEMPOTENCY_KEY, HeaderValue::from_static("1"))]);
+    assert!(
+        [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE]
+            .iter()
+            .all(|m| is_idempotent(m, &none))
+    );
+    assert!(!is_idempotent(&Method::POST, &none) && !is_idempotent(&Method::PATCH, &none));
+    assert!(is_idempotent(&Method::POST, &key));
+}
+
+#[test]
+fn an_id_is_a_random_uuid() {
+    let id = new_request_id();
+    let id = id.to_str().unwrap();
+    assert_eq!((id.len(), id.as_bytes()[14]), (36, b'4'));
+    assert!(b"89ab".contains(&id.as_bytes()[19]), "{id}");
+    assert_ne!(new_request_id(), id);
+}
+
+#[test]
+fn of_an_answer_nothing_internal_passes_and_the_word_only_from_rouse() {
+    let answer = |origin| {
+        let mut headers: HeaderMap = ["rouse-not-started", "rouse-reason", "keep-alive", "upgrade", "x-model"]
+            .into_iter()
+            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
+            .collect();
+        prepare_answer(&mut headers, origin, false);
+        headers.keys().map(|name| name.as_str().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(answer(Origin::Stranger), ["x-model".to_owned()].into());
+    assert_eq!(answer(Origin::Rouse), ["rouse-reason", "x-model"].map(str::to_owned).into());
+}

@@ -1,0 +1,371 @@
+//! Servers, pools and exchanges on loopback.
+
+#![expect(clippy::disallowed_methods, reason = "a test's tasks belong to its runtime, which ends with it")]
+#![expect(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use forward::{
+    Arrival, Body, Exchange, Failure, Form, KEPT_IDLE, LooseEnds, Origin, Pool, PoolOptions, Protocol, Reason, Refusal,
+    RequestBody, Server, ServerLimits, Service, Timeouts, Trust,
+};
+use http::header::HOST;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+}
+
+/// A service made of a function.
+struct Answers<F>(F);
+
+impl<F, A> Service for Answers<F>
+where
+    F: Fn(Request<Incoming>, Arrival) -> A + Send + Sync + 'static,
+    A: Future<Output = Response<Body<()>>> + Send + 'static,
+{
+    type Body = Body<()>;
+
+    fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response<Body<()>>> + Send {
+        (self.0)(request, arrival)
+    }
+}
+
+fn text(text: impl Into<Bytes>) -> Response<Body<()>> {
+    Response::new(Body::whole(text, None))
+}
+
+/// A server of ours that answers with `answer`.
+async fn serve<F, A>(limits: ServerLimits, answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>, Arrival) -> A + Send + Sync + 'static,
+    A: Future<Output = Response<Body<()>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new(Arc::new(Answers(answer)), limits, LooseEnds::new());
+    tokio::spawn(async move {
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            server.serve(stream, peer);
+        }
+    });
+    address
+}
+
+fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+fn pool(target: SocketAddr, protocol: Protocol) -> Pool {
+    Pool::new(target, PoolOptions::nearby(protocol))
+}
+
+fn own(method: Method, body: &'static str) -> Exchange {
+    let mut request = Request::new(RequestBody::whole(body));
+    *request.method_mut() = method;
+    request.headers_mut().insert(HOST, "model.example".parse().unwrap());
+    Exchange::own(request)
+}
+
+async fn send(exchange: Exchange, pool: &Pool, trust: Trust) -> Result<String, forward::SendError> {
+    let answer = within(exchange.send(pool, Timeouts::default(), trust)).await?;
+    let body = answer.into_response((), &LooseEnds::new()).into_body();
+    Ok(String::from_utf8(within(body.collect()).await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+/// Reads a whole stream as text.
+async fn all(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    within(stream.read_to_string(&mut text)).await.unwrap();
+    text
+}
+
+fn hasty() -> ServerLimits {
+    ServerLimits {
+        first_byte: Duration::from_millis(100),
+        head: Duration::from_millis(100),
+        idle: Duration::from_millis(100),
+        ..ServerLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_is_let_go() {
+    let address = serve(hasty(), async |_, _| text("")).await;
+    assert_eq!(all(TcpStream::connect(address).await.unwrap()).await, "");
+}
+
+#[tokio::test]
+async fn half_a_preface_is_nothing_too() {
+    let address = serve(hasty(), async |_, _| text("")).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"PRI * HT").await.unwrap();
+    assert_eq!(all(stream).await, "");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_a_408() {
+    let address = serve(hasty(), async |_, _| text("")).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    assert!(all(stream).await.starts_with("HTTP/1.1 408 "));
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_silently_when_it_is_idle_for_too_long_also_after_a_body() {
+    let limits = ServerLimits { head: Duration::from_secs(60), ..hasty() };
+    let address = serve(limits, async |request, _| {
+        request.into_body().collect().await.unwrap();
+        text("read")
+    })
+    .await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+    stream.write_all(b"body").await.unwrap();
+    let answer = all(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nread"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_longer_than_a_connection_may_idle_is_left_alone() {
+    let address = serve(hasty(), async |_, _| {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        text("done")
+    })
+    .await;
+    let request = Request::get(format!("http://{address}/")).body(Full::default()).unwrap();
+    assert_eq!(within(client().request(request)).await.unwrap().status(), 200);
+}
+
+/// Forwards to the first of `replicas`, and to the next when one has not begun it.
+async fn forwarder(replicas: Vec<SocketAddr>) -> SocketAddr {
+    let pools: Vec<Pool> = replicas.into_iter().map(|replica| pool(replica, Protocol::Http1)).collect();
+    let pools = Arc::new(pools);
+    serve(ServerLimits::default(), move |request, arrival| {
+        let pools = pools.clone();
+        async move {
+            let mut exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger).unwrap();
+            let mut refusal = Refusal::new(Reason::CannotWake, "no replica");
+            for pool in pools.iter() {
+                match exchange.send(pool, Timeouts::default(), Trust::SIDECAR).await {
+                    Ok(answer) => return answer.into_response((), &LooseEnds::new()),
+                    Err(error) => {
+                        refusal = error.refusal();
+                        let Some(again) = error.again else { break };
+                        exchange = *again;
+                    }
+                }
+            }
+            refusal.answer(Form::Text, None)
+        }
+    })
+    .await
+}
+
+/// A sidecar that leaves: it reads a little, and has not begun anything.
+async fn leaving_sidecar() -> SocketAddr {
+    serve(ServerLimits::default(), async |request, _| {
+        let mut body = request.into_body();
+        let _ = body.frame().await;
+        LooseEnds::new().discard_all(RequestBody::stream(body));
+        let mut answer = text("");
+        *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        answer.headers_mut().insert(forward::NOT_STARTED, "leaving".parse().unwrap());
+        answer
+    })
+    .await
+}
+
+async fn echo() -> SocketAddr {
+    serve(ServerLimits::default(), async |request, _| {
+        let said = format!("{} {}", request.method(), request.headers()[HOST].to_str().unwrap());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        text(format!("{said} {}", String::from_utf8_lossy(&body)))
+    })
+    .await
+}
+
+async fn post(address: SocketAddr, body: impl Into<Bytes>) -> (u16, String) {
+    let request = Request::post(format!("http://{address}/")).header(HOST, "model.example");
+    let answer = within(client().request(request.body(Full::new(body.into())).unwrap())).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = within(answer.into_body().collect()).await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_a_leaving_sidecar_did_not_begin_goes_whole_to_another() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let address = forwarder(vec![gone, leaving_sidecar().await, echo().await]).await;
+    assert_eq!(post(address, "order").await, (200, "POST model.example order".to_owned()));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_to_keep_is_refused_and_may_be_sent_again() {
+    let address = forwarder(vec![leaving_sidecar().await, echo().await]).await;
+    let (status, said) = post(address, vec![b'x'; 1 << 20]).await;
+    assert_eq!((status, said.as_str()), (503, "leaving: not started: leaving\n"));
+}
+
+#[tokio::test]
+async fn a_model_is_not_believed_that_it_did_not_begin() {
+    let pool = pool(leaving_sidecar().await, Protocol::Http1);
+    let answer = within(own(Method::GET, "").send(&pool, Timeouts::default(), Trust::MODEL)).await.unwrap();
+    assert_eq!(answer.head.status, 503);
+    assert!(!answer.head.headers.contains_key(forward::NOT_STARTED));
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_used_again_and_dropped_after_four_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), Protocol::Http1);
+    let model = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 4096];
+        for _ in 0..2 {
+            assert_ne!(stream.read(&mut buffer).await.unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+        let idle_since = Instant::now();
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+        idle_since.elapsed()
+    });
+    for _ in 0..2 {
+        assert_eq!(send(own(Method::POST, "x"), &pool, Trust::MODEL).await.unwrap(), "ok");
+    }
+    let idle_for = within(model).await.unwrap();
+    assert!(
+        KEPT_IDLE <= idle_for + Duration::from_millis(100) && idle_for < KEPT_IDLE + Duration::from_secs(1),
+        "{idle_for:?}"
+    );
+    assert_eq!(pool.idle(), 0);
+}
+
+#[tokio::test]
+async fn a_post_does_not_go_on_a_connection_that_was_idle_for_more_than_a_second() {
+    let accepted = Arc::new(AtomicU32::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), Protocol::Http1);
+    let count = accepted.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 4096];
+                while 0 < stream.read(&mut buffer).await.unwrap_or(0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    let sent_on = async |method| {
+        send(own(method, ""), &pool, Trust::MODEL).await.unwrap();
+        accepted.load(Ordering::SeqCst)
+    };
+    assert_eq!(sent_on(Method::POST).await, 1);
+    assert_eq!(sent_on(Method::POST).await, 1);
+    // The age of a connection is what is tested here; there is nothing to wait on but time.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(sent_on(Method::POST).await, 2);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(sent_on(Method::GET).await, 2);
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_with_the_request_given_back() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = send(own(Method::POST, "x"), &pool(gone, Protocol::Http1), Trust::MODEL).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Connect(_)) && !error.possibly_started());
+    let echo = pool(echo().await, Protocol::Http1);
+    assert_eq!(send(*error.again.unwrap(), &echo, Trust::MODEL).await.unwrap(), "POST model.example x");
+}
+
+#[tokio::test]
+async fn one_that_may_have_begun_is_not_given_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+    });
+    let error = send(own(Method::GET, ""), &pool(target, Protocol::Http1), Trust::SIDECAR).await.unwrap_err();
+    assert!(error.possibly_started() && error.again.is_none(), "{error:?}");
+    assert_eq!(error.refusal().reason, Reason::ReplicaBroke);
+}
+
+#[tokio::test]
+async fn half_an_answer_is_not_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), Protocol::Http1);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 4096];
+        let _ = stream.read(&mut buffer).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        let _ = stream.read(&mut buffer).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nconte").await.unwrap();
+        drop(stream);
+        // Would be accepted, were it asked again.
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(send(own(Method::GET, ""), &pool, Trust::MODEL).await.unwrap(), "ok");
+    let error = send(own(Method::GET, ""), &pool, Trust::MODEL).await.unwrap_err();
+    assert!(error.possibly_started(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_http2_refused_was_not_begun() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_request, mut respond))) = connection.accept().await {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    });
+    let error = send(own(Method::POST, "x"), &pool(target, Protocol::H2c), Trust::SIDECAR).await.unwrap_err();
+    assert!(!error.possibly_started(), "{error:?}");
+    let echo = pool(echo().await, Protocol::Http1);
+    assert_eq!(send(*error.again.unwrap(), &echo, Trust::SIDECAR).await.unwrap(), "POST model.example x");
+}
+
+#[tokio::test]
+async fn many_requests_share_one_http2_connection() {
+    let arrivals = Arc::new(parking_lot::Mutex::new(std::collections::HashSet::new()));
+    let seen = arrivals.clone();
+    let address = serve(ServerLimits::default(), move |_, arrival| {
+        seen.lock().insert(arrival.peer);
+        async { text("ok") }
+    })
+    .await;
+    let pool = pool(address, Protocol::H2c);
+    let all: Vec<_> = (0..50)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { send(own(Method::GET, ""), &pool, Trust::MODEL).await.unwrap() })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(within(one).await.unwrap(), "ok");
+    }
+    assert_eq!(arrivals.lock().len(), 1);
+}
