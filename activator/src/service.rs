@@ -69,13 +69,13 @@ impl Door {
         let served = match self.endpoint(&exchange) {
             Ok(served) => served,
             Err(refusal) => {
-                self.ends.discard(exchange.into_body());
+                exchange.discard(&self.ends);
                 return Err(refuse(self.own.as_ref(), refusal));
             }
         };
         let in_force = served.now();
         let Some(hold) = served.choose(&in_force, tag.as_ref().and_then(|tag| tag.to_str().ok())) else {
-            self.ends.discard(exchange.into_body());
+            exchange.discard(&self.ends);
             let detail = format!("no revision of {} has the tag {:?}", served.key, tag.unwrap_or(NO_TAG));
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
         };
@@ -84,7 +84,7 @@ impl Door {
         let visit = match hold.arrive(&request_id) {
             Ok(visit) => visit,
             Err(refused) => {
-                self.ends.discard(exchange.into_body());
+                exchange.discard(&self.ends);
                 return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
             }
         };
@@ -105,7 +105,7 @@ impl Door {
                 Ok(replica) => replica,
                 Err(refused) => {
                     guard.outcome = Outcome::Refused;
-                    self.ends.discard(exchange.into_body());
+                    exchange.discard(&self.ends);
                     return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
                 }
             };
