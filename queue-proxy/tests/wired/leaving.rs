@@ -1,0 +1,147 @@
+//! Leaving without a loss.
+
+use std::time::Duration;
+
+use http::{Method, Response};
+use tokio::sync::watch;
+
+use super::stage::{Sidecar, client, get, h2_client, hello_model, model, read, request, whole, within};
+
+async fn slow_model() -> (watch::Sender<bool>, std::net::SocketAddr) {
+    let (open, gate) = watch::channel(false);
+    let address = model(move |_| {
+        let mut gate = gate.clone();
+        async move {
+            let _ = gate.wait_for(|open| *open).await;
+            Response::new(whole("done"))
+        }
+    });
+    (open, address.await)
+}
+
+#[tokio::test]
+async fn what_is_in_flight_ends_and_then_the_sidecar_does() {
+    let (open, model) = slow_model().await;
+    let mut sidecar = Sidecar::beside(model, |_| {}).await;
+    let (direct, proxied) = (sidecar.direct, sidecar.proxied);
+    let direct = tokio::spawn(async move { get(direct, "/").await });
+    let proxied = tokio::spawn(async move { get(proxied, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 2).await;
+    sidecar.leave();
+    sidecar.until(|stats| stats["leaving"] == true).await;
+    open.send_replace(true);
+    assert_eq!(within(direct).await.unwrap().1, "done");
+    assert_eq!(within(proxied).await.unwrap().1, "done");
+    within(sidecar.running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut() {
+    let (_open, model) = slow_model().await;
+    let mut sidecar = Sidecar::beside(model, |config| config.drain = Duration::from_millis(200)).await;
+    let direct = sidecar.direct;
+    let stuck = tokio::spawn(async move { client().request(request(direct, "/").body(whole("")).unwrap()).await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    sidecar.leave();
+    within(sidecar.running).await.unwrap().unwrap();
+    assert!(within(stuck).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn while_leaving_activators_are_refused_as_not_started_and_clients_are_served_and_sent_away() {
+    let mut sidecar = Sidecar::beside(hello_model().await, |config| config.quiet = Duration::from_secs(60)).await;
+    sidecar.leave();
+    sidecar.until(|stats| stats["leaving"] == true).await;
+    let post = || request(sidecar.proxied, "/").method(Method::POST).body(whole("body")).unwrap();
+    let refused = within(client().request(post())).await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["rouse-not-started"]),
+        (503, &"leaving".parse().unwrap())
+    );
+    let served = within(client().request(request(sidecar.direct, "/").body(whole("")).unwrap())).await.unwrap();
+    assert_eq!(served.headers()["connection"], "close");
+    assert_eq!(read(served).await.1, "hello");
+    let over_http2 = within(h2_client().request(request(sidecar.direct, "/").body(whole("")).unwrap())).await.unwrap();
+    assert_eq!(read(over_http2).await.1, "hello");
+    assert_eq!(get(sidecar.admin, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn what_an_activator_has_waiting_here_is_given_back_when_the_sidecar_leaves() {
+    let (open, model) = slow_model().await;
+    let mut sidecar =
+        Sidecar::beside(model, |config| config.container_concurrency = units::ConcurrencyLimit::from_field(1)).await;
+    let proxied = sidecar.proxied;
+    let first = tokio::spawn(async move { get(proxied, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    let second =
+        tokio::spawn(async move { client().request(request(proxied, "/").body(whole("")).unwrap()).await.unwrap() });
+    sidecar.until(|stats| stats["held"] == 1).await;
+    sidecar.leave();
+    assert_eq!(within(second).await.unwrap().headers()["rouse-not-started"], "leaving");
+    open.send_replace(true);
+    assert_eq!(within(first).await.unwrap().1, "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_under_load_loses_nothing_that_was_sent() {
+    let model = model(async |_| {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        Response::new(whole("done"))
+    })
+    .await;
+    let mut sidecar = Sidecar::beside(model, |config| config.quiet = Duration::from_millis(300)).await;
+    let direct = sidecar.direct;
+    let leaving = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let leaving = leaving.clone();
+            tokio::spawn(async move {
+                let (client, mut answered) = (client(), 0);
+                // A client goes elsewhere once it has been asked to.
+                loop {
+                    let post = request(direct, "/").method(Method::POST).body(whole("x")).unwrap();
+                    let answer = within(client.request(post)).await.unwrap();
+                    let sent_away = answer.headers().contains_key("connection");
+                    assert_eq!(read(answer).await.1, "done");
+                    answered += 1;
+                    if sent_away {
+                        assert!(leaving.load(std::sync::atomic::Ordering::SeqCst));
+                        return answered;
+                    }
+                }
+            })
+        })
+        .collect();
+    sidecar.until(|stats| 300 < stats["requests"].as_u64().unwrap()).await;
+    leaving.store(true, std::sync::atomic::Ordering::SeqCst);
+    sidecar.leave();
+    let mut answered = 0;
+    for client in clients {
+        answered += within(client).await.unwrap();
+    }
+    within(sidecar.running).await.unwrap().unwrap();
+    assert!(300 < answered);
+}
+
+#[tokio::test]
+async fn drained_is_answered_when_the_model_has_nothing_to_do() {
+    let (open, model) = slow_model().await;
+    let sidecar = Sidecar::beside(model, |_| {}).await;
+    let (direct, admin) = (sidecar.direct, sidecar.admin);
+    let working = tokio::spawn(async move { get(direct, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    let drained = tokio::spawn(async move { get(admin, "/drained").await });
+    // What comes now is held: the model is going.
+    let next = tokio::spawn(async move { get(direct, "/").await });
+    sidecar.until(|stats| stats["held"] == 1).await;
+    open.send_replace(true);
+    within(working).await.unwrap();
+    assert_eq!(within(drained).await.unwrap().1, "drained\n");
+    assert_eq!(sidecar.stats().await["held"], 1);
+    // The pod leaves after all: what is there is served.
+    let leave = request(admin, "/leave").method(Method::POST).body(whole("")).unwrap();
+    assert_eq!(within(client().request(leave)).await.unwrap().status(), 200);
+    assert_eq!(within(next).await.unwrap().1, "done");
+    within(sidecar.running).await.unwrap().unwrap();
+}
