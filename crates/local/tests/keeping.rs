@@ -24,8 +24,24 @@ fn runaways(tag: &Tag) -> String {
     )
 }
 
-/// A program of its own with one replica, so that it can be killed.
-fn host(tag: &Tag) -> Child {
+/// A program of its own with one replica, so that it can be killed; it is, at the latest when the test ends.
+struct Host(Child);
+
+impl Host {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn host(tag: &Tag) -> Host {
     let mut host = Command::new(PROGRAM)
         .args(["host", "sh", "-c", &runaways(tag)])
         .env("TAG", &tag.0)
@@ -36,7 +52,7 @@ fn host(tag: &Tag) -> Child {
     let mut line = String::new();
     BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    host
+    Host(host)
 }
 
 #[tokio::test]
@@ -44,8 +60,7 @@ async fn nothing_outlives_a_program_that_was_killed() {
     let tag = Tag::new();
     let mut host = host(&tag);
     eventually("all runaways run", DEADLINE, || (1..=9).all(|n| tag.pid_of(&format!("sleep 360{n}")).is_some())).await;
-    host.kill().unwrap();
-    host.wait().unwrap();
+    host.kill();
     eventually("nothing is left", Duration::from_secs(2), || tag.alive().is_empty()).await;
 }
 
@@ -57,8 +72,7 @@ async fn the_command_dies_even_if_program_and_keeper_are_killed_together() {
     // The keeper cannot see the program's end: it is stopped first.
     let keeper = parent_of(server);
     kill(keeper, "-STOP");
-    host.kill().unwrap();
-    host.wait().unwrap();
+    host.kill();
     kill(keeper, "-KILL");
     eventually("the command is gone", DEADLINE, || tag.server().is_none()).await;
     for (pid, _) in tag.alive() {
