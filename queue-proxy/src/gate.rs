@@ -18,6 +18,9 @@ use units::{Capacity, ConcurrencyLimit, Moment};
 use crate::config::UNLIMITED_DEPTH;
 use crate::metrics::{Metrics, Outcome};
 
+/// Bytes of bodies that are read while their requests wait, all together. More is left with the clients.
+const HELD_BYTES: u64 = 4 << 20;
+
 /// Counts and bounds the requests of one model.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -85,6 +88,11 @@ impl Gate {
         self.inner.lock().line.running()
     }
 
+    /// `bytes` of the body of one that waits were read. `false`: that is all that may be.
+    pub(crate) fn hold_bytes(&self, waiter: WaiterId, bytes: usize) -> bool {
+        self.inner.lock().line.hold_bytes(waiter, bytes as u64)
+    }
+
     /// Counts a request from now to the drop of what is answered, and takes a place at the model if there is one.
     pub(crate) fn arrive(self: &Arc<Self>, via: Via) -> (Ticket, Arrived) {
         let now = self.clock.now();
@@ -149,10 +157,10 @@ fn limits(limit: ConcurrencyLimit, depth: Option<u32>) -> Limits {
     match limit {
         ConcurrencyLimit::AtMost(limit) => {
             let depth = depth.unwrap_or(limit.get().saturating_mul(10));
-            Limits::of_breaker(depth, limit.get(), u64::MAX)
+            Limits::of_breaker(depth, limit.get(), HELD_BYTES)
         }
         ConcurrencyLimit::Unlimited => {
-            Limits { waiting: depth.unwrap_or(UNLIMITED_DEPTH), in_flight: None, bytes: u64::MAX }
+            Limits { waiting: depth.unwrap_or(UNLIMITED_DEPTH), in_flight: None, bytes: HELD_BYTES }
         }
     }
 }
@@ -193,6 +201,14 @@ struct Counted {
 }
 
 impl Ticket {
+    /// Its name in the line, while it waits there.
+    pub(crate) fn waiter(&self) -> Option<WaiterId> {
+        match self.place {
+            Place::InLine(waiter) => Some(waiter),
+            Place::None | Place::AtModel => None,
+        }
+    }
+
     /// Waits for its turn. Dropped in the middle it still has its place in the line, until the ticket itself is dropped.
     pub(crate) async fn wait(&mut self, turn: oneshot::Receiver<()>) {
         // The sender is dropped only when it was used, or by this very ticket.
@@ -202,18 +218,17 @@ impl Ticket {
     }
 
     /// It found that the model is not there after all: it goes back to the front of the line.
-    pub(crate) async fn step_back(&mut self) {
-        let (id, turn) = {
-            let inner = &mut *self.gate.inner.lock();
-            inner.next += 1;
-            let id = WaiterId(inner.next);
-            match inner.line.step_back(id, 0) {
-                Entry::Wait => (id, inner.wait(id)),
-                Entry::Go | Entry::Full => return,
+    pub(crate) fn step_back(&mut self) -> Arrived {
+        let inner = &mut *self.gate.inner.lock();
+        inner.next += 1;
+        let id = WaiterId(inner.next);
+        match inner.line.step_back(id, 0) {
+            Entry::Wait => {
+                self.place = Place::InLine(id);
+                Arrived::Waits(inner.wait(id))
             }
-        };
-        self.place = Place::InLine(id);
-        self.wait(turn).await;
+            Entry::Go | Entry::Full => Arrived::Goes,
+        }
     }
 
     /// The head of an answer is on its way.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker::Via;
+use breaker::{Via, WaiterId};
 use forward::{
     Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Reason, Refusal, RequestBody, SOON, Service,
     Timeouts, Trust, grpc_timeout,
@@ -11,7 +11,6 @@ use forward::{
 use http::header::HeaderValue;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -71,15 +70,7 @@ impl Door {
         let timeouts = bounded_by_client(shared.timeouts(), &exchange);
 
         // Its turn.
-        let held = match arrived {
-            Arrived::Goes => Ok(()),
-            Arrived::Waits(turn) => self.hold(&mut ticket, turn, timeouts.request).await,
-            Arrived::Full(Full { waiting }) => {
-                let detail = format!("{waiting} requests wait for this replica already");
-                Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON))
-            }
-        };
-        if let Err(refusal) = held {
+        if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
             exchange.discard(&shared.ends);
             return refuse(shared, &refusal, form, ticket);
         }
@@ -106,7 +97,8 @@ impl Door {
                     exchange = *again;
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
-                    if let Err(refusal) = self.hold_again(&mut ticket, timeouts.request).await {
+                    let arrived = ticket.step_back();
+                    if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
                         exchange.discard(&shared.ends);
                         return refuse(shared, &refusal, form, ticket);
                     }
@@ -117,21 +109,23 @@ impl Door {
         refuse(shared, &refusal, form, ticket)
     }
 
+    /// Returns when it may go. Waiting may be dropped: the place in the line is the ticket's, and is given back with it.
     async fn hold(
         &self,
         ticket: &mut Ticket,
-        turn: oneshot::Receiver<()>,
+        arrived: Arrived,
+        exchange: &mut Exchange,
         most: Option<Duration>,
     ) -> Result<(), Refusal> {
-        self.patiently(ticket.wait(turn), most).await
-    }
-
-    async fn hold_again(&self, ticket: &mut Ticket, most: Option<Duration>) -> Result<(), Refusal> {
-        self.patiently(ticket.step_back(), most).await
-    }
-
-    /// Waiting may be dropped: the place in the line is the ticket's, and is given back with it.
-    async fn patiently(&self, turn: impl Future<Output = ()>, most: Option<Duration>) -> Result<(), Refusal> {
+        let turn = match arrived {
+            Arrived::Goes => return Ok(()),
+            Arrived::Waits(turn) => turn,
+            Arrived::Full(Full { waiting }) => {
+                let detail = format!("{waiting} requests wait for this replica already");
+                return Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON));
+            }
+        };
+        let waiter = ticket.waiter();
         let leaving = async {
             match self.via {
                 // Another replica takes it: nothing was begun.
@@ -147,11 +141,30 @@ impl Door {
         };
         tokio::select! {
             biased;
-            () = turn => Ok(()),
+            () = ticket.wait(turn) => Ok(()),
+            failure = self.client_breaks(exchange, waiter) => {
+                Err(Refusal::new(Reason::BadRequest, failure.to_string()))
+            }
             () = leaving => Err(Refusal::new(Reason::Leaving, "this replica is leaving")),
             () = patience => {
                 let detail = format!("no turn at this replica within {}", humantime::format_duration(most.unwrap_or_default()));
                 Err(Refusal::new(Reason::WaitedTooLong, detail).retry_after(SOON))
+            }
+        }
+    }
+
+    /// Reads on in the body of a request that waits, as far as the line has room, and returns if it breaks: a client that
+    /// leaves is noticed only while it is read from. One that is gone at the end of its body drops the whole request.
+    async fn client_breaks(&self, exchange: &mut Exchange, waiter: Option<WaiterId>) -> Failure {
+        if exchange.noted().expects_continue {
+            // It sends only when it is asked to, and reading asks.
+            return std::future::pending().await;
+        }
+        loop {
+            match exchange.read_ahead().await {
+                Ok(Some(bytes)) if waiter.is_some_and(|waiter| self.shared.gate.hold_bytes(waiter, bytes)) => {}
+                Ok(_) => return std::future::pending().await,
+                Err(failure) => return failure,
             }
         }
     }

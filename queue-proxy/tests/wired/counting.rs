@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Response;
 use http_body_util::BodyExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use units::ConcurrencyLimit;
 
 use super::stage::{Sidecar, client, get, hello_model, model, piece, piecewise, request, whole, within};
@@ -80,6 +82,22 @@ async fn one_that_leaves_the_line_is_not_begun() {
     open.send_replace(true);
     within(first).await.unwrap();
     assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn one_that_leaves_the_line_in_the_middle_of_its_upload_frees_its_place() {
+    let model = model(async |_| std::future::pending().await).await;
+    let sidecar = Sidecar::beside(model, |config| config.container_concurrency = ConcurrencyLimit::from_field(1)).await;
+    let direct = sidecar.direct;
+    let _working = tokio::spawn(async move { get(direct, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    for head in ["content-length: 1000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+        let mut stream = TcpStream::connect(direct).await.unwrap();
+        stream.write_all(format!("POST / HTTP/1.1\r\nhost: a\r\n{head}").as_bytes()).await.unwrap();
+        sidecar.until(|stats| stats["held"] == 1).await;
+        drop(stream);
+        sidecar.until(|stats| stats["held"] == 0 && stats["inFlight"] == 1).await;
+    }
 }
 
 #[tokio::test]
