@@ -7,6 +7,7 @@ use daemon::{Problem, Problems, Telemetry, Vars, default_workers};
 use forward::Timeouts;
 use units::ConcurrencyLimit;
 
+use crate::foreign::Strangers;
 use crate::probe::Probe;
 
 /// What a sidecar needs to run. Past this point nothing is a string, and nothing is checked again.
@@ -39,6 +40,8 @@ pub struct Config {
     pub autoscalers: Vec<String>,
     /// For whom it reports.
     pub identity: Identity,
+    /// Who goes round it. Sidecars of one process share it.
+    pub strangers: Strangers,
 }
 
 /// Whose numbers these are.
@@ -134,6 +137,7 @@ impl Config {
             quiet: Duration::ZERO,
             autoscalers: Vec::new(),
             identity: Identity::default(),
+            strangers: Strangers::default(),
         }
     }
 }
@@ -223,6 +227,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         quiet: QUIET.min(drain / 2),
         autoscalers,
         identity,
+        strangers: Strangers::default(),
     };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
 }

@@ -4,17 +4,62 @@
 //! of requests, and would be cut off when the replica goes. The kernel's tables show their connections; ours are told
 //! apart by their sockets, which this process holds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Established connections to one of `ports` of this machine whose other end this process does not hold.
-pub(crate) fn count(ports: &[u16]) -> u32 {
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How old a look at the kernel's tables may be. They are those of the whole machine, some megabytes on a busy one, and
+/// each look goes through all of them.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Who is connected past the sidecars of this process, by the model's port. One look serves them all, so where many run
+/// in one process they share this.
+#[derive(Clone, Debug, Default)]
+pub struct Strangers(Arc<Mutex<Look>>);
+
+#[derive(Debug, Default)]
+struct Look {
+    at: Option<Instant>,
+    by_port: HashMap<u16, u32>,
+}
+
+impl Strangers {
+    /// Established connections to one of `ports` of this machine whose other end this process does not hold.
+    pub(crate) fn at(&self, ports: &[u16]) -> u32 {
+        let mut look = self.0.lock();
+        let now = Instant::now();
+        if look.at.is_none_or(|at| FRESH <= now.saturating_duration_since(at)) {
+            *look = Look { at: Some(now), by_port: by_port() };
+        }
+        ports.iter().filter_map(|port| look.by_port.get(port)).sum()
+    }
+}
+
+/// Strangers at every port of this machine that somebody listens on. The tables and our own sockets cannot be read at one
+/// moment, so who looks like a stranger is looked at again: a connection of ours that ended in between is gone then.
+fn by_port() -> HashMap<u16, u32> {
+    let once = look();
+    if once.is_empty() {
+        return HashMap::new();
+    }
+    let mut by_port = HashMap::new();
+    for (port, _) in look().intersection(&once) {
+        *by_port.entry(*port).or_default() += 1;
+    }
+    by_port
+}
+
+/// The ends of connections at which this process is neither: the local port, and the other end.
+fn look() -> HashSet<(u16, String)> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let connections: Vec<Connection<'_>> = tables.iter().flat_map(|table| established(table)).collect();
-    if !connections.iter().any(|connection| ports.contains(&connection.local.1)) {
-        return 0;
-    }
-    foreign(&connections, ports, &own_sockets())
+    let own = own_sockets();
+    let strangers = foreign(&connections, &own);
+    strangers.map(|stranger| (stranger.local.1, format!("{}:{}", stranger.remote.0, stranger.remote.1))).collect()
 }
 
 /// One line of `/proc/net/tcp`: addresses as the kernel writes them, and the socket's inode.
@@ -43,16 +88,17 @@ fn address(text: &str) -> Option<(&str, u16)> {
     Some((ip, u16::from_str_radix(port, 16).ok()?))
 }
 
-fn foreign(connections: &[Connection<'_>], ports: &[u16], own: &HashSet<String>) -> u32 {
+fn foreign<'c, 'a>(
+    connections: &'c [Connection<'a>],
+    own: &HashSet<String>,
+) -> impl Iterator<Item = &'c Connection<'a>> {
     let ours: HashSet<_> = connections
         .iter()
-        .filter(|connection| ports.contains(&connection.remote.1) && own.contains(connection.inode))
+        .filter(|connection| own.contains(connection.inode))
         .map(|connection| (connection.local, connection.remote))
         .collect();
-    let at_model = connections.iter().filter(|connection| ports.contains(&connection.local.1));
-    let foreign = at_model.filter(|connection| !ours.contains(&(connection.remote, connection.local)));
     // Those that the kernel has accepted and the model has not have no inode yet; they count.
-    u32::try_from(foreign.count()).unwrap_or(u32::MAX)
+    connections.iter().filter(move |connection| !ours.contains(&(connection.remote, connection.local)))
 }
 
 fn own_sockets() -> HashSet<String> {
@@ -77,6 +123,10 @@ mod tests {
         )
     }
 
+    fn at_8080(connections: &[Connection<'_>], own: &HashSet<String>) -> usize {
+        foreign(connections, own).filter(|connection| connection.local.1 == 8080).count()
+    }
+
     #[test]
     fn only_what_this_process_does_not_hold_is_foreign() {
         let table = [
@@ -96,10 +146,10 @@ mod tests {
         let ours = line("0100007F:9C41", "0100007F:1F90", "01", 6);
         let all: Vec<Connection<'_>> = established(&table).chain(established(&table6)).collect();
         let own = HashSet::from(["3".to_owned(), "6".to_owned()]);
-        assert_eq!(foreign(&all, &[8080], &own), 2);
+        assert_eq!(at_8080(&all, &own), 2);
         let ours = format!("{HEAD}{ours}");
         let all: Vec<Connection<'_>> = all.into_iter().chain(established(&ours)).collect();
-        assert_eq!(foreign(&all, &[8080], &own), 1);
+        assert_eq!(at_8080(&all, &own), 1);
     }
 
     #[test]
@@ -108,6 +158,6 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let _ours = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _accepted = listener.accept().unwrap();
-        assert_eq!(count(&[port]), 0);
+        assert_eq!(Strangers::default().at(&[port]), 0);
     }
 }

@@ -37,10 +37,11 @@ use futures_util::FutureExt as _;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
+pub use foreign::Strangers;
 pub use probe::{NotReady, Probe, Question};
 
 use crate::gate::Gate;
@@ -58,6 +59,10 @@ pub struct QueueProxy {
     proxied: Port,
     admin: Option<(Admin, Registry)>,
 }
+
+/// The longest that is waited for activators to hang up. They do when they hear that this replica leaves, and drop what is
+/// idle after 4 s in any case ([`forward::KEPT_IDLE`]).
+const HANG_UP: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Port {
@@ -110,7 +115,8 @@ impl QueueProxy {
     /// Serves until `draining` resolves (or `/leave` is asked), then leaves:
     ///
     /// 1. Unready; activators are told that nothing was begun; direct clients are served, and asked to connect elsewhere.
-    /// 2. When no new direct request has come for the quiet period, the ports are closed.
+    /// 2. When no new direct request has come for the quiet period, and activators have hung up (or 5 s have
+    ///    passed), the ports are closed. A close of ours would meet a request that is on its way, and lose it.
     /// 3. What is in flight ends. After `config.drain`, counted from the first step, the rest is cut.
     ///
     /// # Errors
@@ -153,7 +159,10 @@ impl QueueProxy {
         tokio::select! {
             () = direct.accept() => {}
             () = proxied.accept() => {}
-            () = quiet(&shared, config.quiet, config.drain / 2) => {}
+            () = async {
+                quiet(&shared, config.quiet, config.drain / 2).await;
+                hung_up(&proxied.server, HANG_UP.min(config.drain / 2)).await;
+            } => {}
         }
         info!(in_flight = shared.gate.read().0.in_flight, "closing the ports");
         let left = config.drain.saturating_sub(began.elapsed());
@@ -216,6 +225,17 @@ async fn quiet(shared: &Shared, pause: Duration, limit: Duration) {
         () = until => {}
         () = still => {}
     }
+}
+
+/// Returns when activators have no connection any more, at most after `limit`.
+async fn hung_up(activators: &Server<Door>, limit: Duration) {
+    let gone = async {
+        while 0 < activators.connections() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Those that stay are in use: what they carry is waited for by the drain.
+    let _ = timeout(limit, gone).await;
 }
 
 /// `queue-proxy leave`: asks the sidecar on this machine to leave. For its preStop hook.

@@ -10,7 +10,7 @@ use tracing::info;
 use units::{ConcurrencyLimit, Incarnation};
 
 use crate::config::Config;
-use crate::foreign;
+use crate::foreign::Strangers;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, Now};
 use crate::readiness::Readiness;
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     /// Of the settings in force; 0 for those of the environment.
     generation: AtomicU64,
     model_ports: Vec<u16>,
+    strangers: Strangers,
 }
 
 impl Shared {
@@ -49,6 +50,7 @@ impl Shared {
             timeouts: ArcSwap::from_pointee(config.timeouts),
             generation: AtomicU64::new(0),
             model_ports,
+            strangers: config.strangers.clone(),
         }
     }
 
@@ -66,7 +68,7 @@ impl Shared {
 
     /// Connections to the model that did not come through here.
     pub(crate) fn foreign(&self) -> u32 {
-        foreign::count(&self.model_ports)
+        self.strangers.at(&self.model_ports)
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -8,7 +8,7 @@ use api::Probe;
 use daemon::Clock;
 use hyper::http::{HeaderName, HeaderValue, Uri};
 use platform::Endpoint;
-use queue_proxy::{Config, Identity, Question, QueueProxy};
+use queue_proxy::{Config, Identity, Question, QueueProxy, Strangers};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ pub(crate) struct For<'a> {
     pub(crate) workload: &'a Workload,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) autoscalers: &'a [SocketAddr],
+    pub(crate) strangers: &'a Strangers,
 }
 
 /// A replica's front. Dropping it cuts what is in flight.
@@ -76,7 +77,7 @@ impl Front {
 }
 
 fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
-    let For { name, revision, workload, endpoint, autoscalers } = whom;
+    let For { name, revision, workload, endpoint, autoscalers, strangers } = whom;
     let mut config = Config::local(upstream);
     config.container_concurrency = endpoint.container_concurrency;
     config.timeouts.request = endpoint.timeouts.request;
@@ -84,6 +85,7 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
     config.timeouts.idle = endpoint.timeouts.idle;
     config.drain = endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN);
     config.autoscalers = autoscalers.iter().map(SocketAddr::to_string).collect();
+    config.strangers = strangers.clone();
     config.identity = Identity {
         namespace: revision.namespace.to_string(),
         pod_name: name.to_owned(),

@@ -112,6 +112,7 @@ impl Making {
             workload: &self.workload,
             endpoint: &self.endpoint,
             autoscalers: &self.shared.autoscalers,
+            strangers: &self.shared.strangers,
         };
         let front = Front::before(port.number, whom, self.shared.clock)
             .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;

@@ -14,6 +14,7 @@ use platform::{
     ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, PathPolicy, Revision, Route, RouteError, RouteOrder,
     Scale, ScaleError, ScaleOrder,
 };
+use queue_proxy::Strangers;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) keepers: Arc<Keepers>,
     pub(crate) autoscalers: Vec<SocketAddr>,
+    /// Who is connected to a model past its queue-proxy.
+    pub(crate) strangers: Strangers,
     pub(crate) shown: Shown,
     pub(crate) ports: Ports,
     pub(crate) revisions: Board<RevisionKey, Revision>,
@@ -85,6 +88,7 @@ impl LocalPlatform {
             clock,
             keepers: Arc::new(Keepers::of(keeper)),
             autoscalers,
+            strangers: Strangers::default(),
             shown: Shown::on(shown_on, colour),
             ports: Ports::default(),
             revisions: Board::new(),
