@@ -121,9 +121,21 @@ async fn a_conflict_is_read_and_decided_anew() {
 async fn an_order_without_an_answer_is_read_back_and_not_given_twice() {
     let mut toy = Toy::new();
     let activator = toy.activator("a").await;
+    // The catalogue does not tell of it either.
+    toy.world.lag();
     toy.world.next_mood(Mood::AnswerLost);
     activator.insist(&mut toy, 1);
     tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((toy.world.replicas(), toy.world.orders()), (1, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_not_given_again_because_the_catalogue_lags_behind() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    toy.world.lag();
+    activator.insist(&mut toy, 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((toy.world.replicas(), toy.world.orders()), (1, vec![1]));
 }
 

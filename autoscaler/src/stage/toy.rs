@@ -67,6 +67,9 @@ struct Inner {
     moods: VecDeque<Mood>,
     orders: Vec<u32>,
     victims: Vec<Arc<str>>,
+    /// How the revision really is, while the catalogue lags behind.
+    unseen: Option<Revision>,
+    lags: bool,
 }
 
 impl World {
@@ -86,8 +89,15 @@ impl World {
         world
     }
 
+    /// How it really is.
     pub(crate) fn revision(&self) -> Revision {
-        (*self.revisions.get(&v1()).unwrap()).clone()
+        let unseen = self.inner.lock().unseen.clone();
+        unseen.unwrap_or_else(|| (*self.revisions.get(&v1()).unwrap()).clone())
+    }
+
+    /// From now on the catalogue tells of no change.
+    pub(crate) fn lag(&self) {
+        self.inner.lock().lags = true;
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -154,13 +164,13 @@ impl World {
 
     /// Sets `scale`, as anybody may.
     pub(crate) fn set(&self, replicas: u32) -> Scale {
+        let mut revision = self.revision();
         let mut inner = self.inner.lock();
         inner.version += 1;
         let scale = Scale {
             replicas: ReplicaCount(replicas),
             version: ScaleVersion(format!("version-{}", inner.version).into()),
         };
-        let mut revision = self.revision();
         let generation = 1;
         revision.workload = Workload::Present { generation, scale: scale.clone() };
         let now = self.clock.now();
@@ -184,7 +194,11 @@ impl World {
         if replicas == 0 {
             revision.trouble = None;
         }
-        self.revisions.put(v1(), revision);
+        if inner.lags {
+            inner.unseen = Some(revision);
+        } else {
+            self.revisions.put(v1(), revision);
+        }
         scale
     }
 }
