@@ -50,6 +50,8 @@ pub(crate) struct Directory {
     holds: DashMap<RevisionKey, Arc<Hold>>,
     /// Which generation of each endpoint is in force here.
     generations: watch::Sender<Vec<(EndpointKey, u64)>>,
+    /// Whether every endpoint that exists is known.
+    synced: watch::Sender<bool>,
 }
 
 impl Directory {
@@ -67,7 +69,12 @@ impl Directory {
             routes: ArcSwap::from_pointee(routes),
             holds: DashMap::new(),
             generations: watch::Sender::new(Vec::new()),
+            synced: watch::Sender::new(false),
         }
+    }
+
+    pub(crate) fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
     }
 
     /// Where a Host leads.
@@ -375,6 +382,7 @@ impl Follower {
         let config = &self.directory.config;
         let routes = Routes::new(pairs, &config.cluster_domain, config.alone_answers_every_host, self.synced);
         self.directory.routes.store(Arc::new(routes));
+        self.directory.synced.send_replace(self.synced);
         let open = self.endpoints.iter().filter(|known| !known.door.is_awaited());
         let generations = open.map(|known| (known.key.clone(), known.served.generation())).collect();
         self.directory.generations.send_if_modified(|old| std::mem::replace(old, generations) != *old);

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use daemon::{Clock, Draining, Listener};
 use platform::Catalogue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use units::Moment;
 
@@ -70,6 +70,12 @@ impl Activator {
     /// Where the shared port is.
     pub fn address(&self) -> SocketAddr {
         self.shared.address()
+    }
+
+    /// Whether every endpoint that exists is known. Until then a request for an unknown host is refused, as it may only
+    /// be unknown yet.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.directory.synced()
     }
 
     /// Serves until draining begins, then finishes what it holds within the grace. What serves the requests (the

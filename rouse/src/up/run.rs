@@ -62,7 +62,8 @@ async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, drain
     };
     let autoscaler = Autoscaler::on(streams, autoscaler::Config::usual(), seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
-    let routes = daemon::basic_routes(registry, Arc::new(|| Ok(()))).merge(autoscaler.admin_routes());
+    let synced = activator.synced();
+    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(autoscaler.admin_routes());
 
     platform.apply(plan.described.clone());
     let mut tasks = Tasks::new();
@@ -70,10 +71,7 @@ async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, drain
     tasks.support("autoscaler", autoscaler.run());
     tasks.support("admin", admin.serve(routes));
     tasks.support("files", follow(follower, platform.clone()));
-    addresses.say(&plan);
-    if let Some(file) = announce {
-        addresses.announce(&file)?;
-    }
+    tasks.support("addresses", addresses.tell(synced, plan, announce));
 
     let ended = tasks.run(draining.begun(), GRACE).await;
     info!("ending the replicas");
@@ -108,6 +106,10 @@ fn local_platform(streams: SocketAddr, clock: Clock) -> LocalPlatform {
     LocalPlatform::new(options, clock)
 }
 
+fn readiness(synced: watch::Receiver<bool>) -> daemon::Readiness {
+    Arc::new(move || if *synced.borrow() { Ok(()) } else { Err("the endpoints are not known yet".to_owned()) })
+}
+
 /// Puts each new version of the files in force.
 async fn follow(mut follower: Follower, platform: LocalPlatform) -> anyhow::Result<Infallible> {
     loop {
@@ -124,6 +126,21 @@ struct Addresses {
 }
 
 impl Addresses {
+    /// Once requests are taken, tells where.
+    async fn tell(
+        self,
+        mut synced: watch::Receiver<bool>,
+        plan: Plan,
+        announce: Option<PathBuf>,
+    ) -> anyhow::Result<Infallible> {
+        synced.wait_for(|synced| *synced).await.context("the activator ended")?;
+        self.say(&plan);
+        if let Some(file) = announce {
+            self.announce(&file)?;
+        }
+        std::future::pending().await
+    }
+
     /// For people, on stderr beside the replicas' lines.
     fn say(&self, plan: &Plan) {
         let plan = Plan { listen: self.listen, admin: self.admin, ..plan.clone() };
