@@ -26,7 +26,7 @@ mod stop;
 mod tasks;
 mod telemetry;
 
-pub use admin::{Admin, Readiness, basic_routes, register_build_info};
+pub use admin::{Admin, Readiness, basic_routes, from_loopback_only, register_build_info};
 pub use clock::Clock;
 pub use exit::{Exit, Interrupted, Unavailable, default_workers, exit, runtime};
 pub use listener::{BindFault, Listener};
