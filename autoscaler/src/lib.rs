@@ -150,7 +150,6 @@ fn lay_ground(
         leadership,
         epoch,
         highest: watch::Sender::new(0),
-        leaders: Arc::default(),
         activators: catalogue.activators(),
         cluster,
     };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use platform::{Replica, ReplicaState};
+use std::time::Duration;
+
 use tracing::info;
 use units::Moment;
 
@@ -73,7 +75,8 @@ impl Revision {
     pub(super) fn wake_ended(&mut self, now: Moment, end: WakeEnd) {
         let mut shown = self.place.lock();
         let Some(wake) = shown.wakes.under_way() else { return };
-        info!(revision = %self.key, outcome = end.word(), after = ?wake.after(now), "a wake ended");
+        let after = Duration::from_millis(u64::try_from(wake.after(now).as_millis()).unwrap_or(u64::MAX));
+        info!(revision = %self.key, outcome = end.word(), ?after, "a wake ended");
         self.metrics.all().wake(end.word());
         wake.end = Some((now, end));
     }

@@ -47,8 +47,6 @@ pub(crate) enum Mood {
     AnswerLost,
     /// It is lost on its way.
     OrderLost,
-    /// It breaks whoever gives it.
-    Breaks,
 }
 
 /// The platform: both seams.
@@ -214,7 +212,6 @@ impl Actuator for World {
                 inner.victims = order.victims;
                 inner.moods.pop_front()
             };
-            assert_ne!(mood, Some(Mood::Breaks), "this order was to break its giver");
             if let Some(Mood::Conflict(by_somebody)) = mood {
                 self.set(by_somebody);
             }
@@ -229,7 +226,7 @@ impl Actuator for World {
                     self.set(order.to.0);
                     Err(lost())
                 }
-                Some(Mood::Conflict(_) | Mood::Breaks) | None => Ok(self.set(order.to.0)),
+                Some(Mood::Conflict(_)) | None => Ok(self.set(order.to.0)),
             }
         })
     }
@@ -454,7 +451,6 @@ struct State {
     vetoes: bool,
     outcomes: Vec<i32>,
     seals: u32,
-    newest_seal: (u64, u64),
     refusal: Option<wire::Refusal>,
     is_out: bool,
 }
@@ -566,15 +562,8 @@ async fn listen(state: Arc<Mutex<State>>, writer: Writer, reader: ReadHalf<Duple
                 let verdict = {
                     let mut state = state.lock();
                     state.seals += 1;
-                    let is_old = (seal.epoch, seal.seq) < state.newest_seal;
-                    state.newest_seal = state.newest_seal.max((seal.epoch, seal.seq));
                     let is_idle = state.in_flight == 0 && !state.vetoes;
-                    let verdict = match is_idle {
-                        _ if is_old => Verdict::Outdated,
-                        true => Verdict::Sealed,
-                        false => Verdict::Veto,
-                    };
-                    (!state.silent).then_some(verdict)
+                    (!state.silent).then_some(if is_idle { Verdict::Sealed } else { Verdict::Veto })
                 };
                 let Some(verdict) = verdict else { continue };
                 let wire::Seal { namespace, revision, epoch, seq, ttl_ms: _ } = seal;

@@ -1,12 +1,16 @@
 //! Log lines: which, and in what form.
 
+mod people;
+
 use std::io::{IsTerminal as _, stderr};
 
 use anyhow::Context as _;
-use tracing_subscriber::filter::Targets;
+pub use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
+
+use people::ForPeople;
 
 use crate::{Problems, Vars};
 
@@ -26,21 +30,29 @@ pub struct Telemetry {
     pub filter: Targets,
     /// Their form.
     pub format: LogFormat,
+    /// Whether text has colours.
+    pub colour: bool,
 }
 
 impl Telemetry {
-    /// Reads `LOG` (a level, or levels by target; `info`) and `LOG_FORMAT` (`text` on a terminal, else `json`).
+    /// Reads `LOG` (a level, or levels by target; `info`) and `LOG_FORMAT` (`text` on a terminal, else `json`). Colours
+    /// are for a terminal without [`NO_COLOR`](https://no-color.org).
     pub fn parse(vars: &Vars, problems: &mut Problems) -> Option<Self> {
+        Self::parse_with(vars, Targets::new().with_default(tracing::Level::INFO), problems)
+    }
+
+    /// The same, with other levels where `LOG` says none: for a program in which several run that are chatty together.
+    pub fn parse_with(vars: &Vars, usual: Targets, problems: &mut Problems) -> Option<Self> {
         let by_default = if stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-        let quiet = Targets::new().with_default(tracing::Level::INFO);
         let levels = "error, warn, info, debug, trace or off; also by target: info,forward=debug";
-        let filter = problems.or_default(vars, "LOG", quiet, levels, filter);
+        let filter = problems.or_default(vars, "LOG", usual, levels, filter);
         let format = problems.or_default(vars, "LOG_FORMAT", by_default, "text or json", |value| match value {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
             _ => Err("is neither"),
         });
-        Some(Self { filter: filter?, format: format? })
+        let colour = stderr().is_terminal() && vars.get("NO_COLOR").is_none_or(str::is_empty);
+        Some(Self { filter: filter?, format: format?, colour })
     }
 
     /// From now on, what the process logs is written. Once per process.
@@ -50,7 +62,7 @@ impl Telemetry {
     pub fn init(self) -> anyhow::Result<()> {
         let lines = fmt::layer().with_writer(stderr);
         let lines = match self.format {
-            LogFormat::Text => lines.with_ansi(stderr().is_terminal()).with_target(false).boxed(),
+            LogFormat::Text => lines.with_ansi(self.colour).event_format(ForPeople).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
         let lines = tracing_subscriber::registry().with(lines.with_filter(self.filter));

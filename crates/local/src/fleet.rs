@@ -14,7 +14,7 @@ use std::time::Duration;
 use platform::{Endpoint, ReplicaState, Revision, Scale, ScaleError, ScaleOrder, ScaleVersion, Trouble};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 use units::{ReplicaCount, RevisionKey};
 
 use crate::backoff::Backoff;
@@ -164,7 +164,7 @@ impl Fleet {
 
     fn set_scale(&mut self, to: ReplicaCount) {
         if self.scale.replicas != to {
-            info!(revision = %self.key, from = %self.scale.replicas, to = %to, "scale");
+            debug!(revision = %self.key, from = %self.scale.replicas, to = %to, "scale");
         }
         if self.scale.replicas.is_zero() || to.is_zero() {
             self.forget_trouble();
@@ -315,5 +315,6 @@ fn next_version(shared: &Shared) -> ScaleVersion {
 }
 
 fn first_line(words: &str) -> &str {
-    words.lines().next().unwrap_or_default()
+    let line = words.lines().next().unwrap_or_default();
+    line.strip_suffix("; its last lines:").unwrap_or(line)
 }

@@ -150,7 +150,7 @@ impl Making {
                 // Each of these may be dropped and asked again.
                 heard = running.process.next() => match heard {
                     Heard::Started { pid } => {
-                        info!(replica = %self.name, pid, port = running.port.number, after = ?self.since(running.asked), "started");
+                        info!(replica = %self.name, pid, port = running.port.number, "started");
                     }
                     Heard::Ended(end) => break end.to_string(),
                 },
@@ -159,7 +159,7 @@ impl Making {
                         started = true;
                         self.tell(Told::Address(Some(running.front.address)));
                         if well {
-                            self.tell(Told::Ready);
+                            self.ready(&running);
                         }
                     }
                     Err(why) => break self.condemn(&mut running.process, why).await,
@@ -173,9 +173,11 @@ impl Making {
                         let why = format!("{thief} has taken its port {}", running.port.number);
                         break self.condemn(&mut running.process, why).await;
                     }
-                    well = is_well;
-                    if started {
-                        self.tell(if well { Told::Ready } else { Told::Unready });
+                    let was_well = std::mem::replace(&mut well, is_well);
+                    match (was_well, well) {
+                        (false, true) if started => self.ready(&running),
+                        (true, false) if started => self.unready(),
+                        (false, true) | (true, false) | (true, true) | (false, false) => {}
                     }
                 }
                 () = self.shared.clock.sleep_until(look), if !well => {
@@ -186,6 +188,7 @@ impl Making {
                 () = self.shared.kill.cancelled() => break self.kill(&mut running.process).await.to_string(),
             }
         };
+        let was_asked = self.leave.is_cancelled();
         // Its keeper has ended too, so nothing holds the pipe open; what is in it belongs to the last words.
         let _ = tokio::time::timeout(LAST_WORDS, &mut running.output).await;
         self.tell(Told::Fell(with_last_lines(&end, &running.tail)));
@@ -194,7 +197,24 @@ impl Making {
             () = running.front.drain() => {}
             () = self.shared.kill.cancelled() => {}
         }
-        info!(replica = %self.name, "gone: {end}");
+        if was_asked {
+            info!(replica = %self.name, "gone: {end}");
+        } else {
+            // Who counts its falls has told this one, with what follows from it.
+            debug!(replica = %self.name, "gone: {end}");
+        }
+    }
+
+    fn ready(&self, running: &Running) {
+        let since_start =
+            Duration::from_millis(u64::try_from(self.since(running.asked).as_millis()).unwrap_or(u64::MAX));
+        info!(replica = %self.name, ?since_start, "ready");
+        self.tell(Told::Ready);
+    }
+
+    fn unready(&self) {
+        warn!(replica = %self.name, "not ready any more");
+        self.tell(Told::Unready);
     }
 
     /// Leaves: finishes what is in flight, asks the process to end, and makes it.

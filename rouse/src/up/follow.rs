@@ -9,16 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::plan::{Plan, Planner};
 use super::source::Source;
 
 /// Editors write in several steps. After so long without another one a file is taken as written.
 const QUIET: Duration = Duration::from_millis(100);
-
-/// After so long it is looked all the same: what goes on changing may be another file of the same folder.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Follows the files.
 #[derive(Debug)]
@@ -74,14 +71,12 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and then until nothing changes any more, but not for ever.
+    /// Waits for a change, and until nothing changes any more.
     async fn settled(&mut self) {
         if self.watcher.is_none() || self.changes.recv().await.is_none() {
             return pending().await;
         }
-        let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {} };
-        // Dropped in the middle it has taken changes, and they are looked at now.
-        let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
     }
 
     fn read_again(&mut self) -> Option<Plan> {
@@ -92,7 +87,7 @@ impl Follower {
         let mut faults = reading.faults.0;
         self.planner.look(&reading.documents, false, &mut faults);
         if faults.is_empty() {
-            info!("the files have changed and are read again");
+            debug!("the files have changed and are read again");
             return Some(self.planner.plan(&reading.documents));
         }
         error!(faults = faults.len(), "the files have changed and are refused; what was in force stays");

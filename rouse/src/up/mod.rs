@@ -98,7 +98,9 @@ async fn up(args: Args) -> anyhow::Result<()> {
     if args.print {
         // What is written is what was read; whether this machine could run it is another question.
         Faults(faults).into_result()?;
-        return say(&api::to_yaml(&reading.documents)?);
+        let imageless = reading.documents.deployments.iter().any(|placed| placed.value.container.image.is_none());
+        let lacking = if imageless { FOR_A_CLUSTER } else { "" };
+        return say(&format!("{lacking}{}", api::to_yaml(&reading.documents)?));
     }
     let mut planner = Planner::new(listen, admin, Machine::this());
     planner.look(&reading.documents, true, &mut faults);
@@ -108,11 +110,20 @@ async fn up(args: Args) -> anyhow::Result<()> {
         return say(&plan.describe());
     }
     let mut problems = daemon::Problems::none();
-    let telemetry = daemon::Telemetry::parse(&daemon::Vars::of_process(), &mut problems);
-    problems.or_value(telemetry)?.init()?;
+    let telemetry = daemon::Telemetry::parse_with(&daemon::Vars::of_process(), run::usual_levels(), &mut problems);
+    let telemetry = problems.or_value(telemetry)?;
+    let colour = telemetry.colour;
+    telemetry.init()?;
     let follower = Follower::new(source, planner)?;
-    run::serve(plan, follower, args.announce).await
+    run::serve(plan, follower, args.announce, colour).await
 }
+
+/// What a command does not say, and kubectl asks for.
+const FOR_A_CLUSTER: &str = "\
+# On this machine as it is. A cluster also asks for these two in the container; they change nothing here:
+#   image: example.com/model:v1
+#   env: [{ name: PORT, value: \"8080\" }]
+";
 
 /// An address to listen on; the fault is noted, and then it is one that is always free.
 fn address(flag: &str, text: &str, faults: &mut Vec<Fault>) -> SocketAddr {

@@ -5,7 +5,7 @@
 //! are drained and ended; then the rest.
 
 use std::convert::Infallible;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use activator::Activator;
 use anyhow::Context as _;
 use autoscaler::Autoscaler;
-use daemon::{Admin, Clock, Draining, Listener, Stop, Tasks};
+use daemon::{Admin, Clock, Draining, Listener, Stop, Targets, Tasks};
 use local::LocalPlatform;
 use platform::{ActivatorPod, Leadership};
 use prometheus::Registry;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{Level, info};
 
 use super::follow::Follower;
 use super::plan::{Plan, url};
@@ -31,17 +31,41 @@ const GRACE: Duration = Duration::from_secs(300);
 /// One activator, in this process.
 const ACTIVATOR: &str = "activator";
 
+/// What `LOG` says unless it is set. The three programs that are one here also speak of each other; that is for who
+/// looks after them apart. How replicas are, the platform says, by name.
+pub(crate) fn usual_levels() -> Targets {
+    let quieter = [
+        ("activator::directory", Level::WARN),
+        ("activator::report", Level::WARN),
+        ("autoscaler::hub", Level::WARN),
+        ("autoscaler::streams", Level::WARN),
+        ("queue_proxy", Level::ERROR),
+    ];
+    Targets::new().with_default(Level::INFO).with_targets(quieter)
+}
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If a port is taken meanwhile, or a part of the program fails.
-pub(crate) async fn serve(plan: Plan, follower: Follower, announce: Option<PathBuf>) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    plan: Plan,
+    follower: Follower,
+    announce: Option<PathBuf>,
+    colour: bool,
+) -> anyhow::Result<()> {
     // Before anything else exists, so that whatever exists is ended in order.
     let stop = Stop::on_signals().context("listening for signals")?;
-    stop.guard(async |draining| up(plan, follower, announce, draining).await).await
+    stop.guard(async |draining| up(plan, follower, announce, colour, draining).await).await
 }
 
-async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, draining: Draining) -> anyhow::Result<()> {
+async fn up(
+    plan: Plan,
+    mut follower: Follower,
+    announce: Option<PathBuf>,
+    colour: bool,
+    draining: Draining,
+) -> anyhow::Result<()> {
     let clock = Clock::start();
     let registry = Registry::new();
     daemon::register_build_info(&registry, "rouse", env!("CARGO_PKG_VERSION"))?;
@@ -52,7 +76,7 @@ async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, drain
     let activator = activator(&plan, streams.address(), clock, &registry)?;
     follower.bound(activator.address(), admin.address());
 
-    let platform = local_platform(streams.address(), clock);
+    let platform = local_platform(streams.address(), colour, clock);
     // There is nobody else to lead; kept to the end, as a leadership that nobody speaks for is a lost one.
     let (_leader, leadership) = watch::channel(Leadership::ALONE);
     let seams = autoscaler::Platform {
@@ -63,8 +87,7 @@ async fn up(plan: Plan, mut follower: Follower, announce: Option<PathBuf>, drain
     let autoscaler = Autoscaler::on(streams, autoscaler::Config::usual(), seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
     let synced = activator.synced();
-    let told_here = daemon::from_loopback_only(autoscaler.admin_routes());
-    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(told_here);
+    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(autoscaler.admin_routes());
 
     platform.apply(plan.described.clone());
     let mut tasks = Tasks::new();
@@ -96,11 +119,11 @@ fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry
     Activator::bind(config, clock, metrics, None).context("--listen")
 }
 
-fn local_platform(streams: SocketAddr, clock: Clock) -> LocalPlatform {
+fn local_platform(streams: SocketAddr, colour: bool, clock: Clock) -> LocalPlatform {
     let options = local::Options {
         keeper: local::THIS_PROGRAM.into(),
         shown_on: Box::new(std::io::stderr()),
-        colour: std::io::stderr().is_terminal(),
+        colour,
         activators: vec![ActivatorPod { name: ACTIVATOR.into(), uid: ACTIVATOR.into(), out_since: None }],
         autoscalers: vec![streams],
     };
@@ -115,8 +138,9 @@ fn readiness(synced: watch::Receiver<bool>) -> daemon::Readiness {
 async fn follow(mut follower: Follower, platform: LocalPlatform) -> anyhow::Result<Infallible> {
     loop {
         let plan = follower.next().await;
-        platform.apply(plan.described);
+        platform.apply(plan.described.clone());
         info!("the changed files are in force");
+        show(&plan);
     }
 }
 
@@ -145,8 +169,12 @@ impl Addresses {
     /// For people, on stderr beside the replicas' lines.
     fn say(&self, plan: &Plan) {
         let plan = Plan { listen: self.listen, admin: self.admin, ..plan.clone() };
-        // Who closed stderr does not want to know.
-        let _ = std::io::stderr().lock().write_all(plan.describe().as_bytes());
+        show(&plan);
+        let usual = self.admin == SocketAddr::from((Ipv4Addr::LOCALHOST, 8090));
+        let admin = if usual { String::new() } else { format!(" --admin {}", url(self.admin)) };
+        let next =
+            format!("waiting for requests; what runs and why, in another terminal: rouse get revisions{admin}\n");
+        let _ = std::io::stderr().lock().write_all(next.as_bytes());
     }
 
     /// For scripts: all at once, so that nobody reads half of it.
@@ -157,4 +185,10 @@ impl Addresses {
             .and_then(|()| std::fs::rename(&unfinished, file))
             .with_context(|| format!("--announce {}", file.display()))
     }
+}
+
+/// What is served, and where.
+fn show(plan: &Plan) {
+    // Who closed stderr does not want to know.
+    let _ = std::io::stderr().lock().write_all(plan.describe().as_bytes());
 }
