@@ -8,6 +8,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use cli::{Cli, Command};
 use daemon::Exit;
 
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => {
+        Err(mut told) => {
+            advise(&mut told);
             // Help and the version come this way too; only they are written to standard output.
             let end = if told.use_stderr() { Exit::BadInput } else { Exit::Done };
             // If nobody reads it any more there is nobody to tell.
@@ -38,5 +40,15 @@ fn main() -> ExitCode {
             Exit::BadInput.into()
         }
         result => daemon::exit("rouse", result),
+    }
+}
+
+/// The likeliest slip of all: a command without the two dashes before it.
+fn advise(told: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = told.get(ContextKind::InvalidArg) else { return };
+    let is_command = told.kind() == ErrorKind::UnknownArgument && !word.starts_with('-');
+    if is_command && std::env::args_os().nth(1).is_some_and(|subcommand| subcommand == "up") {
+        let tip = format!("a command goes behind two dashes: rouse up -- {word} ..");
+        told.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
 }

@@ -103,6 +103,7 @@ fn a_command_stands_for_a_file_that_serves_the_same() {
     let again = up(&["--print", "-f", file.to_str().unwrap()]);
     assert_eq!(text(&again.stdout), text(&printed.stdout));
     let printed = text(&printed.stdout);
+    assert!(printed.starts_with('#') && printed.contains("image: "), "what a cluster lacks is said: {printed}");
     assert!(printed.contains("maxReplicas: 8") && printed.contains("containerConcurrency: 2"), "{printed}");
 }
 
@@ -129,6 +130,13 @@ fn flags_that_do_not_exist_and_nothing_at_all_are_bad_input_too() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output.stderr));
         assert_ne!(text(&output.stderr), "");
     }
+}
+
+#[test]
+fn a_command_without_dashes_before_it_is_told_about_them() {
+    let told = up(&["python3", "serve.py"]);
+    assert_eq!(told.status.code(), Some(64));
+    assert!(text(&told.stderr).contains("rouse up -- python3"), "{}", text(&told.stderr));
 }
 
 #[test]

@@ -138,7 +138,7 @@ async fn ask(query: &Query) -> anyhow::Result<Value> {
     };
     match known.iter().position(|(space, known)| space == namespace && known == name) {
         Some(at) if query.kind == Kind::Endpoints => Ok(list["endpoints"][at].take()),
-        Some(_) | None => bail!("{}", missing(query.kind, name, &known)),
+        Some(_) | None => bail!("{}", missing(query.kind, &full(namespace, name), &known)),
     }
 }
 
@@ -147,12 +147,17 @@ fn missing(kind: Kind, name: &str, known: &[(String, String)]) -> String {
         Kind::Endpoints => "endpoint",
         Kind::Revisions => "revision",
     };
-    let names = || known.iter().map(|(_, name)| name.as_str());
-    match (api::nearest(name, names()), names().next()) {
+    let names: Vec<String> = known.iter().map(|(namespace, name)| full(namespace, name)).collect();
+    match (api::nearest(name, names.iter().map(String::as_str)), names.is_empty()) {
         (Some(near), _) => format!("there is no {kind} {name}; the nearest one is {near}"),
-        (None, Some(_)) => format!("there is no {kind} {name}; there are {}", names().collect::<Vec<_>>().join(", ")),
-        (None, None) => format!("there is no {kind} {name}, nor any other"),
+        (None, false) => format!("there is no {kind} {name}; there are {}", names.join(", ")),
+        (None, true) => format!("there is no {kind} {name}, nor any other"),
     }
+}
+
+/// As it would be asked for.
+fn full(namespace: &str, name: &str) -> String {
+    if namespace == "default" { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 fn as_table(query: &Query, answer: Value) -> anyhow::Result<String> {
@@ -170,4 +175,16 @@ fn as_table(query: &Query, answer: Value) -> anyhow::Result<String> {
 
 fn typed<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
     serde_json::from_value(answer).context("the admin port answers in a way that this version does not know")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_another_namespace_is_named_with_it() {
+        let known = [("shop".to_owned(), "iris-v1".to_owned())];
+        let told = missing(Kind::Revisions, "iris-v1", &known);
+        assert_eq!(told, "there is no revision iris-v1; there are shop/iris-v1");
+    }
 }
