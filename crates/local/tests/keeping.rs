@@ -86,6 +86,7 @@ async fn what_a_killed_keeper_left_is_swept_up_and_its_replica_replaced() {
     let script = format!("(setsid sleep 3601 &); exec {PROGRAM} serve");
     let mut bench = Bench::running(&["sh", "-c", &script], 1).await;
     bench.until_ready(1).await;
+    eventually("the runaway runs", DEADLINE, || bench.tag.pid_of("sleep 3601").is_some()).await;
     let runaway = bench.tag.pid_of("sleep 3601").unwrap();
     kill(parent_of(bench.tag.server().unwrap()), "-KILL");
     let revision = bench.until(|revision| support::ready(revision) == ["m-2"]).await;
