@@ -20,7 +20,7 @@ cargo build --quiet --release -p rouse
 rouse=$(cd ../..; pwd)/target/release/rouse
 [ -n "${CARGO_TARGET_DIR:-}" ] && rouse=$CARGO_TARGET_DIR/release/rouse
 
-echo "== rouse up -f examples/iris/iris.yaml"
+echo "== in examples/iris: rouse up -f iris.yaml"
 "$rouse" up -f iris.yaml --listen "$LISTEN" --admin "$ADMIN" &
 up=$!
 scratch=$(mktemp -d)
