@@ -1,7 +1,7 @@
 //! Beside each model server: counts what is in flight, bounds it, knows when the model is ready, reports, and lets the
 //! replica leave without a loss.
 //!
-//! ```ignore
+//! ```text
 //! let sidecar = QueueProxy::bind(config, clock)?;      // ports are taken; `config.listen` may have port 0
 //! let ready = sidecar.readiness();                     // follows the model
 //! sidecar.run(draining).await?;                        // serves until `draining`, then drains, then returns

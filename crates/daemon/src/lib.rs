@@ -3,7 +3,7 @@
 //!
 //! A `main` uses it from top to bottom:
 //!
-//! ```ignore
+//! ```text
 //! let vars = Vars::of_process();                                  // once
 //! let config = match Config::parse(&vars) {                       // Problems: every fault at once
 //!     Ok(config) => config,
