@@ -40,7 +40,9 @@ impl Rules {
     pub const fn rouse() -> Self {
         Self {
             delay_follows_setting: true,
-            one_ready_is_protected: true,
+            // A panic can give a load one replica more than Knative would; that nothing is lowered in a young window
+            // protects it too, and does only that.
+            one_ready_is_protected: false,
             young_window_never_lowers: true,
             // It can give a load more replicas than Knative would, and not only for longer.
             resize_keeps_age: false,
