@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use breaker::seal::{Ending, SealId, Verdict};
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -84,9 +83,7 @@ impl Drop for Stream<'_> {
 
 impl<'a> Stream<'a> {
     async fn open(directory: &Arc<Directory>, autoscaler: SocketAddr, frames: &'a mut u64) -> anyhow::Result<Self> {
-        let stream =
-            tokio::time::timeout(WRITE_TIMEOUT, TcpStream::connect(autoscaler)).await.context("connecting")??;
-        stream.set_nodelay(true)?;
+        let stream = daemon::connect(autoscaler, WRITE_TIMEOUT).await.context("connecting")?;
         let (reader, writer) = stream.into_split();
         let codec = LengthDelimitedCodec::builder().max_frame_length(wire::MAX_FRAME_BYTES).new_codec();
         let mut stream = Self {

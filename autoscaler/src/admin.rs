@@ -116,6 +116,7 @@ fn revision_as_shown(ground: &Ground, key: &RevisionKey) -> Option<admin::Revisi
         },
         mode: mode(last.is_some_and(|last| last.seen.panicking)),
         because: last.map(|last| last.because.word().to_owned()),
+        zero_blocked_by: shown.zero_blocked_by.iter().map(ToString::to_string).collect(),
         reason: shown.failed.as_ref().map(ToString::to_string),
         desired_replicas: last.and_then(|last| last.want).map(|want| want.0),
         ready_replicas: count(ReplicaState::Ready).unwrap_or(u32::MAX),

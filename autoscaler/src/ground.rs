@@ -1,6 +1,7 @@
 //! What the tasks of all revisions and endpoints share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use daemon::Clock;
 use kpa::policy::Cluster;
@@ -32,6 +33,8 @@ pub(crate) struct Ground {
     pub(crate) epoch: watch::Receiver<Option<u64>>,
     /// The highest epoch that a peer has seen.
     pub(crate) highest: watch::Sender<u64>,
+    /// Counts the seals' leaders that this program has begun, of all revisions.
+    pub(crate) leaders: Arc<AtomicU64>,
     /// Every activator whose pod exists; `None` until they are known.
     pub(crate) activators: watch::Receiver<Option<Arc<[ActivatorPod]>>>,
     /// `config-autoscaler` as it counts; `None` until it has been read.

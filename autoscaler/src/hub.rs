@@ -8,12 +8,14 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use kpa::policy::Cluster;
 use platform::{Catalogue, Endpoint, Event, Leadership, Revision, Route};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use units::{EndpointKey, RevisionKey};
 use wire::Down;
@@ -21,6 +23,10 @@ use wire::Down;
 use crate::ground::Ground;
 use crate::inbox::Heard;
 use crate::{revision, routes, settings};
+
+/// The pause before what broke is begun anew. What broke it may be there still, and without a pause it would take a
+/// whole processor, and fill the log.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 /// The ends that only the hub writes to.
 pub(crate) struct Ends {
@@ -36,6 +42,7 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
     let mut leadership = ground.leadership.clone();
     let mut highest = ground.highest.subscribe();
     let mut peers = ground.peers.changes();
+    let mut activators = ground.activators.clone();
     let mut hub = Hub {
         ground,
         ends,
@@ -62,6 +69,10 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
                 let data = config.borrow_and_update().clone();
                 hub.config(data);
             }
+            changed = activators.changed() => {
+                changed.map_err(|_| anyhow!("nobody says any more which activators exist"))?;
+                hub.peers_changed();
+            }
             _ = peers.changed() => hub.peers_changed(),
             Some(end) = hub.tasks.ended() => hub.ended(end),
         }
@@ -87,24 +98,26 @@ impl Hub {
         match event {
             Event::Added(key, facts) => {
                 self.endpoints.insert(key.clone(), facts);
-                self.begin_endpoint(key);
+                self.begin_endpoint(key, Duration::ZERO);
             }
             Event::Removed(key) => {
                 self.endpoints.remove(&key);
                 self.ground.endpoints.went(&key);
+                self.ground.peers.forget_endpoint(&key);
                 self.tasks.end(&Task::Endpoint(key));
             }
             Event::Synced => {}
         }
     }
 
-    fn begin_endpoint(&mut self, key: EndpointKey) {
+    fn begin_endpoint(&mut self, key: EndpointKey, pause: Duration) {
         let Some(facts) = self.endpoints.get(&key).cloned() else { return };
         let wishes = self.ground.endpoints.came(key.clone(), facts.clone());
         let span = info_span!("endpoint", endpoint = %key);
         let route = routes::keep(self.ground.clone(), key.clone(), facts.clone(), wishes).instrument(span);
         let tell = tell_revisions(self.ground.clone(), facts);
         self.tasks.begin(Task::Endpoint(key), async move {
+            sleep(pause).await;
             tokio::join!(route, tell);
         });
     }
@@ -113,7 +126,7 @@ impl Hub {
         match event {
             Event::Added(key, facts) => {
                 self.revisions.insert(key.clone(), facts);
-                self.begin_revision(key);
+                self.begin_revision(key, Duration::ZERO);
             }
             Event::Removed(key) => {
                 self.revisions.remove(&key);
@@ -126,22 +139,26 @@ impl Hub {
         }
     }
 
-    fn begin_revision(&mut self, key: RevisionKey) {
+    fn begin_revision(&mut self, key: RevisionKey, pause: Duration) {
         let Some(facts) = self.revisions.get(&key).cloned() else { return };
         let inbox = self.ground.inboxes.open(key.clone());
         let span = info_span!("revision", revision = %key);
-        self.tasks.begin(Task::Revision(key), revision::keep(self.ground.clone(), facts, inbox).instrument(span));
+        let keep = revision::keep(self.ground.clone(), facts, inbox).instrument(span);
+        self.tasks.begin(Task::Revision(key), async move {
+            sleep(pause).await;
+            keep.await;
+        });
     }
 
-    /// A task ended. It does so by itself only if what it was for is gone; one that broke is begun anew, so that one
-    /// revision's bad luck is not its neighbours'.
+    /// A task ended. It does so by itself only if what it was for is gone; one that broke is begun anew after a pause,
+    /// so that one revision's bad luck is not its neighbours'.
     fn ended(&mut self, end: TaskEnd) {
         let TaskEnd { task, panic } = end;
         if let Some(panic) = panic {
             error!(task = ?task, error = panic, "a task broke, beginning it anew");
             match task {
-                Task::Revision(key) => self.begin_revision(key),
-                Task::Endpoint(key) => self.begin_endpoint(key),
+                Task::Revision(key) => self.begin_revision(key, RECOVERY),
+                Task::Endpoint(key) => self.begin_endpoint(key, RECOVERY),
             }
         }
     }

@@ -150,6 +150,7 @@ fn lay_ground(
         leadership,
         epoch,
         highest: watch::Sender::new(0),
+        leaders: Arc::default(),
         activators: catalogue.activators(),
         cluster,
     };

@@ -188,6 +188,14 @@ impl Peers {
         self.changed();
     }
 
+    /// An endpoint is gone. One that comes under its name counts its generations anew, and what was said of the old one
+    /// would count for it.
+    pub(crate) fn forget_endpoint(&self, endpoint: &EndpointKey) {
+        for connected in self.activators.lock().values_mut() {
+            connected.acknowledged.remove(endpoint);
+        }
+    }
+
     /// It asked to be taken out of every path.
     pub(crate) fn leaving(&self, uid: &str) {
         if let Some(connected) = self.activators.lock().get_mut(uid) {
@@ -290,6 +298,16 @@ mod tests {
         peers.acknowledged("a", endpoint.clone(), 3);
         assert_eq!(peers.acknowledgement("a", &endpoint), Some(3));
         peers.activator_came(activator("a").0);
+        assert_eq!(peers.acknowledgement("a", &endpoint), None);
+    }
+
+    #[test]
+    fn what_was_acknowledged_of_an_endpoint_that_is_gone_counts_for_none_of_its_name() {
+        let peers = Peers::new();
+        let endpoint = EndpointKey::new("shop", "recommender");
+        peers.activator_came(activator("a").0);
+        peers.acknowledged("a", endpoint.clone(), 3);
+        peers.forget_endpoint(&endpoint);
         assert_eq!(peers.acknowledgement("a", &endpoint), None);
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kpa::seal::Leader;
+use kpa::seal::{Leader, Member};
 use kpa::{ActivatorReading, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, Step, World};
 use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tokio::sync::{mpsc, watch};
@@ -109,6 +109,10 @@ struct Revision {
     asked_for: bool,
     /// The activators that the scaler was told of, and not to forget since.
     told_of: BTreeSet<Arc<str>>,
+    /// Likewise the replicas.
+    replicas_told_of: BTreeSet<Arc<str>>,
+    /// Who is not there to be asked whether it may go to zero, and since when, while that is waited for.
+    absent: BTreeMap<Member, Moment>,
     /// Zero was wanted at the last decision.
     zero_wanted: bool,
     due: Moment,
@@ -136,6 +140,7 @@ impl Revision {
             failed: None,
             in_flight: BTreeMap::new(),
             sealing: false,
+            zero_blocked_by: Vec::new(),
         };
         let place = ground.shelf.put(key.clone(), shown);
         let epoch = ground.epoch.clone();
@@ -165,6 +170,8 @@ impl Revision {
             path: PathSeen { path: Path::Proxied, since: now, acknowledged: None },
             asked_for: false,
             told_of: BTreeSet::new(),
+            replicas_told_of: BTreeSet::new(),
+            absent: BTreeMap::new(),
             zero_wanted: false,
             due: now,
             facts,
@@ -205,8 +212,19 @@ impl Revision {
                 }
                 self.epoch_changed();
             }
-            _ = self.activators.changed() => self.activators_changed(),
-            _ = self.cluster.changed() => self.settings_changed(),
+            // Whoever says no more is the hub's to notice; here it would be news at every look.
+            changed = self.activators.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+                self.activators_changed();
+            }
+            changed = self.cluster.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+                self.settings_changed();
+            }
             _ = self.peer_changes.changed(), if in_round => self.seal_time(),
             () = self.ground.clock.sleep_until(until) => self.seal_time(),
         }
@@ -388,6 +406,7 @@ impl Revision {
                     in_flight: stats.in_flight,
                 };
                 self.scaler.sidecar(at, &replica, reading);
+                self.replicas_told_of.insert(Arc::clone(&replica));
                 self.place.lock().in_flight.insert(Arc::clone(&replica), stats.in_flight);
                 let wire::SidecarStats { in_flight, foreign, settings_generation, .. } = stats;
                 self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings: settings_generation });
@@ -405,7 +424,8 @@ impl Revision {
         let now = self.ground.clock.now();
         let facts = Arc::clone(&self.facts.borrow_and_update());
         let there = |name: &Arc<str>| facts.replicas.iter().any(|replica| replica.name == *name);
-        let gone: Vec<Arc<str>> = self.sidecars.keys().filter(|name| !there(name)).cloned().collect();
+        // Also one that was only expected, and went before its sidecar was heard: else it is waited for for good.
+        let gone: Vec<Arc<str>> = self.replicas_told_of.extract_if(.., |name| !there(name)).collect();
         for name in gone {
             self.sidecars.remove(&name);
             self.place.lock().in_flight.remove(&name);
@@ -414,6 +434,7 @@ impl Revision {
         if facts.sidecars {
             for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready) {
                 self.scaler.expect_replica(now, &replica.name);
+                self.replicas_told_of.insert(Arc::clone(&replica.name));
             }
         }
         self.settings_changed();
@@ -532,7 +553,12 @@ impl Revision {
             starting: decision.seen.starting.0,
             leaving: count(&facts.replicas, ReplicaState::Leaving).0,
         });
-        let change = self.place.lock().decisions.keep(now, decision);
+        let zero_blocked_by = self.blocked_by(now, decision.because);
+        let change = {
+            let mut shown = self.place.lock();
+            shown.zero_blocked_by = zero_blocked_by;
+            shown.decisions.keep(now, decision)
+        };
         // What a follower decides comes to nothing: it is kept, for who asks, and neither counted nor told.
         if self.ground.leading().is_none() {
             return;

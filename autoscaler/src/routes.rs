@@ -63,9 +63,9 @@ pub(crate) async fn keep(
         tokio::select! {
             changed = facts.changed() => if changed.is_err() { return },
             changed = wishes.changed() => if changed.is_err() { return },
-            _ = changes.changed() => {}
-            _ = epoch.changed() => {}
-            _ = activators.changed() => {}
+            changed = changes.changed() => if changed.is_err() { return },
+            changed = epoch.changed() => if changed.is_err() { return },
+            changed = activators.changed() => if changed.is_err() { return },
             () = ground.clock.sleep_until(not_before), if is_wanted => {}
         }
     }

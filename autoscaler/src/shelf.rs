@@ -29,6 +29,8 @@ pub(crate) struct Shown {
     pub(crate) in_flight: BTreeMap<Arc<str>, u32>,
     /// It is being sealed.
     pub(crate) sealing: bool,
+    /// Who keeps it from zero by being silent.
+    pub(crate) zero_blocked_by: Vec<Arc<str>>,
 }
 
 /// A place for one revision on the shelf.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -28,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 enum End {
     #[error("it closed the stream")]
     Closed,
-    #[error("it does not take the connection, or does not read")]
+    #[error("it does not read")]
     Stuck,
     #[error(transparent)]
     Broken(#[from] io::Error),
@@ -64,8 +63,7 @@ impl Reporter {
     }
 
     async fn stream(&mut self) -> Result<Infallible, End> {
-        let stream = timeout(PATIENCE, TcpStream::connect(&self.address)).await.map_err(|_| End::Stuck)??;
-        stream.set_nodelay(true)?;
+        let stream = daemon::connect(&self.address, PATIENCE).await?;
         let (mut reader, mut writer) = stream.into_split();
         say(&mut writer, Up::Hello(self.hello())).await?;
         info!(autoscaler = self.address, "reporting");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use breaker::{Via, WaiterId};
 use forward::{
-    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Reason, Refusal, RequestBody, SOON, Service,
-    Timeouts, Trust, grpc_timeout,
+    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, Reason, Refusal, RequestBody, SOON,
+    Service, Timeouts, Trust, grpc_timeout,
 };
 use http::header::HeaderValue;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 use tracing::debug;
@@ -76,7 +76,7 @@ impl Door {
         }
 
         // The model. A model that has gone is waited for again, in front of everyone else: nothing was begun.
-        let pool = if exchange.noted().grpc { &shared.grpc } else { &shared.http };
+        let pool = self.pool(&exchange);
         for tries_left in (0..CONNECT_TRIES).rev() {
             match exchange.send(pool, timeouts, Trust::MODEL).await {
                 Ok(answer) => {
@@ -107,6 +107,17 @@ impl Door {
         }
         let refusal = Refusal::new(Reason::ReplicaBroke, "the model takes no connection");
         refuse(shared, &refusal, form, ticket)
+    }
+
+    /// Whom and how it is sent. An activator speaks to a sidecar as the model is to be spoken to: HTTP/2 for endpoints
+    /// that say so. Other clients speak what they like, and say nothing about the model by it.
+    fn pool(&self, exchange: &Exchange) -> &Pool {
+        let shared = &self.shared;
+        match self.via {
+            _ if exchange.noted().grpc => &shared.grpc,
+            Via::Activator if exchange.head.version == Version::HTTP_2 => &shared.http2,
+            Via::Activator | Via::Direct => &shared.http,
+        }
     }
 
     /// Returns when it may go. Waiting may be dropped: the place in the line is the ticket's, and is given back with it.

@@ -4,13 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod autoscaler;
+mod chain;
 mod client;
 mod replica;
 mod world;
 
 mod answering;
 mod balancing;
+mod breaking;
 mod coming_and_going;
+mod grpc;
 mod reporting;
 mod sealing;
+mod streaming;
 mod waking;

@@ -214,10 +214,16 @@ pub(crate) fn endpoint(name: &str, targets: &[(&str, u8)]) -> Endpoint {
 }
 
 pub(crate) fn revision(name: &str, replicas: &[&Replica]) -> Revision {
+    let replicas: Vec<_> = replicas.iter().map(|replica| (&*replica.name, replica.address)).collect();
+    revision_at(name, &replicas)
+}
+
+/// With replicas of these names at these addresses.
+pub(crate) fn revision_at(name: &str, replicas: &[(&str, SocketAddr)]) -> Revision {
     let now = Clock::start().now();
-    let replica = |replica: &&Replica| platform::Replica {
-        name: Arc::from(&*replica.name),
-        address: Some(replica.address),
+    let replica = |(name, address): &(&str, SocketAddr)| platform::Replica {
+        name: Arc::from(*name),
+        address: Some(*address),
         state: ReplicaState::Starting,
         since: now,
         created: now,

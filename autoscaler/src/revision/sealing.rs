@@ -1,10 +1,15 @@
 //! The leader's side of the seal for one revision: what `kpa::seal` wants done is said over the streams and ordered, and
 //! what came of it is told back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kpa::seal::{Answer, Deed, Ending, Event, Leader, Limits, Member, PatchEnd, Roster, ScaleSeen, SealId, View};
+use kpa::Because;
+use kpa::seal::{
+    Answer, BLOCKED_AFTER, Deed, Ending, Event, Leader, Limits, Member, PatchEnd, Roster, ScaleSeen, SealId, View,
+};
 use platform::{Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tracing::{debug, info, warn};
 use units::{Incarnation, Moment, ReplicaCount};
@@ -19,7 +24,45 @@ impl Revision {
     pub(super) fn lead_anew(&mut self, now: Moment) {
         self.seal(now, Event::LeadershipLost);
         let epoch = *self.epoch.borrow_and_update();
-        self.leader = epoch.map(|epoch| Leader::new(epoch, Limits::ROUSE));
+        self.leader = epoch.map(|epoch| Leader::new(epoch, Limits::ROUSE).numbered_after(self.unused_rounds()));
+    }
+
+    /// Where the numbers of a new leader's rounds begin: above all that an earlier one has used for this revision. The
+    /// epoch alone does not tell them apart, when the revision came back or its task began anew.
+    fn unused_rounds(&self) -> u64 {
+        const ROUNDS_EACH: u64 = 1 << 32;
+        self.ground.leaders.fetch_add(1, Ordering::Relaxed).saturating_mul(ROUNDS_EACH)
+    }
+
+    /// Who keeps it from zero by being silent, as people call them: whoever did not answer a seal, or is not even there
+    /// to be asked.
+    pub(super) fn blocked_by(&mut self, now: Moment, because: Because) -> Vec<Arc<str>> {
+        let waits = matches!(
+            because,
+            Because::ActivatorUnheard | Because::WaitingForActivators | Because::NoData | Because::Sealed
+        );
+        if !waits {
+            self.absent.clear();
+            return Vec::new();
+        }
+        let roster = self.roster(now);
+        self.absent.retain(|member, _| roster.get(member) == Some(&None));
+        for member in roster.into_iter().filter(|(_, incarnation)| incarnation.is_none()).map(|(member, _)| member) {
+            self.absent.entry(member).or_insert(now);
+        }
+        let absent = self.absent.iter().filter(|(_, since)| BLOCKED_AFTER <= now.since(**since));
+        let mut blocked_by: BTreeSet<&Member> = absent.map(|(member, _)| member).collect();
+        blocked_by.extend(self.leader.iter().flat_map(|leader| leader.blocked_by(now)).map(|(member, _)| member));
+        let pods = self.ground.activators.borrow();
+        let name = |uid: &Arc<str>| {
+            let pod = pods.iter().flat_map(|pods| pods.iter()).find(|pod| pod.uid == *uid);
+            pod.map_or_else(|| self.ground.peers.name_of(uid), |pod| Arc::clone(&pod.name))
+        };
+        let names = blocked_by.into_iter().map(|member| match member {
+            Member::Activator(uid) => name(uid),
+            Member::Sidecar(replica) => Arc::clone(replica),
+        });
+        names.collect()
     }
 
     /// Says whether zero is wanted: a level.

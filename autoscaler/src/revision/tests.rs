@@ -3,7 +3,7 @@ use wire::{Down, Outcome as SealOutcome};
 
 use super::*;
 use crate::ring::WakeEnd;
-use crate::stage::toy::{Mood, Toy, until};
+use crate::stage::toy::{Mood, Toy, until, v1};
 
 #[tokio::test(start_paused = true)]
 async fn a_wake_is_ordered_at_once_and_not_at_the_next_tick() {
@@ -32,6 +32,84 @@ async fn demand_scales_up_and_its_end_scales_to_zero_through_the_seal() {
     let story = toy.story();
     for word in ["waking", "steady", "grace", "sealed", "zero"] {
         assert!(story.contains(&word), "{word} in {story:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_whose_task_broke_begins_anew_and_goes_to_zero_again() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    for breaks in [false, true] {
+        if breaks {
+            toy.world.next_mood(Mood::Breaks);
+            activator.wake(1).await;
+            until("it was ordered", || toy.world.orders().last() == Some(&1)).await;
+        }
+        until("its task is there", || toy.because().is_some()).await;
+        activator.wake(1).await;
+        until("there is one", || toy.world.replicas() == 1).await;
+        activator.load(0);
+        until("there is none", || toy.world.replicas() == 0).await;
+    }
+    assert_eq!(activator.outcomes(), [SealOutcome::Committed as i32; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_breaks_each_time_takes_no_processor() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    (0..100).for_each(|_| toy.world.next_mood(Mood::Breaks));
+    activator.insist(&mut toy, 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let orders = toy.world.orders().len();
+    assert!((2..=11).contains(&orders), "{orders} in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_went_before_its_sidecar_was_heard_is_not_waited_for() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| revision.sidecars = true);
+    let activator = toy.activator("a").await;
+    activator.wake(1).await;
+    until("there is one", || toy.world.replicas() == 1).await;
+    toy.world.change(|revision| revision.replicas[0].name = "v1-other".into());
+    let _idle = toy.working_sidecar("v1-other").await;
+    activator.load(0);
+    until("there is none", || toy.world.replicas() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_keeps_it_from_zero_is_named() {
+    let mut toy = Toy::new();
+    let activator = toy.activator("a").await;
+    activator.wake(1).await;
+    until("there is one", || toy.world.replicas() == 1).await;
+    activator.load(0);
+    toy.world.add_activator("never-there");
+    let blocked_by = || toy.ground.shelf.get(&v1()).map(|place| place.lock().zero_blocked_by.clone());
+    until("it is named", || blocked_by().is_some_and(|names| !names.is_empty())).await;
+    assert_eq!(blocked_by(), Some(vec!["never-there".into()]));
+    toy.remove_activator("never-there");
+    until("there is none", || toy.world.replicas() == 0).await;
+    until("nobody is named any more", || blocked_by().is_some_and(|names| names.is_empty())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_to_whom_nobody_says_any_more_who_exists_ends_instead_of_spinning() {
+    let toy = Toy::new();
+    until("something is decided", || toy.because().is_some()).await;
+    let (_, activators) = watch::channel(None);
+    let ground = Ground { activators, ..toy.ground.clone() };
+    let facts = ground.shelf.get(&v1()).unwrap().lock().facts.clone();
+    let (_inbox, heard) = mpsc::channel(1);
+    let spun = async {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = keep(ground, facts, heard) => {}
+        () = spun => panic!("it goes on"),
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) enum Mood {
     AnswerLost,
     /// It is lost on its way.
     OrderLost,
+    /// It breaks whoever gives it.
+    Breaks,
 }
 
 /// The platform: both seams.
@@ -212,6 +214,7 @@ impl Actuator for World {
                 inner.victims = order.victims;
                 inner.moods.pop_front()
             };
+            assert_ne!(mood, Some(Mood::Breaks), "this order was to break its giver");
             if let Some(Mood::Conflict(by_somebody)) = mood {
                 self.set(by_somebody);
             }
@@ -226,7 +229,7 @@ impl Actuator for World {
                     self.set(order.to.0);
                     Err(lost())
                 }
-                Some(Mood::Conflict(_)) | None => Ok(self.set(order.to.0)),
+                Some(Mood::Conflict(_) | Mood::Breaks) | None => Ok(self.set(order.to.0)),
             }
         })
     }
@@ -451,6 +454,7 @@ struct State {
     vetoes: bool,
     outcomes: Vec<i32>,
     seals: u32,
+    newest_seal: (u64, u64),
     refusal: Option<wire::Refusal>,
     is_out: bool,
 }
@@ -562,8 +566,15 @@ async fn listen(state: Arc<Mutex<State>>, writer: Writer, reader: ReadHalf<Duple
                 let verdict = {
                     let mut state = state.lock();
                     state.seals += 1;
+                    let is_old = (seal.epoch, seal.seq) < state.newest_seal;
+                    state.newest_seal = state.newest_seal.max((seal.epoch, seal.seq));
                     let is_idle = state.in_flight == 0 && !state.vetoes;
-                    (!state.silent).then_some(if is_idle { Verdict::Sealed } else { Verdict::Veto })
+                    let verdict = match is_idle {
+                        _ if is_old => Verdict::Outdated,
+                        true => Verdict::Sealed,
+                        false => Verdict::Veto,
+                    };
+                    (!state.silent).then_some(verdict)
                 };
                 let Some(verdict) = verdict else { continue };
                 let wire::Seal { namespace, revision, epoch, seq, ttl_ms: _ } = seal;

@@ -64,6 +64,10 @@ pub struct Revision {
     pub because: Option<String>,
     /// Why it failed, with its last words; `null` unless `state` is `failed`.
     pub reason: Option<String>,
+    /// Activators and replicas that keep it from zero: they have to promise or to say that they are idle, and have been
+    /// silent for a minute.
+    #[serde(default)]
+    pub zero_blocked_by: Vec<String>,
     /// How many replicas were decided on; `null` before the first decision.
     pub desired_replicas: Option<u32>,
     /// Replicas that are ready.

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -43,7 +45,26 @@ pub fn basic_routes(registry: Registry, readiness: Readiness) -> Router {
         .route("/metrics", get(async move || metrics(&registry)))
 }
 
-fn metrics(registry: &Registry) -> axum::response::Response {
+/// The other end of the connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+/// Answers these routes to programs on this machine only, and 403 to everyone else. For what tells more than health and
+/// numbers: the port may be open to others, so that they can probe and scrape it.
+pub fn from_loopback_only(routes: Router) -> Router {
+    routes.route_layer(from_fn(async |request: Request, next: Next| -> Response {
+        // Whoever is not known is not from here.
+        let is_from_here = request.extensions().get().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+        if is_from_here { next.run(request).await } else { not_from_here() }
+    }))
+}
+
+fn not_from_here() -> Response {
+    let why = r#"{"error":"this is told on loopback only: ask from the same machine, at 127.0.0.1 or [::1]"}"#;
+    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], why).into_response()
+}
+
+fn metrics(registry: &Registry) -> Response {
     let mut text = Vec::new();
     match TextEncoder::new().encode(&registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
@@ -87,7 +108,6 @@ impl Admin {
     /// # Errors
     /// None: it only ends with the program. The type is the one that [`crate::Tasks::support`] takes.
     pub async fn serve(self, routes: Router) -> anyhow::Result<Infallible> {
-        let service = TowerToHyperService::new(routes);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -95,7 +115,8 @@ impl Admin {
                 (stream, peer) = self.0.accept(), if connections.len() < MAX_CONNECTIONS => {
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                    let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+                    let service = TowerToHyperService::new(to_peer(&routes, peer));
+                    let connection = http.serve_connection(TokioIo::new(stream), service);
                     connections.spawn(async move {
                         if let Err(error) = connection.await {
                             debug!(%error, %peer, "an admin connection broke");
@@ -106,6 +127,11 @@ impl Admin {
             }
         }
     }
+}
+
+/// The routes as a peer sees them.
+fn to_peer(routes: &Router, peer: SocketAddr) -> Router {
+    routes.clone().layer(Extension(Peer(peer)))
 }
 
 #[cfg(test)]
@@ -148,5 +174,41 @@ mod tests {
         let metrics = ask(address, "/metrics").await;
         assert!(metrics.contains("rouse_build_info{program=\"activator\",version=\"1.2.3\"} 1"), "{metrics}");
         assert!(ask(address, "/api/v1/endpoints").await.ends_with("[]"));
+    }
+
+    #[tokio::test]
+    async fn what_is_for_this_machine_is_refused_to_others_and_the_rest_is_open() {
+        use tower::ServiceExt as _;
+        let private = from_loopback_only(Router::new().route("/api/v1/endpoints", get(async || "[]")));
+        let routes = basic_routes(Registry::new(), Arc::new(|| Ok(()))).merge(private);
+        let answer = async |peer: &str, path: &str| {
+            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let answer = to_peer(&routes, peer.parse().unwrap()).oneshot(request).await.unwrap();
+            let status = answer.status().as_u16();
+            let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        for here in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+            assert_eq!(answer(here, "/api/v1/endpoints").await, (200, "[]".to_owned()), "{here}");
+        }
+        for other in ["192.0.2.7:5", "[2001:db8::7]:5", "[::ffff:192.0.2.7]:5"] {
+            let (status, why) = answer(other, "/api/v1/endpoints").await;
+            assert_eq!(status, 403, "{other}");
+            assert!(why.contains("loopback only"), "{why}");
+            for open in ["/healthz", "/readyz", "/metrics"] {
+                assert_eq!(answer(other, open).await.0, 200, "{other} {open}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_on_loopback_is_known_to_be_one_on_a_port_of_both_versions() {
+        let admin = Admin::bind("[::]:0".parse().unwrap()).unwrap();
+        let port = admin.address().port();
+        let private = from_loopback_only(Router::new().route("/api/v1/endpoints", get(async || "[]")));
+        let mut server = JoinSet::new();
+        server.spawn(admin.serve(private));
+        let told = ask(([127, 0, 0, 1], port).into(), "/api/v1/endpoints").await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
     }
 }

@@ -26,8 +26,23 @@ impl Clock {
         self.anchor.plus(self.started.elapsed())
     }
 
-    /// Returns once `moment` has come; at once if it has passed.
+    /// Returns once `moment` has come; at once if it has passed, and never if it is beyond what the clock can say.
     pub async fn sleep_until(&self, moment: Moment) {
-        tokio::time::sleep_until(self.started + moment.since(self.anchor)).await;
+        match self.started.checked_add(moment.since(self.anchor)) {
+            Some(instant) => tokio::time::sleep_until(instant).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_beyond_all_clocks_never_comes_and_breaks_nothing() {
+        let clock = Clock::start();
+        let never = clock.sleep_until(clock.now().plus(Duration::MAX));
+        tokio::time::timeout(Duration::from_secs(3_600), never).await.unwrap_err();
     }
 }

@@ -1,5 +1,5 @@
 //! What every program of Rouse needs to be a good process: its settings read with all faults at once, a clock, owned
-//! tasks, signals, leaving in order, exit codes, telemetry, listeners, an admin port.
+//! tasks, signals, leaving in order, exit codes, telemetry, listeners, streams to other programs, an admin port.
 //!
 //! A `main` uses it from top to bottom:
 //!
@@ -20,15 +20,17 @@ mod clock;
 mod exit;
 mod listener;
 mod owner;
+mod peer;
 mod settings;
 mod stop;
 mod tasks;
 mod telemetry;
 
-pub use admin::{Admin, Readiness, basic_routes, register_build_info};
+pub use admin::{Admin, Readiness, basic_routes, from_loopback_only, register_build_info};
 pub use clock::Clock;
 pub use exit::{Exit, Interrupted, Unavailable, default_workers, exit, runtime};
 pub use listener::{BindFault, Listener};
+pub use peer::{NOTICED_WITHIN, connect};
 pub use settings::{Problem, Problems, Vars};
 pub use stop::Stop;
 pub use tasks::{Draining, Tasks};

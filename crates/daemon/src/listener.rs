@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
@@ -16,6 +16,9 @@ const BACKLOG: i32 = 4096;
 
 /// How long to wait when the process has no descriptor left for a connection. Trying at once again would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long nothing need come from a client before it is asked for a sign of life, again and again. As Go's servers.
+const CLIENT_QUIET: Duration = Duration::from_secs(15);
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +109,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // Accepted connections inherit it: clients that vanish without a word would keep their place for hours.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(CLIENT_QUIET).with_interval(CLIENT_QUIET))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -137,5 +142,14 @@ mod tests {
         let (dialled, (accepted, _)) = tokio::join!(dialled, listener.accept());
         dialled.unwrap();
         assert!(accepted.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_without_a_word_is_noticed() {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let (_dialled, (accepted, _)) = tokio::join!(TcpStream::connect(listener.address()), listener.accept());
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), CLIENT_QUIET);
     }
 }

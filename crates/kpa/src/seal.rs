@@ -277,6 +277,14 @@ impl Leader {
         }
     }
 
+    /// The same, whose rounds are numbered from `seq` on: for a leader that follows another of the same epoch, whose
+    /// numbers members have seen. To them a lower number is of a round that is over.
+    #[must_use]
+    pub fn numbered_after(mut self, seq: u64) -> Self {
+        self.newest.seq = seq;
+        self
+    }
+
     /// Something happened: what is to be done about it?
     #[must_use = "nothing happens until the deeds are done"]
     pub fn handle(&mut self, now: Moment, view: View<'_>, event: Event) -> Vec<Deed> {

@@ -245,7 +245,24 @@ fn smoothing(buckets: usize) -> f64 {
     (1.0 - (1.0_f64 - 0.9999).powf(1.0 / buckets as f64)).max(0.2)
 }
 
-/// Hides the dust of adding and taking off, so that a load of 1 is not rounded up to two replicas.
+/// Hides the dust of adding and taking off, so that a load of 1 is not rounded up to two replicas. What is left of dust
+/// below zero is a plain zero, not a negative one.
 fn round_to_micro(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+    (value * 1e6).round() / 1e6 + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_a_plain_zero_also_when_dust_is_left_below_it() {
+        let mut window = Window::new(Aggregation::Linear, Duration::from_secs(2), Duration::from_secs(1));
+        for (second, value) in [0.7, 0.1, 0.0, 0.0, 0.0].into_iter().enumerate() {
+            window.record(Moment::from_unix_millis(second as u64 * 1_000), value);
+        }
+        assert!(window.total < 0.0, "there is dust: {}", window.total);
+        let average = window.average(Moment::from_unix_millis(4_000));
+        assert_eq!((average, average.is_sign_negative()), (0.0, false));
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use api::admin::{Endpoint, Mode, Path, Revision, State};
 
-/// Endpoints, one a line, and below it why one has failed.
+/// Endpoints, one a line, and below it why one has failed or cannot go to zero.
 pub(crate) fn endpoints(endpoints: &[Endpoint]) -> String {
     let mut table = Table::new(&["NAMESPACE", "NAME", "URL", "STATE", "READY", "TRAFFIC"]);
     for endpoint in endpoints {
@@ -25,10 +25,10 @@ pub(crate) fn endpoints(endpoints: &[Endpoint]) -> String {
         ]);
     }
     let reasons = endpoints.iter().flat_map(|endpoint| &endpoint.revisions);
-    table.show("no endpoints") + &failures(reasons)
+    table.show("no endpoints") + &remarks(reasons)
 }
 
-/// Revisions, one a line, and below it why one has failed.
+/// Revisions, one a line, and below it why one has failed or cannot go to zero.
 pub(crate) fn revisions(revisions: &[Revision]) -> String {
     let titles = ["NAMESPACE", "NAME", "STATE", "READY", "STARTING", "DEMAND", "TARGET", "MODE", "PATH", "BECAUSE"];
     let mut table = Table::new(&titles);
@@ -55,16 +55,20 @@ pub(crate) fn revisions(revisions: &[Revision]) -> String {
             Cell::plain(revision.because.as_deref().unwrap_or("-")),
         ]);
     }
-    table.show("no revisions") + &failures(revisions.iter())
+    table.show("no revisions") + &remarks(revisions.iter())
 }
 
-fn failures<'a>(revisions: impl Iterator<Item = &'a Revision>) -> String {
+fn remarks<'a>(revisions: impl Iterator<Item = &'a Revision>) -> String {
     let mut out = String::new();
     for revision in revisions {
         if let Some(reason) = &revision.reason {
             // Writing to a String cannot fail.
             let reason: String = reason.trim_end().chars().filter(|c| *c == '\n' || !c.is_control()).collect();
             let _ = writeln!(out, "\n{} has failed: {reason}", revision.name);
+        }
+        if !revision.zero_blocked_by.is_empty() {
+            let silent: String = revision.zero_blocked_by.join(", ").chars().filter(|c| !c.is_control()).collect();
+            let _ = writeln!(out, "\n{} cannot go to zero: nothing is heard of {silent}", revision.name);
         }
     }
     out
@@ -160,6 +164,7 @@ mod tests {
             mode: Mode::Panic,
             because: Some("panicking".to_owned()),
             reason: (state == State::Failed).then(|| "exit status 1: no such file\n".to_owned()),
+            zero_blocked_by: Vec::new(),
             desired_replicas: Some(5),
             ready_replicas: 3,
             starting_replicas: 2,
@@ -215,6 +220,17 @@ mod tests {
     fn why_one_failed_is_said_below() {
         let text = without_colours(&super::revisions(&[revision(State::Failed)]));
         assert!(text.ends_with("\nrecommender-v1 has failed: exit status 1: no such file\n"), "{text}");
+    }
+
+    #[test]
+    fn who_keeps_one_from_zero_is_said_below() {
+        let blocked = vec!["activator-2".to_owned(), "v1-7".to_owned()];
+        let revision = Revision { zero_blocked_by: blocked, ..revision(State::Active) };
+        let text = without_colours(&super::revisions(&[revision]));
+        assert!(
+            text.ends_with("\nrecommender-v1 cannot go to zero: nothing is heard of activator-2, v1-7\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::source::Source;
 /// Editors write in several steps. After so long without another one a file is taken as written.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// After so long it is looked all the same: what goes on changing may be another file of the same folder.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// Follows the files.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -71,12 +74,14 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and until nothing changes any more.
+    /// Waits for a change, and then until nothing changes any more, but not for ever.
     async fn settled(&mut self) {
         if self.watcher.is_none() || self.changes.recv().await.is_none() {
             return pending().await;
         }
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+        let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {} };
+        // Dropped in the middle it has taken changes, and they are looked at now.
+        let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
     }
 
     fn read_again(&mut self) -> Option<Plan> {

@@ -87,7 +87,8 @@ async fn up(
     let autoscaler = Autoscaler::on(streams, autoscaler::Config::usual(), seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
     let synced = activator.synced();
-    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(autoscaler.admin_routes());
+    let told_here = daemon::from_loopback_only(autoscaler.admin_routes());
+    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(told_here);
 
     platform.apply(plan.described.clone());
     let mut tasks = Tasks::new();
