@@ -71,7 +71,7 @@ impl Reporter {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = BytesMut::new();
-        let (mut silent_ticks, mut reported) = (QUIET_TICKS, 0);
+        let (mut silent_ticks, mut reported) = (QUIET_TICKS, (0, 0));
         loop {
             // Each branch may be dropped: what was read stays in `heard`.
             tokio::select! {
@@ -90,13 +90,15 @@ impl Reporter {
                 _ = ticks.tick() => {
                     let (reading, _) = self.shared.gate.read();
                     silent_ticks += 1;
-                    if reading.in_flight == 0 && reading.requests == reported && silent_ticks < QUIET_TICKS {
+                    // Also that the last one has ended is news.
+                    let is_news = 0 < reading.in_flight || (reading.requests, reading.in_flight) != reported;
+                    if !is_news && silent_ticks < QUIET_TICKS {
                         continue;
                     }
                 }
             }
             let stats = self.stats();
-            (silent_ticks, reported) = (0, stats.requests);
+            (silent_ticks, reported) = (0, (stats.requests, stats.in_flight));
             say(&mut writer, Up::SidecarStats(stats)).await?;
         }
     }

@@ -142,6 +142,31 @@ async fn it_is_idle_only_when_nothing_is_here() {
 }
 
 #[tokio::test]
+async fn that_the_last_request_has_ended_is_said_at_the_next_tick() {
+    let (listener, address) = autoscaler().await;
+    let model = model(async |_| std::future::pending().await).await;
+    let sidecar = Sidecar::beside(model, |config| {
+        (config.autoscalers, config.identity) = (vec![address], identity());
+    })
+    .await;
+    let mut autoscaler = Autoscaler(within(listener.accept()).await.unwrap().0);
+    let direct = sidecar.direct;
+    let working = tokio::spawn(async move { client().request(request(direct, "/").body(whole("")).unwrap()).await });
+    let mut busy = autoscaler.hear_stats(|stats| stats.in_flight == 1).await;
+    working.abort();
+    // It may have reported once more before it noticed.
+    let idle = loop {
+        let stats = autoscaler.hear_stats(|_| true).await;
+        if stats.in_flight == 0 {
+            break stats;
+        }
+        busy = stats;
+    };
+    let after_us = idle.elapsed_us - busy.elapsed_us;
+    assert!(after_us < 4_000_000, "an idle sidecar's pause is 5 s, this took {after_us} us");
+}
+
+#[tokio::test]
 async fn nonsense_from_an_autoscaler_ends_its_stream_and_nothing_else() {
     let (listener, address) = autoscaler().await;
     let sidecar = Sidecar::beside(hello_model().await, |config| {
