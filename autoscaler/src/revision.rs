@@ -431,6 +431,9 @@ impl Revision {
             self.place.lock().in_flight.remove(&name);
             self.scaler.forget_replica(&name);
         }
+        for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Leaving) {
+            self.scaler.replica_leaves(&replica.name);
+        }
         if facts.sidecars {
             for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready) {
                 self.scaler.expect_replica(now, &replica.name);

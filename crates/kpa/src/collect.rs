@@ -157,6 +157,7 @@ pub(crate) struct Reporter {
     in_flight: u32,
     /// What its latest seconds were like.
     latest: Stat,
+    leaves: bool,
 }
 
 impl Reporter {
@@ -172,7 +173,18 @@ impl Reporter {
             quiet_until: None,
             in_flight: 0,
             latest: Stat::default(),
+            leaves: false,
         }
+    }
+
+    /// It is on its way out, and falls silent sooner or later.
+    pub(crate) fn leave(&mut self) {
+        self.leaves = true;
+    }
+
+    /// Is it?
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves
     }
 
     /// In flight there when it last said.

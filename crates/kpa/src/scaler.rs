@@ -241,6 +241,13 @@ impl Scaler {
         reporter(&mut self.replicas, replica, || Reporter::new(now));
     }
 
+    /// This replica is leaving: what it says still counts, and that it falls silent means nothing any more.
+    pub fn replica_leaves(&mut self, replica: &str) {
+        if let Some(reporter) = self.replicas.get_mut(replica) {
+            reporter.leave();
+        }
+    }
+
     /// The replica is gone.
     pub fn forget_replica(&mut self, replica: &str) {
         self.replicas.remove(replica);
@@ -479,7 +486,8 @@ impl Scaler {
     }
 
     fn sidecar_unheard(&self, now: Moment) -> bool {
-        self.replicas.values().any(|reporter| SIDECAR_SILENCE < now.since(reporter.heard_at()))
+        let silent = |reporter: &Reporter| SIDECAR_SILENCE < now.since(reporter.heard_at());
+        self.replicas.values().any(|reporter| !reporter.leaves() && silent(reporter))
     }
 
     /// Has less than a stable window been observed?

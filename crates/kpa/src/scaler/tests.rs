@@ -301,6 +301,17 @@ fn a_sidecar_that_falls_silent_takes_nothing_away_until_its_replica_is_gone() {
 }
 
 #[test]
+fn a_sidecar_that_falls_silent_because_its_replica_leaves_delays_nothing() {
+    let mut toy = Toy::settled(policy(), 4, 0);
+    toy.sidecars = vec![("r", 20, 0), ("s", 20, 0)];
+    toy.run(30);
+    toy.scaler.replica_leaves("s");
+    toy.sidecars.pop();
+    toy.run(20);
+    assert_eq!(toy.last, Some((Some(2), Because::Steady)));
+}
+
+#[test]
 fn after_a_restart_nothing_is_lowered_before_a_whole_window_was_observed() {
     for scale in [1, 5] {
         let mut toy = Toy::at_scale(policy(), scale);
