@@ -42,8 +42,9 @@ impl forward::Service for Door {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response<Self::Body> {
         match self.serve(request, arrival).await {
             Ok(response) => response,
-            Err(Refusing { endpoint, refusal, form }) => {
-                debug!(endpoint = ?endpoint, reason = refusal.reason.word(), detail = %refusal.detail, "refused");
+            Err(Refusing { endpoint, refusal, form, request_id }) => {
+                let (reason, detail) = (refusal.reason.word(), &refusal.detail);
+                debug!(?request_id, ?endpoint, reason, %detail, "refused");
                 self.directory.metrics.refused(endpoint.as_ref(), refusal.reason);
                 refusal.answer(form, None)
             }
@@ -56,15 +57,21 @@ struct Refusing {
     endpoint: Option<EndpointKey>,
     refusal: Refusal,
     form: Form,
+    /// None if it was not even understood.
+    request_id: Option<HeaderValue>,
 }
 
 impl Door {
     async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Result<Response<Body<Guard>>, Refusing> {
         let form = Form::for_request(request.headers());
-        let refuse = |endpoint: Option<&EndpointKey>, refusal| Refusing { endpoint: endpoint.cloned(), refusal, form };
         let tag = request.headers().get(TAG).cloned();
         let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger);
-        let mut exchange = exchange.map_err(|refusal| refuse(None, refusal))?;
+        let mut exchange = exchange.map_err(|refusal| Refusing { endpoint: None, refusal, form, request_id: None })?;
+        let request_id = request_id(&exchange);
+        let refuse = |endpoint: Option<&EndpointKey>, refusal| {
+            let (endpoint, request_id) = (endpoint.cloned(), Some(request_id.clone()));
+            Refusing { endpoint, refusal, form, request_id }
+        };
 
         let served = match self.endpoint(&exchange) {
             Ok(served) => served,
@@ -80,7 +87,6 @@ impl Door {
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
         };
 
-        let request_id = request_id(&exchange);
         let visit = match hold.arrive(&request_id) {
             Ok(visit) => visit,
             Err(refused) => {
