@@ -90,22 +90,23 @@ async fn a_link_that_is_set_anew_is_a_change() {
     assert_eq!(next_limit(&mut follower).await, 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_change_is_seen_in_a_folder_that_never_rests() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, log) = (folder.path().join("m.yaml"), folder.path().join("model.log"));
+    let file = folder.path().join("m.yaml");
     std::fs::write(&file, model("1")).unwrap();
     let mut follower = follow(&file);
+    let (changed, changes) = mpsc::unbounded_channel();
+    follower.changes = changes;
     let busy = async {
         loop {
-            std::fs::write(&log, "a line").unwrap();
-            tokio::time::sleep(QUIET / 10).await;
+            changed.send(()).unwrap();
+            tokio::time::sleep(QUIET / 2).await;
         }
     };
-    replace(&file, &model("2"));
-    let seen = tokio::select! {
-        limit = next_limit(&mut follower) => limit,
-        () = busy => unreachable!("it writes for ever"),
-    };
-    assert_eq!(seen, 2);
+    tokio::select! {
+        () = follower.settled() => {}
+        () = busy => {}
+        () = tokio::time::sleep(2 * LONGEST_WAIT) => panic!("it goes on waiting"),
+    }
 }
