@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::chain::{AnyBody, Chain, Fault, Notes, by_hand, ends_well, nothing, piece, request, whole};
@@ -193,4 +195,19 @@ async fn an_answer_that_stops_is_cut_by_the_idle_time_out_and_one_that_goes_on_b
         notes.has(&format!("end of {path}")).await;
         chain.until_quiet().await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_held_to_the_request_time_out_too() {
+    let notes = Notes::default();
+    let short = Some(Duration::from_millis(500));
+    let chain = Chain::with(model(&notes), |_| {}, |endpoint| endpoint.timeouts.request = short).await;
+    let mut stream = TcpStream::connect(chain.world.address).await.unwrap();
+    stream.write_all(b"GET /download HTTP/1.1\r\nhost: model.default\r\n\r\n").await.unwrap();
+    notes.has("/download").await;
+    let mut client = chain.http2().await;
+    let unread = within("a head", client.begin(request("GET", "/download").body(nothing()).unwrap())).await.unwrap();
+    notes.has("end of /download").await;
+    chain.until_quiet().await;
+    drop((stream, unread));
 }

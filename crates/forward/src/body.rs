@@ -11,9 +11,11 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::pool::Lease;
 use crate::timeouts::{Activity, Deadline, Expired};
+use crate::watch::Watch;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -262,57 +264,62 @@ impl HttpBody for RequestBody {
 /// head only would scale away replicas that are hard at work. It brings the connection back to its pool, and watches the
 /// time-outs.
 #[derive(Debug)]
-pub struct Body<G> {
-    source: Answered,
-    kept: Option<Attached<G>>,
-}
+pub struct Body<G>(State<G>);
 
 #[derive(Debug)]
-enum Answered {
-    Upstream(Incoming),
-    Whole(Bytes),
+enum State<G> {
+    /// Of our own.
+    Whole(Bytes, Option<G>),
+    /// A replica's. It minds its time-outs itself, whenever it is asked for a frame and has none.
+    Live {
+        live: Live<G>,
+        /// A frame went by, and it was not the last: the next one gets it watched. `None`: it has no time-outs.
+        watches: Option<TaskTracker>,
+        streams: bool,
+    },
+    /// A replica's that streams: its client may stop to ask.
+    Watched(Watch<G>),
+    Over,
 }
 
-/// What lives as long as the answer.
+/// An answer that comes from a replica, and what lives as long.
 #[derive(Debug)]
-struct Attached<G> {
-    /// Dropped first: who waits for the connection should find it when the guard lets the next one go.
+pub(crate) struct Live<G> {
+    incoming: Incoming,
+    /// Dropped before the guard: who waits for the connection should find it when the guard lets the next one go.
     lease: Option<Lease>,
     deadline: Option<Deadline>,
-    _guard: Option<G>,
+    _guard: G,
 }
 
-impl<G> Body<G> {
-    /// An answer of our own.
-    pub fn whole(bytes: impl Into<Bytes>, guard: Option<G>) -> Self {
-        Self {
-            source: Answered::Whole(bytes.into()),
-            kept: guard.map(|guard| Attached { lease: None, deadline: None, _guard: Some(guard) }),
-        }
-    }
-
-    /// An answer of a replica.
-    pub(crate) fn upstream(incoming: Incoming, lease: Lease, deadline: Deadline, guard: G) -> Self {
-        let kept = Attached { lease: Some(lease), deadline: Some(deadline), _guard: Some(guard) };
-        let mut body = Self { source: Answered::Upstream(incoming), kept: Some(kept) };
-        if body.has_ended() {
-            // Nobody will ask for a frame.
-            if let Some(kept) = &mut body.kept {
-                kept.end();
+impl<G> Live<G> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) if self.has_ended() => self.end(),
+            Some(Ok(_)) => {
+                if let Some(deadline) = &self.deadline {
+                    deadline.touch();
+                }
             }
+            Some(Err(_)) => {}
+            None => self.end(),
         }
-        body
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
     }
 
-    fn has_ended(&self) -> bool {
-        match &self.source {
-            Answered::Upstream(incoming) => incoming.is_end_stream(),
-            Answered::Whole(bytes) => bytes.is_empty(),
-        }
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        self.deadline.as_mut().map_or(Poll::Pending, |deadline| deadline.poll_expired(cx))
     }
-}
 
-impl<G> Attached<G> {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
     /// The last byte came: the connection is free.
     fn end(&mut self) {
         self.deadline = None;
@@ -322,59 +329,87 @@ impl<G> Attached<G> {
     }
 }
 
-impl<G: Unpin> HttpBody for Body<G> {
+impl<G> Body<G> {
+    /// An answer of our own.
+    pub fn whole(bytes: impl Into<Bytes>, guard: Option<G>) -> Self {
+        Self(State::Whole(bytes.into(), guard))
+    }
+
+    /// An answer of a replica. `watches`: where its time-outs are watched once it streams.
+    pub(crate) fn upstream(
+        incoming: Incoming,
+        lease: Lease,
+        deadline: Deadline,
+        guard: G,
+        watches: &TaskTracker,
+    ) -> Self {
+        let watches = deadline.is_set().then(|| watches.clone());
+        let mut live = Live { incoming, lease: Some(lease), deadline: Some(deadline), _guard: guard };
+        if live.has_ended() {
+            // Nobody will ask for a frame.
+            live.end();
+        }
+        Self(State::Live { live, watches, streams: false })
+    }
+}
+
+impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let incoming = match &mut this.source {
-            Answered::Upstream(incoming) => incoming,
-            Answered::Whole(bytes) if bytes.is_empty() => {
-                this.kept = None;
+        let state = &mut self.0;
+        let (live, watches, streams) = match state {
+            State::Whole(bytes, _) if bytes.is_empty() => {
+                *state = State::Over;
                 return Poll::Ready(None);
             }
-            Answered::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            State::Whole(bytes, _) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            State::Live { live, watches, streams } => (live, watches, streams),
+            State::Watched(watch) => return watch.poll_frame(cx),
+            State::Over => return Poll::Ready(None),
         };
-        match Pin::new(&mut *incoming).poll_frame(cx) {
+        match live.poll_frame(cx) {
             Poll::Pending => {
-                let deadline = this.kept.as_mut().and_then(|kept| kept.deadline.as_mut());
-                let expired = deadline.map_or(Poll::Pending, |deadline| deadline.poll_expired(cx));
-                let expired = ready!(expired);
-                this.kept = None;
+                let expired = ready!(live.poll_expired(cx));
+                *state = State::Over;
                 Poll::Ready(Some(Err(expired.into())))
             }
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(kept) = &mut this.kept {
-                    if incoming.is_end_stream() {
-                        kept.end();
-                    } else if let Some(deadline) = &kept.deadline {
-                        deadline.touch();
+                let streamed_before = std::mem::replace(streams, true);
+                if streamed_before
+                    && !live.has_ended()
+                    && let Some(watches) = watches.take()
+                {
+                    let before = std::mem::replace(state, State::Over);
+                    if let State::Live { live, .. } = before {
+                        *state = State::Watched(Watch::start(live, &watches));
                     }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                this.kept = None;
-                Poll::Ready(Some(Err(BodyError::Broken(error))))
-            }
-            Poll::Ready(None) => {
-                if let Some(mut kept) = this.kept.take() {
-                    kept.end();
-                }
-                Poll::Ready(None)
+            Poll::Ready(end) => {
+                *state = State::Over;
+                Poll::Ready(end)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.has_ended()
+        match &self.0 {
+            State::Whole(bytes, _) => bytes.is_empty(),
+            State::Live { live, .. } => live.has_ended(),
+            State::Watched(watch) => watch.has_ended(),
+            State::Over => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Answered::Upstream(incoming) => incoming.size_hint(),
-            Answered::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        match &self.0 {
+            State::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            State::Live { live, .. } => live.size_hint(),
+            State::Watched(watch) => watch.size_hint(),
+            State::Over => SizeHint::with_exact(0),
         }
     }
 }

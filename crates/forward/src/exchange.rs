@@ -310,7 +310,7 @@ impl Answer {
     pub fn into_response<G: Send + 'static>(self, guard: G, ends: &LooseEnds) -> Response<Body<G>> {
         let Self { head, body, lease, deadline, upgrade, retried: _ } = self;
         match upgrade {
-            None => Response::from_parts(head, Body::upstream(body, lease, deadline, guard)),
+            None => Response::from_parts(head, Body::upstream(body, lease, deadline, guard, ends.watches())),
             Some((client, replica)) => {
                 ends.tunnel(client, replica, deadline, guard);
                 Response::from_parts(head, Body::whole(bytes::Bytes::new(), None))

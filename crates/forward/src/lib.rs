@@ -7,7 +7,7 @@
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
 //! In reading order: `server` (clients), `headers`, `exchange` (what may be tried again), `pool` (replicas), `body`,
-//! `upgrade`, `timeouts`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
+//! `upgrade`, `timeouts`, `watch`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
 
 mod body;
 mod exchange;
@@ -18,6 +18,7 @@ mod server;
 mod stream;
 mod timeouts;
 mod upgrade;
+mod watch;
 
 pub use body::{Body, BodyError, RequestBody};
 pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};

@@ -80,6 +80,11 @@ impl Deadline {
         }
     }
 
+    /// Is there any limit?
+    pub fn is_set(&self) -> bool {
+        self.request.is_some() || self.response_start.is_some() || self.idle.is_some()
+    }
+
     /// To be touched by whatever carries the request's body; `None` without an idle time-out.
     pub fn activity(&self) -> Option<Activity> {
         self.idle.as_ref().map(|(_, activity)| activity.clone())

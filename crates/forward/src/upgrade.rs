@@ -28,6 +28,7 @@ const DISCARDED_ALL_FOR: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct LooseEnds {
     tasks: TaskTracker,
+    watches: TaskTracker,
     cut: CancellationToken,
 }
 
@@ -35,6 +36,11 @@ impl LooseEnds {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Where answers have their time-outs watched. Such a task ends with its answer, and is not counted beside it.
+    pub(crate) fn watches(&self) -> &TaskTracker {
+        &self.watches
     }
 
     /// How many there are.
@@ -51,6 +57,8 @@ impl LooseEnds {
     pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.watches.close();
+        self.watches.wait().await;
     }
 
     /// Ends all of them now.
