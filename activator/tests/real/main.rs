@@ -17,4 +17,5 @@ mod grpc;
 mod reporting;
 mod sealing;
 mod streaming;
+mod tired;
 mod waking;

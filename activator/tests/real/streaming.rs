@@ -193,3 +193,21 @@ async fn a_tunnel_goes_through_both_hops_and_counts_until_it_is_closed() {
     drop((stream, client));
     chain.until_quiet().await;
 }
+
+#[tokio::test]
+async fn an_early_refusal_of_a_large_upload_reaches_the_client() {
+    let chain = Chain::to(async |_| Response::builder().status(413).body(whole("too much")).unwrap()).await;
+    for round in 0..20 {
+        let mut client = chain.http1().await;
+        let (mut sender, body) = by_hand();
+        let asked = request("POST", "/").header("content-length", 10_000_000).body(body).unwrap();
+        let upload = async { while sender.send_data(Bytes::from(vec![0; 100_000])).await.is_ok() {} };
+        let answer = tokio::select! {
+            answer = client.try_send(asked) => answer,
+            () = async { upload.await; std::future::pending().await } => unreachable!(),
+        };
+        let answer = answer.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        assert_eq!((answer.status, &*answer.body), (413, &b"too much"[..]), "round {round}");
+    }
+    chain.until_quiet().await;
+}

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::body::RequestBody;
-use crate::stream::Observed;
+use crate::stream::{Observed, ReadOut};
 
 /// How long an idle connection is kept.
 pub const KEPT_IDLE: Duration = Duration::from_secs(4);
@@ -285,7 +285,7 @@ impl Pool {
     }
 
     async fn open_http1(&self) -> io::Result<Exclusive> {
-        let stream = Observed::new(self.dial().await?);
+        let stream = Observed::new(ReadOut::new(self.dial().await?));
         let heard = stream.heard();
         let mut builder = http1::Builder::new();
         builder.max_header_size(self.0.options.max_head_bytes);

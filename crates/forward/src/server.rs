@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -87,6 +87,9 @@ impl Default for ServerLimits {
 const STREAMS: u32 = 250;
 const STREAM_WINDOW: u32 = 64 << 10;
 
+/// How long a client is listened to that still sends a body after its connection was closed.
+const HEARD_OUT: Duration = Duration::from_secs(1);
+
 /// How far the leaving has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -134,6 +137,7 @@ impl<S: Service> Server<S> {
             busy: AtomicU32::new(0),
             served: AtomicU32::new(0),
             heard: Arc::default(),
+            had_body: AtomicBool::new(false),
         };
         let (phase, cut) = (self.phase.subscribe(), self.cut.clone());
         self.connections.spawn(async move {
@@ -197,6 +201,8 @@ struct Line<S> {
     served: AtomicU32,
     /// Bytes came that belong to no request yet: a head has begun.
     heard: Arc<AtomicBool>,
+    /// The last request had a body, of which something may still be on its way.
+    had_body: AtomicBool,
 }
 
 impl<S: Service> Line<S> {
@@ -220,6 +226,7 @@ impl<S: Service> Line<S> {
         let http1 = request.version() < Version::HTTP_2;
         // Whatever comes after this head belongs to another.
         self.heard.store(false, Ordering::Relaxed);
+        self.had_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
         let busy = Busy::start(self);
         let line = &busy.0;
         let mut response = line.service.answer(request, line.arrival).await;
@@ -241,7 +248,10 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
     // Nothing is lost with a branch that is dropped: the connection is only borrowed.
     tokio::select! {
         biased;
-        ended = &mut connection => return note(ended, &line.arrival),
+        ended = &mut connection => {
+            note(ended, &line.arrival);
+            return hear_out(&line, connection.into_parts().map(|parts| parts.io)).await;
+        }
         () = reached(&mut phase, Phase::Draining) => {}
         due = tick.next(&line) => match due {
             Due::Idle => {}
@@ -252,7 +262,22 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
     if !line.heard.load(Ordering::Relaxed) {
         Pin::new(&mut connection).graceful_shutdown();
     }
-    note(connection.await, &line.arrival);
+    note((&mut connection).await, &line.arrival);
+    hear_out(&line, connection.into_parts().map(|parts| parts.io)).await;
+}
+
+/// Reads what a client still sends after its answer, for a moment. Closed with bytes unread, a connection is reset, and
+/// then the client may never see the answer that came before.
+async fn hear_out<S>(line: &Line<S>, io: Option<TokioIo<Observed<TcpStream>>>) {
+    let Some(io) = io.filter(|_| line.had_body.load(Ordering::Relaxed)) else { return };
+    let mut stream = io.into_inner();
+    let mut unwanted = vec![0; 16 << 10];
+    let rest = async {
+        // Most often hyper has said already that nothing follows.
+        let _ = stream.shutdown().await;
+        while let Ok(1..) = stream.read(&mut unwanted).await {}
+    };
+    let _ = timeout(HEARD_OUT, rest).await;
 }
 
 async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>, mut phase: watch::Receiver<Phase>) {
@@ -263,7 +288,8 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
     http.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(STREAM_WINDOW * STREAMS);
     http.max_header_list_size(u32::try_from(line.limits.max_head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    let mut tick = Tick::new(line.limits);
+    // Between requests pings and acknowledgements come too: what was heard need not be a head.
+    let mut tick = Tick::new(ServerLimits { head: line.limits.idle, ..line.limits });
     tokio::select! {
         biased;
         ended = connection.as_mut() => return note(ended, &line.arrival),
@@ -272,7 +298,11 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
         _ = tick.next(&line) => {}
     }
     connection.as_mut().graceful_shutdown();
-    note(connection.await, &line.arrival);
+    tokio::select! {
+        ended = connection => note(ended, &line.arrival),
+        // It does not take leave, because it has vanished or does not want to, and asks for nothing either.
+        _ = tick.next(&line) => {}
+    }
 }
 
 async fn reached(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
@@ -381,12 +411,13 @@ impl Tick {
                 self.idle += self.step;
             }
             // The head may have begun anywhere within the first step.
-            if self.limits.head < self.head {
-                return Due::Head;
-            }
-            if self.limits.idle < self.idle {
-                return Due::Idle;
-            }
+            let due = match (self.limits.head < self.head, self.limits.idle < self.idle) {
+                (true, _) => Due::Head,
+                (false, true) => Due::Idle,
+                (false, false) => continue,
+            };
+            (self.idle, self.head) = (Duration::ZERO, Duration::ZERO);
+            return due;
         }
     }
 }

@@ -369,3 +369,60 @@ async fn many_requests_share_one_http2_connection() {
     }
     assert_eq!(arrivals.lock().len(), 1);
 }
+
+#[tokio::test]
+async fn an_http2_peer_that_answers_no_farewell_is_let_go_all_the_same() {
+    let address = serve(hasty(), async |_, _| text("")).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (preface, no_settings) = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    stream.write_all(preface).await.unwrap();
+    stream.write_all(&no_settings).await.unwrap();
+    // It reads, and says nothing more. What it gets ends.
+    within(stream.read_to_end(&mut Vec::new())).await.unwrap();
+}
+
+#[tokio::test]
+async fn pings_between_two_requests_are_no_head_that_dawdles() {
+    let limits = ServerLimits { idle: Duration::from_secs(60), ..hasty() };
+    let address = serve(limits, async |_, _| text("ok")).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut pinging = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    pinging.timer(hyper_util::rt::TokioTimer::new());
+    pinging.keep_alive_interval(Duration::from_millis(20)).keep_alive_while_idle(true);
+    let handshake = pinging.handshake(hyper_util::rt::TokioIo::new(stream));
+    let (mut sender, connection) = within(handshake).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get("http://model.example/").body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(within(sender.send_request(request)).await.unwrap().status(), 200);
+        // Longer than a head may take: there is nothing to wait on but time.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(!sender.is_closed());
+}
+
+/// A model that answers at once, reads nothing of the body, and closes.
+async fn hasty_model() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 256]).await;
+                let answer = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig";
+                let _ = stream.write_all(answer).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_came_before_the_request_was_written_is_not_lost() {
+    let address = forwarder(vec![hasty_model().await]).await;
+    for round in 0..20 {
+        let answer = post(address, vec![b'x'; 8 << 20]).await;
+        assert_eq!(answer, (413, "big".to_owned()), "round {round}");
+    }
+}
