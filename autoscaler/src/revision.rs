@@ -578,8 +578,7 @@ impl Revision {
             from = from.map(|from| from.0),
             to = desired.map(|to| to.0),
             because = decision.because.word(),
-            // Adding zero takes the sign off a zero.
-            demand = demand.map(|demand| (demand * 10.0).round() / 10.0 + 0.0),
+            demand = demand.map(|demand| (demand * 10.0).round() / 10.0),
             held = decision.seen.held,
             "decided"
         );

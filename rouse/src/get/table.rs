@@ -80,8 +80,7 @@ fn or_dash(number: Option<u32>) -> String {
 
 /// At most one decimal: what more says changes with every second.
 fn short(number: f64) -> String {
-    // Adding zero takes the sign off a zero.
-    let text = format!("{:.1}", (number * 10.0).round() / 10.0 + 0.0);
+    let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
