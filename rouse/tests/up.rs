@@ -83,6 +83,18 @@ fn a_taken_port_is_not_touched_and_nothing_runs() {
 }
 
 #[test]
+fn a_file_can_be_checked_while_it_is_served() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = example("recommender.yaml");
+    let file = file.to_str().unwrap();
+    let output = rouse(&["up", "--check", "--listen", &address, "--admin", "127.0.0.1:0", "-f", file]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.starts_with(&format!("warning: --listen: {address}: a free port; this one is in use")), "{told}");
+}
+
+#[test]
 fn the_recommender_is_fine_and_is_described() {
     let output = up(&["--check", "-f", example("recommender.yaml").to_str().unwrap()]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));

@@ -90,7 +90,9 @@ impl Follower {
             warn!("{warning}");
         }
         let mut faults = reading.faults.0;
-        self.planner.look(&reading.documents, false, &mut faults);
+        let mut taken = Vec::new();
+        self.planner.look(&reading.documents, false, &mut faults, &mut taken);
+        faults.extend(taken);
         if faults.is_empty() {
             debug!("the files have changed and are read again");
             return Some(self.planner.plan(&reading.documents));

@@ -103,7 +103,15 @@ async fn up(args: Args) -> anyhow::Result<()> {
         return say(&format!("{lacking}{}", api::to_yaml(&reading.documents)?));
     }
     let mut planner = Planner::new(listen, admin, Machine::this());
-    planner.look(&reading.documents, true, &mut faults);
+    let mut taken = Vec::new();
+    planner.look(&reading.documents, true, &mut faults, &mut taken);
+    if args.check {
+        for warning in &taken {
+            eprintln!("warning: {warning}");
+        }
+    } else {
+        faults.extend(taken);
+    }
     Faults(faults).into_result()?;
     let plan = planner.plan(&reading.documents);
     if args.check {

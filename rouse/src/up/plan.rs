@@ -52,13 +52,14 @@ impl Planner {
 
     /// Notes what the machine does not have. Must run inside a runtime.
     ///
-    /// Before the first plan is in force the two shared ports have to be free too; from then on they are ours.
-    pub(crate) fn look(&self, documents: &Documents, first: bool, faults: &mut Vec<Fault>) {
+    /// Before the first plan is in force the two shared ports have to be free too; from then on they are ours. If one
+    /// is taken that is noted apart: a file that is checked while it is served has no fault for that.
+    pub(crate) fn look(&self, documents: &Documents, first: bool, faults: &mut Vec<Fault>, taken: &mut Vec<Fault>) {
         self.machine.look_for_commands(documents, faults);
         if first {
             for (flag, address) in [("--listen", self.listen), ("--admin", self.admin)] {
                 let fault = |why| Fault::of_flag(flag, address.to_string(), why);
-                self.machine.look_for_address(address, fault, faults);
+                self.machine.look_for_address(address, fault, taken);
             }
         }
         let machine = self.machine.holding(self.ports.values().copied().collect());

@@ -72,7 +72,7 @@ async fn the_shared_port_may_be_named_and_the_admin_port_may_not() {
     let faults_with = |port: u16| {
         let mut faults = Vec::new();
         let documents = documents(&model("m", &format!("ports: [{{ port: {port} }}]"), "rouse"));
-        Planner::new(listen, admin, Machine::this()).look(&documents, false, &mut faults);
+        Planner::new(listen, admin, Machine::this()).look(&documents, false, &mut faults, &mut Vec::new());
         faults.len()
     };
     assert_eq!([faults_with(listen.port()), faults_with(admin.port())], [0, 1]);
@@ -83,10 +83,16 @@ async fn every_port_that_is_taken_is_told_with_its_place() {
     let taken = [(); 3].map(|()| daemon::Listener::bind(LOOPBACK).unwrap());
     let [listen, admin, own] = taken.each_ref().map(daemon::Listener::address);
     let spec = format!("ports: [{{ port: {} }}]", own.port());
-    let mut faults = Vec::new();
-    Planner::new(listen, admin, Machine::this()).look(&documents(&model("m", &spec, "rouse")), true, &mut faults);
-    let starts: Vec<String> = faults
+    let (mut faults, mut in_use) = (Vec::new(), Vec::new());
+    Planner::new(listen, admin, Machine::this()).look(
+        &documents(&model("m", &spec, "rouse")),
+        true,
+        &mut faults,
+        &mut in_use,
+    );
+    let starts: Vec<String> = in_use
         .iter()
+        .chain(&faults)
         .map(|fault| fault.to_string().split(": a free port").next().unwrap_or_default().to_owned())
         .collect();
     assert_eq!(
