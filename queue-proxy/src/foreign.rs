@@ -5,12 +5,13 @@
 //! apart by their sockets, which this process holds.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::debug;
 
 /// How old a look at the kernel's tables may be. They are those of the whole machine, some megabytes on a busy one, and
 /// each look goes through all of them.
@@ -33,33 +34,51 @@ impl Strangers {
         let mut look = self.0.lock();
         let now = Instant::now();
         if look.at.is_none_or(|at| FRESH <= now.saturating_duration_since(at)) {
-            *look = Look { at: Some(now), by_port: by_port() };
+            look.take(now, by_port());
         }
         ports.iter().filter_map(|port| look.by_port.get(port)).sum()
     }
 }
 
+impl Look {
+    /// Takes in what was seen. Where nothing could be (no descriptor is left, say), who was there counts as there still.
+    fn take(&mut self, now: Instant, seen: io::Result<HashMap<u16, u32>>) {
+        self.at = Some(now);
+        match seen {
+            Ok(by_port) => self.by_port = by_port,
+            Err(error) => debug!(%error, "cannot see who is connected"),
+        }
+    }
+}
+
 /// Strangers at every port of this machine that somebody listens on. The tables and our own sockets cannot be read at one
 /// moment, so who looks like a stranger is looked at again: a connection of ours that ended in between is gone then.
-fn by_port() -> HashMap<u16, u32> {
-    let once = look();
-    if once.is_empty() {
-        return HashMap::new();
-    }
+fn by_port() -> io::Result<HashMap<u16, u32>> {
     let mut by_port = HashMap::new();
-    for (port, _) in look().intersection(&once) {
-        *by_port.entry(*port).or_default() += 1;
+    let once = look()?;
+    if !once.is_empty() {
+        for (port, _) in look()?.intersection(&once) {
+            *by_port.entry(*port).or_default() += 1;
+        }
     }
-    by_port
+    Ok(by_port)
 }
 
 /// The ends of connections at which this process is neither: the local port, and the other end.
-fn look() -> HashSet<(u16, String)> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+fn look() -> io::Result<HashSet<(u16, String)>> {
+    let tables = [table("/proc/net/tcp")?, table("/proc/net/tcp6")?];
     let connections: Vec<Connection<'_>> = tables.iter().flat_map(|table| established(table)).collect();
-    let own = own_sockets();
+    let own = own_sockets()?;
     let strangers = foreign(&connections, &own);
-    strangers.map(|stranger| (stranger.local.1, format!("{}:{}", stranger.remote.0, stranger.remote.1))).collect()
+    Ok(strangers.map(|stranger| (stranger.local.1, format!("{}:{}", stranger.remote.0, stranger.remote.1))).collect())
+}
+
+/// Empty where the machine does not speak that version.
+fn table(path: &str) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
 }
 
 /// One line of `/proc/net/tcp`: addresses as the kernel writes them, and the socket's inode.
@@ -101,11 +120,11 @@ fn foreign<'c, 'a>(
     connections.iter().filter(move |connection| !ours.contains(&(connection.remote, connection.local)))
 }
 
-fn own_sockets() -> HashSet<String> {
-    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return HashSet::new() };
+fn own_sockets() -> io::Result<HashSet<String>> {
+    let descriptors = fs::read_dir("/proc/self/fd")?;
     let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok();
     let inode = |target: String| Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
-    descriptors.flatten().filter_map(target).filter_map(inode).collect()
+    Ok(descriptors.flatten().filter_map(target).filter_map(inode).collect())
 }
 
 #[cfg(test)]
@@ -150,6 +169,14 @@ mod tests {
         let ours = format!("{HEAD}{ours}");
         let all: Vec<Connection<'_>> = all.into_iter().chain(established(&ours)).collect();
         assert_eq!(at_8080(&all, &own), 1);
+    }
+
+    #[test]
+    fn who_was_there_is_not_gone_because_nobody_can_look() {
+        let mut look = Look::default();
+        look.take(Instant::now(), Ok(HashMap::from([(8080, 2)])));
+        look.take(Instant::now(), Err(io::Error::other("too many open files")));
+        assert_eq!(look.by_port.get(&8080), Some(&2));
     }
 
     #[test]
