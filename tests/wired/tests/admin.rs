@@ -48,7 +48,8 @@ async fn endpoints_come_with_their_revisions_in_full() {
             "replicas",
             "settings",
             "startingReplicas",
-            "state"
+            "state",
+            "zeroBlockedBy"
         ]
     );
     assert_eq!(
