@@ -245,8 +245,9 @@ impl Revision {
         let world = self.world(now, endpoint.as_deref());
         let outcome = self.scaler.decide(now, &world);
         self.due = now.plus(outcome.ask_again.clamp(Duration::from_millis(1), self.ground.config.tick));
-        if let Some((_, until)) = &self.failed {
-            self.due = self.due.min(until.plus(Duration::from_millis(1)));
+        let retry_at = self.failed.as_ref().map(|(_, until)| until.plus(Duration::from_millis(1)));
+        if let Some(retry_at) = retry_at.filter(|retry_at| now < *retry_at) {
+            self.due = self.due.min(retry_at);
         }
         self.show(now, &outcome);
         if self.ground.leading().is_some() {

@@ -30,6 +30,7 @@ impl Revision {
             crashes_in_a_row: facts.trouble.as_ref().map_or(0, |trouble| trouble.crashes_in_a_row),
             starting_for: self.starting_since.map(|since| now.since(since)),
             progress_deadline: facts.progress_deadline,
+            wanted: 0 < self.held.level(now) || !self.scaler.policy().min.is_zero(),
         };
         match (self.start.judge(now, &starting), self.failed.is_some()) {
             (StartState::Failed { retry_in }, false) => {

@@ -23,6 +23,10 @@ impl Revision {
             self.due = self.due.min(at);
         }
         if self.failed.is_some() {
+            // The first wake after the pause is what tries again.
+            self.judge_start(at);
+        }
+        if self.failed.is_some() {
             self.tell_refusal(&activator, at);
             return;
         }
@@ -65,6 +69,8 @@ impl Revision {
         }
         let went_back = !there && wake.started.is_some();
         drop(shown);
+        // One that crashed is made anew, and whoever is held goes on waiting.
+        let went_back = went_back && self.held.level(now) == 0;
         if is_ready {
             self.wake_ended(now, WakeEnd::Ready);
         } else if went_back {

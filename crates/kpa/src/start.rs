@@ -24,6 +24,8 @@ pub struct Starting {
     pub starting_for: Option<Duration>,
     /// How long a start may take.
     pub progress_deadline: Duration,
+    /// Does anybody want it: is a request held, or is there a minimum? Without, a start that failed is not tried again.
+    pub wanted: bool,
 }
 
 /// Whether it may be woken.
@@ -33,7 +35,7 @@ pub enum StartState {
     Fine,
     /// Its start has failed. What is held is refused, and a wake is allowed again after this while.
     Failed {
-        /// Never zero.
+        /// Zero once it may be tried again and nobody wants it yet.
         retry_in: Duration,
     },
 }
@@ -70,6 +72,7 @@ impl StartJudge {
         }
         if let State::Failed { failures, until } = self.state
             && until <= now
+            && starting.wanted
         {
             self.state = State::Trying { failures };
         }
@@ -110,6 +113,7 @@ mod tests {
             crashes_in_a_row,
             starting_for: Some(Duration::from_secs(starting_for_s)),
             progress_deadline: Duration::from_secs(600),
+            wanted: true,
         }
     }
 
@@ -123,6 +127,15 @@ mod tests {
         assert_eq!(judge.judge(at(0), &starting(4, 600)), StartState::Fine);
         assert_eq!(judge.judge(at(1), &starting(5, 3)), failed(10));
         assert_eq!(StartJudge::new(1).judge(at(0), &starting(0, 601)), failed(10));
+    }
+
+    #[test]
+    fn nobody_tries_again_before_somebody_wants_it() {
+        let mut judge = StartJudge::new(1);
+        assert_eq!(judge.judge(at(0), &starting(5, 0)), failed(10));
+        let unwanted = Starting { wanted: false, ..starting(0, 0) };
+        assert_eq!(judge.judge(at(60), &unwanted), failed(0));
+        assert_eq!(judge.judge(at(61), &starting(0, 0)), StartState::Fine);
     }
 
     #[test]
