@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpa::seal::{Leader, Member};
-use kpa::{ActivatorReading, Outcome, PathState, Rules, Scaler, SidecarReading, StartJudge, Step, World};
+use kpa::{ActivatorReading, Outcome, Rules, Scaler, SidecarReading, StartJudge, Step, World};
 use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
@@ -22,8 +22,6 @@ use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
 use crate::peers::Outbox;
 use crate::ring::Change;
-use crate::roster;
-use crate::routes;
 use crate::settings::Settings;
 use crate::shelf::{Place, Shown};
 
@@ -33,6 +31,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod wakes;
+mod world;
 
 /// The pause before `scale` is read again, or an order that was refused is given again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -483,67 +482,6 @@ impl Revision {
         }
         self.forget_who_is_gone(now);
         self.seal_time();
-    }
-
-    /// An activator that is not connected, and whose pod is gone or has been out of every path for the grace, is not
-    /// waited for.
-    fn forget_who_is_gone(&mut self, now: Moment) {
-        let Some(pods) = self.activators.borrow().clone() else { return };
-        let grace = self.scaler.policy().grace;
-        let is_gone = |uid: &Arc<str>| {
-            let counts = pods.iter().any(|pod| pod.uid == *uid && roster::counts(pod, now, grace));
-            !counts && !self.ground.peers.is_connected(uid)
-        };
-        let gone: Vec<Arc<str>> = self.told_of.iter().filter(|uid| is_gone(uid)).cloned().collect();
-        for uid in gone {
-            self.told_of.remove(&uid);
-            self.scaler.forget_activator(&uid);
-            self.held.nothing_at(&uid);
-        }
-    }
-
-    /// How it stands in the world.
-    fn world(&mut self, now: Moment, endpoint: Option<&Endpoint>) -> World {
-        let path = self.path_state(now, endpoint);
-        let held = self.held.level(now);
-        let scale = self.scale();
-        let facts = self.facts.borrow();
-        World {
-            ready: count(&facts.replicas, ReplicaState::Ready),
-            starting: count(&facts.replicas, ReplicaState::Starting),
-            scale: scale.as_ref().map_or(ReplicaCount::ZERO, |scale| scale.replicas),
-            path,
-            direct_allowed: endpoint.is_some_and(routes::direct_allowed) && self.sidecars_are_ready_for_direct(&facts),
-            held,
-            adopted: facts.adopted || self.asked_for,
-            bypassed: self.sidecars.values().any(|seen| 0 < seen.foreign),
-            start_failed: self.failed.is_some(),
-            missing: scale.is_none(),
-        }
-    }
-
-    /// Which way requests take, since when, and since when every activator knows.
-    fn path_state(&mut self, now: Moment, endpoint: Option<&Endpoint>) -> PathState {
-        let path = endpoint.map_or(Path::Proxied, |endpoint| endpoint.route.path());
-        if self.path.path != path {
-            self.path = PathSeen { path, since: now, acknowledged: None };
-        }
-        let all_know = match (endpoint, &*self.ground.activators.borrow()) {
-            (Some(endpoint), Some(pods)) => {
-                let knows = |uid: &str| {
-                    let acknowledged = self.ground.peers.acknowledgement(uid, &endpoint.key);
-                    acknowledged.is_some_and(|generation| endpoint.generation <= generation)
-                };
-                let grace = self.scaler.policy().grace;
-                pods.iter().filter(|pod| roster::counts(pod, now, grace)).all(|pod| knows(&pod.uid))
-            }
-            _ => false,
-        };
-        self.path.acknowledged = if all_know { self.path.acknowledged.or(Some(now)) } else { None };
-        match path {
-            Path::Direct => PathState::Direct,
-            Path::Proxied => PathState::Proxied { since: self.path.since, acknowledged: self.path.acknowledged },
-        }
     }
 
     /// Keeps a decision, counts it, and logs it if it says something new.
