@@ -250,3 +250,51 @@ pub struct Wake {
     /// Why it failed; `null` unless it did.
     pub reason: Option<String>,
 }
+
+/// `/api/v1/revisions/{namespace}/{name}/series`: the last ten minutes, a point a second, newest last.
+///
+/// Rates are of the second that ends at the point; counts are of that instant. What nobody told is `null`: a gap is not a
+/// zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Oldest first.
+    pub points: Vec<Point>,
+}
+
+/// One second of a revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// The end of the second.
+    pub at: String,
+    /// Requests that arrived, over all activators and direct paths.
+    pub requests_per_second: Option<f64>,
+    /// Answers that ended, whatever their status.
+    pub answers_per_second: Option<f64>,
+    /// Of those, with a status of 500 or more, or cut.
+    pub errors_per_second: Option<f64>,
+    /// Requests that Rouse refused.
+    pub refusals_per_second: Option<f64>,
+    /// From arrival to the last byte, of what ended within the second: median.
+    pub p50_seconds: Option<f64>,
+    /// The same: 99th percentile.
+    pub p99_seconds: Option<f64>,
+    /// Requests that are here, held or forwarded.
+    pub in_flight: Option<u32>,
+    /// Of those, held.
+    pub held: Option<u32>,
+    /// The metric over the stable window.
+    pub stable: Option<f64>,
+    /// The metric over the panic window.
+    pub panic: Option<f64>,
+    /// What one replica is to have of it.
+    pub target: Option<f64>,
+    /// Which window decides.
+    pub mode: Mode,
+    /// Replicas decided on.
+    pub desired_replicas: Option<u32>,
+    /// Replicas that are ready.
+    pub ready_replicas: u32,
+    /// Replicas on their way up.
+    pub starting_replicas: u32,
+}
