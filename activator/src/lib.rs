@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 use units::Moment;
 
 pub use config::Config;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, every_metric};
 
 use crate::directory::{Directory, Follower};
 use crate::doors::Doors;

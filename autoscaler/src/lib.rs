@@ -42,7 +42,7 @@ use platform::{Actuator, Catalogue, Leadership};
 use tokio::sync::watch;
 
 pub use config::Config;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, every_metric};
 
 use crate::endpoints::Endpoints;
 use crate::ground::Ground;

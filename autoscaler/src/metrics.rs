@@ -46,6 +46,17 @@ struct Inner {
     leading: IntGauge,
 }
 
+/// One of each family that an autoscaler publishes, with made-up labels: what the table in `docs/metrics.md` is made of.
+///
+/// # Errors
+/// Never, while the names are right.
+pub fn every_metric() -> prometheus::Result<Vec<prometheus::proto::MetricFamily>> {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry)?;
+    let _born = metrics.of_revision(&RevisionKey::new("", ""));
+    Ok(registry.gather())
+}
+
 impl Metrics {
     /// Makes them and adds them to `registry`.
     ///

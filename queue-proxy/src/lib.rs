@@ -42,6 +42,7 @@ use tracing::{info, warn};
 
 pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
 pub use foreign::Strangers;
+pub use metrics::every_metric;
 pub use probe::{NotReady, Probe, Question};
 
 use crate::gate::Gate;

@@ -165,10 +165,10 @@ impl Autoscaling {
 }
 
 macro_rules! knobs {
-    ($($(#[$doc:meta])* $variant:ident = $field:literal, $annotation:literal, $kind:ident;)*) => {
+    ($(#[doc = $meaning:literal] $variant:ident = $field:literal, $annotation:literal, $kind:ident;)*) => {
         /// A field of `autoscaling`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Knob { $($(#[$doc])* $variant,)* }
+        pub enum Knob { $(#[doc = $meaning] $variant,)* }
 
         impl Knob {
             /// Every one, in the order in which they are printed.
@@ -177,6 +177,11 @@ macro_rules! knobs {
             /// Its name in `autoscaling`.
             pub fn field(self) -> &'static str {
                 match self { $(Self::$variant => $field,)* }
+            }
+
+            /// What it does, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning.trim_ascii(),)* }
             }
 
             /// Its name among Knative's annotations, without the prefix.
@@ -206,33 +211,33 @@ pub enum KnobKind {
 }
 
 knobs! {
-    /// `concurrency` or `rps`.
+    /// What is counted: requests in flight, or requests per second.
     Metric = "metric", "metric", Word;
-    /// The metric that one replica is to have.
+    /// How much of the metric one replica is for.
     Target = "target", "target", Number;
-    /// How much of the target is to be used.
+    /// How much of the target is aimed for, in percent.
     TargetUtilizationPercentage = "targetUtilizationPercentage", "target-utilization-percentage", Number;
-    /// Never fewer.
+    /// The fewest replicas there are.
     MinReplicas = "minReplicas", "min-scale", Whole;
-    /// Never more; 0: no limit.
+    /// The most replicas there are; 0 for no limit.
     MaxReplicas = "maxReplicas", "max-scale", Whole;
-    /// What a new revision starts with.
+    /// How many replicas a new revision starts with.
     InitialReplicas = "initialReplicas", "initial-scale", Whole;
-    /// From zero at least so many.
+    /// The fewest replicas when there are any: one that wakes gets so many at once.
     ActivationReplicas = "activationReplicas", "activation-scale", Whole;
-    /// The stable window.
+    /// The stable window: over how long demand is averaged, and how long nothing may come before zero.
     Window = "window", "window", Duration;
     /// The panic window, in percent of the stable one.
     PanicWindowPercentage = "panicWindowPercentage", "panic-window-percentage", Number;
-    /// When panic begins, in percent of the ready replicas.
+    /// Panic begins when demand asks for so many percent of the ready replicas.
     PanicThresholdPercentage = "panicThresholdPercentage", "panic-threshold-percentage", Number;
-    /// Room for bursts; -1: unlimited.
+    /// Requests that may come at once without the activator in their path; -1: it always stays there.
     TargetBurstCapacity = "targetBurstCapacity", "target-burst-capacity", Number;
     /// For how long a higher wish holds back a lower one.
     ScaleDownDelay = "scaleDownDelay", "scale-down-delay", Duration;
     /// How long the last replica stays at least.
     ScaleToZeroRetention = "scaleToZeroRetention", "scale-to-zero-pod-retention-period", Duration;
-    /// `linear` or `weighted-exponential`.
+    /// How the seconds of a window are averaged.
     Aggregation = "aggregation", "metric-aggregation-algorithm", Word;
 }
 

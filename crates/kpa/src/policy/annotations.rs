@@ -34,7 +34,8 @@ macro_rules! keys {
                 match self { $(Self::$key => [$(concat!("autoscaling.knative.dev/", $alias))?].first().copied(),)* }
             }
 
-            fn allowed(self) -> &'static str {
+            /// What it may be, for a person.
+            pub fn allowed(self) -> &'static str {
                 match self { $(Self::$key => $allowed,)* }
             }
         }

@@ -32,7 +32,8 @@ macro_rules! keys {
                 match self { $(Self::$key => $default,)* }
             }
 
-            fn allowed(self) -> &'static str {
+            /// What it may be, for a person.
+            pub fn allowed(self) -> &'static str {
                 match self { $(Self::$key => $allowed,)* }
             }
         }
