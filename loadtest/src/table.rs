@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use loadtest::times::Times;
 use serde::{Serialize, Serializer};
 
 /// What was measured.
@@ -28,24 +28,6 @@ pub(crate) struct Row {
     #[serde(rename = "budgetSeconds", serialize_with = "seconds")]
     budget: Option<Duration>,
     kept: Option<bool>,
-}
-
-/// Times with a resolution of a microsecond, three digits kept.
-#[derive(Debug)]
-pub(crate) struct Times(Histogram<u64>);
-
-impl Times {
-    pub(crate) fn new() -> Self {
-        Self(Histogram::new(3).expect("three digits can be kept"))
-    }
-
-    pub(crate) fn record(&mut self, time: Duration) {
-        self.0 += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    }
-
-    fn quantile(&self, quantile: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(quantile))
-    }
 }
 
 impl Row {

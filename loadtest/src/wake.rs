@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http1;
-use crate::table::{Row, Table, Times};
+use crate::table::{Row, Table};
 use crate::up::Up;
+use loadtest::times::Times;
 
 /// The budgets of what is ours.
 const SPAWNED: Duration = Duration::from_millis(5);

@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::{get, predictor, up};
+use crate::{get, load, predictor, up};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -34,5 +34,6 @@ Exit codes: 0 done, 1 failed, 64 bad input (all faults are told at once), 69 som
 pub(crate) enum Command {
     Up(up::Args),
     Get(get::Args),
+    Load(load::Args),
     Predictor(predictor::Args),
 }

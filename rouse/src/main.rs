@@ -2,6 +2,7 @@
 
 mod cli;
 mod get;
+mod load;
 mod predictor;
 mod up;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Up(args) => up::run(args),
         Command::Get(args) => get::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Predictor(args) => predictor::run(args),
     };
     match result {

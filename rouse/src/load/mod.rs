@@ -1,0 +1,184 @@
+//! `rouse load`: a load from a file, sent on time, and what came of it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use api::{Fault, Faults};
+use loadtest::executed::Executed;
+use loadtest::{Live, Options, Results, Scenario, Target};
+
+/// Send requests when they are due, whether or not others are answered, and say how long the answers took
+///
+/// Times count from when a request was due. A tool that waits for an answer before it asks again asks less while the
+/// server stalls, and does not see the wait of those who would have asked meanwhile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// step, spike, ramp, on-off, streaming or trace; or a file of your own, such as ./mine.yaml
+    #[arg(required_unless_present = "list")]
+    scenario: Option<String>,
+    /// Who is asked, such as http://127.0.0.1:8080
+    #[arg(required_unless_present = "list")]
+    url: Option<String>,
+    /// Say which scenarios there are
+    #[arg(long)]
+    list: bool,
+    /// So many times the rate
+    #[arg(long, value_name = "FACTOR", default_value = "1", allow_hyphen_values = true)]
+    faster: String,
+    /// Draw other arrivals; the same seed gives the same ones [default: the scenario's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// A CSV file whose second column is the rate over time, instead of the trace that the scenario names
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// How long one request may take
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// How many may be on their way at once; what is due beyond is counted as not sent
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_in_flight: usize,
+    /// What a server wrote with `rouse predictor --log FILE`, to check that nothing was begun twice; may be given several times
+    #[arg(long = "log", value_name = "FILE")]
+    logs: Vec<PathBuf>,
+    /// table, or json (loadtest/results.schema.json)
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rouse load step http://127.0.0.1:8080                          from nothing to 40 requests a second
+  rouse load spike http://127.0.0.1:8080 --faster 2              the same shape, twice as much of it
+  rouse load trace http://127.0.0.1:8080 --trace requests.csv    a load of your own, in two minutes
+  rouse load ./mine.yaml http://127.0.0.1:8080 -o json           one of your own, for a program (loadtest/scenarios)
+
+Exit codes: 0 every request has its answer, and none was begun twice; 1 not so; 64 bad input; 69 nobody is there.";
+
+/// Does what the flags say.
+///
+/// # Errors
+/// [`Faults`] if the flags or the file are wrong; else if something was lost.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.list {
+        return say(&list());
+    }
+    let (scenario, json) = read(args)?;
+    let url = args.url.as_deref().unwrap_or_default();
+    let results = daemon::runtime(daemon::default_workers(2))?.block_on(send(args, &scenario, url))?;
+    let text = if json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
+    say(&text)?;
+    if !results.nothing_was_lost() {
+        bail!("not every request has its one answer");
+    }
+    Ok(())
+}
+
+fn list() -> String {
+    Scenario::known().into_iter().fold(String::new(), |mut text, (name, about)| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<12} {about}");
+        text
+    })
+}
+
+/// The scenario, and whether JSON is wanted.
+fn read(args: &Args) -> Result<(Scenario, bool), Faults> {
+    let mut faults = Vec::new();
+    let json = match args.output.as_str() {
+        "table" => false,
+        "json" => true,
+        other => {
+            faults.push(Fault::of_flag("--output", other, "json or table"));
+            false
+        }
+    };
+    let factor = args.faster.parse().ok().filter(|factor: &f64| factor.is_finite() && 0.0 < *factor);
+    if factor.is_none() {
+        faults.push(Fault::of_flag("--faster", &args.faster, "a factor above 0, such as 2 or 0.5"));
+    }
+    let name = args.scenario.as_deref().unwrap_or_default();
+    match scenario(name, args.trace.as_deref()) {
+        Ok(mut scenario) if faults.is_empty() => {
+            scenario.seed = args.seed.unwrap_or(scenario.seed);
+            Ok((scenario.faster(factor.unwrap_or(1.0)), json))
+        }
+        Ok(_) => Err(Faults(faults)),
+        Err(more) => {
+            faults.extend(more.0);
+            Err(Faults(faults))
+        }
+    }
+}
+
+fn scenario(name: &str, trace: Option<&Path>) -> Result<Scenario, Faults> {
+    let looks_like_a_file = name.contains('/') || name.contains('.');
+    match (Scenario::named(name, trace), looks_like_a_file) {
+        (Some(known), false) => known,
+        (None, false) => {
+            let names: Vec<&str> = Scenario::known().into_iter().map(|(name, _)| name).collect();
+            let allowed = format!("{}, or a path such as ./{name}.yaml", names.join(", "));
+            Err(Faults(vec![Fault::of_flag("SCENARIO", name, allowed)]))
+        }
+        (_, true) => match std::fs::read_to_string(name) {
+            Ok(text) => Scenario::in_file(Path::new(name), &text, trace),
+            Err(error) => {
+                Err(Faults(vec![Fault::of_flag("SCENARIO", name, format!("a file that can be read: {error}"))]))
+            }
+        },
+    }
+}
+
+/// How often it is said how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Results> {
+    let target = Target::of(url).await.map_err(|error| daemon::Unavailable(format!("{error:#}")))?;
+    // Whether anybody is there at all is said now, and not after a minute.
+    let there = tokio::net::TcpStream::connect(target.address).await;
+    there.map_err(|error| daemon::Unavailable(format!("nobody is at {url}: {error}")))?;
+    let options = Options {
+        most_in_flight: args.max_in_flight,
+        patience: args.timeout,
+        ..Options::usual(format!("load-{:08x}", fastrand::u32(..)))
+    };
+    let live = Live::default();
+    let (lasts, expected) = (scenario.lasts(), scenario.requests());
+    eprintln!("{}: about {expected:.0} requests in {} at {url}", scenario.about, humantime::format_duration(lasts));
+    let progress = async {
+        let mut ticks = tokio::time::interval(PROGRESS);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let so_far = live.snapshot();
+            eprintln!(
+                "{} due, {} answered, {} on their way, {} lost",
+                so_far.due, so_far.answered, so_far.in_flight, so_far.unanswered
+            );
+        }
+    };
+    let mut results = tokio::select! {
+        results = loadtest::run(scenario, &target, &options, &live) => results?,
+        () = progress => unreachable!("it goes on for ever"),
+        _ = tokio::signal::ctrl_c() => return Err(daemon::Interrupted.into()),
+    };
+    if !args.logs.is_empty() {
+        let logs: Vec<String> = args
+            .logs
+            .iter()
+            .map(|log| std::fs::read_to_string(log).with_context(|| format!("--log {}", log.display())))
+            .collect::<anyhow::Result<_>>()?;
+        results.executed = Some(Executed::read(logs.iter().map(String::as_str), &options.run, results.counts.due));
+    }
+    Ok(results)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
