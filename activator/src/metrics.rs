@@ -1,11 +1,16 @@
 //! Every number the activator publishes. If it is not here, it is not published.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use units::{EndpointKey, RevisionKey};
+use wire::durations;
 
 use forward::Reason;
 
@@ -63,6 +68,31 @@ pub(crate) struct RevisionMetrics {
     pub(crate) hold_duration: Histogram,
     pub(crate) retries_connect: IntCounter,
     pub(crate) retries_not_started: IntCounter,
+    /// The same ends once more, for autoscalers: they are told in all, whatever is scraped.
+    ends: Arc<Ends>,
+}
+
+/// How requests ended, counted without a lock: each ends somewhere else.
+#[derive(Debug)]
+struct Ends {
+    answered: AtomicU64,
+    errors: AtomicU64,
+    refused: AtomicU64,
+    gone: AtomicU64,
+    durations: [AtomicU64; durations::BUCKETS],
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        let none = AtomicU64::default;
+        Self {
+            answered: none(),
+            errors: none(),
+            refused: none(),
+            gone: none(),
+            durations: std::array::from_fn(|_| none()),
+        }
+    }
 }
 
 impl Metrics {
@@ -123,6 +153,7 @@ impl Metrics {
             hold_duration: self.hold_duration.with_label_values(&labels),
             retries_connect: self.retries.with_label_values(&with("connect-failed")),
             retries_not_started: self.retries.with_label_values(&with("not-started")),
+            ends: Arc::default(),
         }
     }
 
@@ -150,9 +181,44 @@ impl Metrics {
 }
 
 impl RevisionMetrics {
-    pub(crate) fn ended(&self, outcome: Outcome) {
+    /// One ended that was here for so long. `failed`: a replica answered it with a status of 500 or more.
+    pub(crate) fn ended(&self, outcome: Outcome, failed: bool, after: Duration) {
         if let Some(position) = Outcome::ALL.iter().position(|(known, _)| *known == outcome) {
             self.outcomes[position].inc();
+        }
+        self.duration.observe(after.as_secs_f64());
+        let ends = &*self.ends;
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Answered => {
+                count(&ends.answered);
+                count(&ends.durations[durations::bucket(after)]);
+                if failed {
+                    count(&ends.errors);
+                }
+            }
+            Outcome::Refused => drop(count(&ends.refused)),
+            Outcome::ClientGone => drop(count(&ends.gone)),
+        }
+    }
+
+    /// One was refused before it counted as being here.
+    pub(crate) fn turned_away(&self) {
+        self.ends.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How requests ended so far.
+    pub(crate) fn ends(&self) -> wire::Outcomes {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Ends { answered, errors, refused, gone, durations } = &*self.ends;
+        let mut durations: Vec<u64> = durations.iter().map(read).collect();
+        durations.truncate(durations.iter().rposition(|count| *count != 0).map_or(0, |last| last + 1));
+        wire::Outcomes {
+            answered: read(answered),
+            errors: read(errors),
+            refused: read(refused),
+            gone: read(gone),
+            durations,
         }
     }
 }

@@ -229,6 +229,7 @@ impl<'a> Stream<'a> {
                 concurrency_us: reading.concurrency_us(),
                 in_flight: reading.in_flight,
                 held,
+                outcomes: Some(hold.metrics.ends()),
             };
             if self.said.get(&hold.key) != Some(&demand) {
                 self.said.insert(hold.key.clone(), demand.clone());

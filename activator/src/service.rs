@@ -91,6 +91,7 @@ impl Door {
             Ok(visit) => visit,
             Err(refused) => {
                 exchange.discard(&self.ends);
+                hold.metrics.turned_away();
                 return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
             }
         };
@@ -120,6 +121,7 @@ impl Door {
             match exchange.send(pool, timeouts, trust).await {
                 Ok(mut answer) => {
                     guard.outcome = Outcome::Answered;
+                    guard.failed = answer.head.status.is_server_error();
                     guard.visit.answered();
                     if in_force.endpoint.answer_headers {
                         let headers = &mut answer.head.headers;
@@ -204,13 +206,15 @@ pub(crate) struct Guard {
     visit: Visit,
     hold: Arc<Hold>,
     outcome: Outcome,
+    /// The replica's answer has a status of 500 or more.
+    failed: bool,
     handed_over: Option<Moment>,
 }
 
 impl Guard {
     fn new(visit: Visit, hold: &Arc<Hold>) -> Self {
         // Whoever drops it before anything else was said is a client that went away.
-        Self { visit, hold: Arc::clone(hold), outcome: Outcome::ClientGone, handed_over: None }
+        Self { visit, hold: Arc::clone(hold), outcome: Outcome::ClientGone, failed: false, handed_over: None }
     }
 
     /// A replica has room: the request goes to it now.
@@ -233,9 +237,8 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let metrics = &self.hold.metrics;
-        metrics.ended(self.outcome);
-        metrics.duration.observe(self.hold.clock.now().since(self.visit.arrived).as_secs_f64());
+        let after = self.hold.clock.now().since(self.visit.arrived);
+        self.hold.metrics.ended(self.outcome, self.failed, after);
     }
 }
 

@@ -18,6 +18,7 @@ use units::{Moment, RevisionKey};
 
 use crate::ground::Ground;
 use crate::ring::{Decided, Wake, WakeEnd};
+use crate::series::Point;
 use crate::shelf::{Place, Shown};
 
 /// The routes.
@@ -27,6 +28,7 @@ pub(crate) fn routes(ground: Ground) -> Router {
         .route("/api/v1/revisions/{namespace}/{name}", get(revision))
         .route("/api/v1/revisions/{namespace}/{name}/decisions", get(decisions))
         .route("/api/v1/revisions/{namespace}/{name}/wakes", get(wakes))
+        .route("/api/v1/revisions/{namespace}/{name}/series", get(series))
         .with_state(ground)
 }
 
@@ -54,6 +56,12 @@ async fn decisions(Of(ground): Of<Ground>, At((namespace, name)): Name) -> Respo
 async fn wakes(Of(ground): Of<Ground>, At((namespace, name)): Name) -> Response {
     with_place(&ground, RevisionKey::new(namespace, name), |shown| {
         Json(admin::WakeList { wakes: shown.wakes.iter().map(wake).collect() }).into_response()
+    })
+}
+
+async fn series(Of(ground): Of<Ground>, At((namespace, name)): Name) -> Response {
+    with_place(&ground, RevisionKey::new(namespace, name), |shown| {
+        Json(admin::Series { points: shown.series.points().iter().map(point).collect() }).into_response()
     })
 }
 
@@ -218,6 +226,29 @@ fn wake(wake: &Wake) -> admin::Wake {
             WakeEnd::Failed(why) => Some(why.to_string()),
             WakeEnd::Ready | WakeEnd::Abandoned => None,
         }),
+    }
+}
+
+fn point(point: &Point) -> admin::Point {
+    let Point { at, rates, p50, p99, levels } = *point;
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    admin::Point {
+        at: time(at),
+        requests_per_second: rates.map(|rates| rates.requests),
+        answers_per_second: rates.map(|rates| rates.answers),
+        errors_per_second: rates.map(|rates| rates.errors),
+        refusals_per_second: rates.map(|rates| rates.refusals),
+        p50_seconds: seconds(p50),
+        p99_seconds: seconds(p99),
+        in_flight: rates.map(|_| levels.in_flight),
+        held: rates.map(|_| levels.held),
+        stable: levels.stable,
+        panic: levels.panic,
+        target: Some(levels.target),
+        mode: mode(levels.panicking),
+        desired_replicas: levels.desired.map(|desired| desired.0),
+        ready_replicas: levels.ready,
+        starting_replicas: levels.starting,
     }
 }
 

@@ -56,6 +56,8 @@ struct SidecarSeen {
     in_flight: u32,
     foreign: u32,
     settings: u64,
+    /// Requests that came to it without an activator, in all.
+    direct: u64,
 }
 
 /// An order that the facts may not show yet.
@@ -136,6 +138,7 @@ impl Revision {
             settings: Arc::clone(settings.in_force()),
             decisions: Default::default(),
             wakes: Default::default(),
+            series: Default::default(),
             failed: None,
             in_flight: BTreeMap::new(),
             sealing: false,
@@ -258,8 +261,10 @@ impl Revision {
     /// Tells the scaler of the activators' frames that it was not told of, those before a moment or all.
     fn hear_frames(&mut self, before: Option<Moment>) {
         let (scaler, told) = (&mut self.scaler, &mut self.told_of);
+        let mut shown = self.place.lock();
         self.next_frame = self.ground.peers.frames_from(self.next_frame, before, |at, activator| {
             scaler.activator_heard(at, activator);
+            shown.series.heard(at);
             if !told.contains(activator) {
                 told.insert(Arc::clone(activator));
             }
@@ -388,6 +393,7 @@ impl Revision {
                 let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
                 // In their order: a frame without this revision says that nothing happened up to there.
                 self.hear_frames(Some(at));
+                self.place.lock().series.counted(at, &activator, incarnation, &demand);
                 let reading = ActivatorReading { incarnation, elapsed_us, requests, concurrency_us, in_flight };
                 self.scaler.activator(at, &activator, reading);
             }
@@ -407,9 +413,15 @@ impl Revision {
                 };
                 self.scaler.sidecar(at, &replica, reading);
                 self.replicas_told_of.insert(Arc::clone(&replica));
-                self.place.lock().in_flight.insert(Arc::clone(&replica), stats.in_flight);
-                let wire::SidecarStats { in_flight, foreign, settings_generation, .. } = stats;
-                self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings: settings_generation });
+                let wire::SidecarStats { in_flight, foreign, settings_generation: settings, .. } = stats;
+                let direct = stats.requests - stats.proxied_requests;
+                let before = self.sidecars.get(&replica).map_or(direct, |seen| seen.direct);
+                {
+                    let mut shown = self.place.lock();
+                    shown.in_flight.insert(Arc::clone(&replica), in_flight);
+                    shown.series.direct(at, direct.saturating_sub(before));
+                }
+                self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings, direct });
             }
             Heard::SealAnswer { activator, incarnation, answer } => self.seal_answer(activator, incarnation, &answer),
             Heard::IdleAnswer { replica, incarnation, answer } => self.idle_answer(replica, incarnation, answer),
@@ -440,6 +452,9 @@ impl Revision {
                 self.replicas_told_of.insert(Arc::clone(&replica.name));
             }
         }
+        let [ready, starting] =
+            [ReplicaState::Ready, ReplicaState::Starting].map(|state| count(&facts.replicas, state).0);
+        self.place.lock().series.replicas(now, ready, starting);
         self.settings_changed();
         self.wake_went_on(now, &facts.replicas);
         self.seal_time();
@@ -499,6 +514,8 @@ impl Revision {
         let change = {
             let mut shown = self.place.lock();
             shown.zero_blocked_by = zero_blocked_by;
+            let target = shown.settings.policy.target;
+            shown.series.decided(now, &decision, desired, target);
             shown.decisions.keep(now, decision)
         };
         // What a follower decides comes to nothing: it is kept, for who asks, and neither counted nor told.

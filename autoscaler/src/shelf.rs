@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use units::RevisionKey;
 
 use crate::ring::{Decisions, Wakes};
+use crate::series::Series;
 
 /// One revision, as shown.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Shown {
     pub(crate) decisions: Decisions,
     /// Its last wakes.
     pub(crate) wakes: Wakes,
+    /// Its last ten minutes.
+    pub(crate) series: Series,
     /// Why its start failed, while it may not be tried again.
     pub(crate) failed: Option<Arc<str>>,
     /// Requests at each replica whose sidecar has said so.

@@ -24,6 +24,7 @@ impl Revision {
             self.told_of.remove(&uid);
             self.scaler.forget_activator(&uid);
             self.held.nothing_at(&uid);
+            self.place.lock().series.forget(now, &uid);
         }
     }
 

@@ -542,6 +542,7 @@ async fn report(state: Arc<Mutex<State>>, writer: Writer) {
         concurrency_us += u64::from(in_flight) * 1_000_000;
         requests += u64::from(in_flight);
         let demand = wire::Demand {
+            outcomes: None,
             namespace: "default".into(),
             revision: "v1".into(),
             requests,

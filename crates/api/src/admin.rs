@@ -271,7 +271,7 @@ pub struct Point {
     pub requests_per_second: Option<f64>,
     /// Answers that ended, whatever their status.
     pub answers_per_second: Option<f64>,
-    /// Of those, with a status of 500 or more, or cut.
+    /// Of those, with a status of 500 or more.
     pub errors_per_second: Option<f64>,
     /// Requests that Rouse refused.
     pub refusals_per_second: Option<f64>,

@@ -104,6 +104,8 @@ impl Checked for ToAutoscaler {
                 for demand in &frame.demands {
                     names(&[&demand.namespace, &demand.revision])?;
                     allow(demand.held <= demand.in_flight, "more held than in flight")?;
+                    let buckets = demand.outcomes.as_ref().map_or(0, |outcomes| outcomes.durations.len());
+                    allow(buckets <= crate::durations::BUCKETS, "more buckets of durations than there are")?;
                 }
                 Ok(())
             }

@@ -114,6 +114,30 @@ pub struct Demand {
     /// Of those, held.
     #[prost(uint32, tag = "6")]
     pub held: u32,
+    /// How those that are not here any more ended; from a peer of an older version there is none.
+    #[prost(message, optional, tag = "7")]
+    pub outcomes: Option<Outcomes>,
+}
+
+/// How requests for one revision ended at one activator. In all, since its incarnation.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Outcomes {
+    /// A replica answered, whatever its status.
+    #[prost(uint64, tag = "1")]
+    pub answered: u64,
+    /// Of those, with a status of 500 or more.
+    #[prost(uint64, tag = "2")]
+    pub errors: u64,
+    /// Rouse answered itself.
+    #[prost(uint64, tag = "3")]
+    pub refused: u64,
+    /// The client left before the head of an answer.
+    #[prost(uint64, tag = "4")]
+    pub gone: u64,
+    /// How long those that a replica answered took, from their arrival to the last byte, by bucket of
+    /// [`durations`](crate::durations); zeros at the end are left out.
+    #[prost(uint64, repeated, tag = "5")]
+    pub durations: Vec<u64>,
 }
 
 /// Something is held for a revision without a usable replica.
