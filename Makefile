@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build test lint golden docs bench-wake example-iris run-recommender
+.PHONY: help deps build test lint golden docs bench-wake bench-proxy example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ docs: ## write the pages that are made from the code: docs/settings.md, docs/met
 bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> forwarded (profile dist)
 	cargo build --profile dist -p rouse -p loadtest
 	target/dist/loadtest wake --rouse target/dist/rouse
+
+bench-proxy: ## the sidecar's cost a request beside nginx, HAProxy and a bare hyper proxy (profile dist); ROW=docs/performance.md adds a row
+	cargo build --profile dist -p queue-proxy -p loadtest
+	target/dist/loadtest proxy --queue-proxy target/dist/queue-proxy $(if $(KNATIVE_QUEUE_PROXY),--knative-queue-proxy $(KNATIVE_QUEUE_PROXY)) $(if $(ROW),--row $(ROW))
 
 run-recommender: ## scale a stand-in model on this machine; then try hey or oha at it
 	cargo run --release -- up -f examples/recommender.yaml
