@@ -8,7 +8,7 @@
 
 mod stage;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -41,8 +41,9 @@ pub struct Scaler {
     observing: Moment,
     windows: Windows,
     decider: Decider,
-    replicas: HashMap<Box<str>, Reporter>,
-    activators: HashMap<Box<str>, Activator>,
+    /// In one order, so that sums over them come out the same whenever the same is replayed.
+    replicas: BTreeMap<Box<str>, Reporter>,
+    activators: BTreeMap<Box<str>, Activator>,
     /// What sidecars' proxied parts have added up to that were counted as demand, because the activator they came
     /// through was unheard; it is taken off what that activator tells when it is heard again.
     undeducted: Undeducted,
@@ -145,8 +146,8 @@ impl Scaler {
             observing: now,
             windows: Windows::new(&policy),
             decider: Decider::new(&policy, rules, now, ready),
-            replicas: HashMap::new(),
-            activators: HashMap::new(),
+            replicas: BTreeMap::new(),
+            activators: BTreeMap::new(),
             undeducted: Undeducted::default(),
             standing: Standing {
                 status: if ready.is_zero() { Status::Activating { queued: false } } else { Status::Active },
@@ -397,10 +398,9 @@ impl Scaler {
         let initial = self.policy.initial;
         let found = self.found.get_or_insert(Found { scale: world.scale, initialized: world.scale < initial });
         let least = if self.policy.reachable { self.policy.min } else { ReplicaCount::ZERO };
-        let up = threshold(least, initial, found.initialized);
-        let bounds = Bounds::of(&self.policy, found.initialized);
-        found.initialized |= up <= world.ready;
-        (bounds, up)
+        // Reached is reached from this decision on: a second one at the same instant finds nothing else.
+        found.initialized |= threshold(least, initial, found.initialized) <= world.ready;
+        (Bounds::of(&self.policy, found.initialized), threshold(least, initial, found.initialized))
     }
 
     /// How far a revision has come on its way to zero; `None` if something wants it. Moves its status along.
@@ -412,18 +412,15 @@ impl Scaler {
             self.standing = self.standing.after(now, Some(ReplicaCount(want)), world.ready, up);
             return None;
         }
+        // First how it stands by now: a second decision at the same instant comes out like this one.
+        self.standing = self.standing.after(now, None, world.ready, up);
         let in_flight = self.in_flight();
         let stage = stage::stage(now, self.standing, in_flight, &self.policy, world);
-        match stage {
-            Stage::Deactivate => {
-                self.standing = self.standing.after(now, Some(ReplicaCount::ZERO), world.ready, up);
-                Some(stage::stage(now, self.standing, in_flight, &self.policy, world))
-            }
-            Stage::Keep { .. } | Stage::Seal | Stage::Zero => {
-                self.standing = self.standing.after(now, None, world.ready, up);
-                Some(stage)
-            }
+        if stage == Stage::Deactivate {
+            self.standing = self.standing.after(now, Some(ReplicaCount::ZERO), world.ready, up);
+            return Some(stage::stage(now, self.standing, in_flight, &self.policy, world));
         }
+        Some(stage)
     }
 
     /// What is held without a usable replica asks for its replicas at once, without waiting for a window to fill.
@@ -524,7 +521,7 @@ fn path_step(world: &World, burst_room: BurstRoom, wish: PathWish) -> Step {
 }
 
 /// The one of this name, made if it is new. Looked up by reference, so that one that is known costs no allocation.
-fn reporter<'a, T>(all: &'a mut HashMap<Box<str>, T>, name: &str, new: impl FnOnce() -> T) -> &'a mut T {
+fn reporter<'a, T>(all: &'a mut BTreeMap<Box<str>, T>, name: &str, new: impl FnOnce() -> T) -> &'a mut T {
     if !all.contains_key(name) {
         all.insert(name.into(), new());
     }

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use units::Incarnation;
 
@@ -395,6 +397,62 @@ fn the_initial_scale_holds_until_it_was_reached_once() {
     let mut found_at_zero = Toy::at_scale(initial, 0);
     found_at_zero.run(30);
     assert_eq!(found_at_zero.story, ["1s: 0 -> ? zero", "2s: 0 -> 0 zero"]);
+}
+
+/// That the initial scale was reached, and that a start came to its end, is seen before it is decided on.
+#[test]
+fn a_second_decision_at_the_same_instant_is_like_the_first() {
+    let mut toy = Toy::at_scale(Policy { initial: ReplicaCount(3), ..policy() }, 3);
+    toy.world.ready = ReplicaCount(1);
+    toy.run(30);
+    toy.world.ready = ReplicaCount(3);
+    let first = toy.scaler.decide(toy.now, &toy.world);
+    assert_eq!(toy.scaler.decide(toy.now, &toy.world), first);
+
+    let mut toy = Toy::at_scale(policy(), 0);
+    toy.activators[0].1 = 5;
+    toy.run(2);
+    toy.world.ready = ReplicaCount::ZERO;
+    toy.activators[0].1 = 0;
+    toy.run(40);
+    assert_eq!(toy.last, Some((Some(1), Because::IdleUntilWindowEnds)), "on its way up, and nobody waits any more");
+    toy.world.ready = ReplicaCount(1);
+    let first = toy.scaler.decide(toy.now, &toy.world);
+    assert_eq!(toy.scaler.decide(toy.now, &toy.world), first);
+}
+
+/// Sums of fractions depend on their order in the last digit.
+#[test]
+fn the_same_heard_in_another_process_is_the_same_decision() {
+    let decided = || {
+        let mut scaler =
+            Scaler::new(policy(), Rules::rouse(), Moment::from_unix(seconds(1_700_000_000)), ReplicaCount(9));
+        let toy = Toy::at_scale(policy(), 9);
+        for second in 1..20 {
+            let now = toy.now.plus(seconds(second));
+            for number in 0..30 {
+                // Only the first has told of the newest second.
+                if number != 0 && second == 19 {
+                    continue;
+                }
+                let reading = SidecarReading {
+                    incarnation: Incarnation(1),
+                    elapsed_us: second * 1_000_000,
+                    requests: second,
+                    proxied_requests: 0,
+                    concurrency_us: second * (number * number * 7_919 + 1_000_003) / 3,
+                    proxied_concurrency_us: 0,
+                    in_flight: 1,
+                };
+                scaler.sidecar(now, &format!("r{number}"), reading);
+            }
+        }
+        scaler.decide(toy.now.plus(seconds(19)), &toy.world)
+    };
+    let first = decided();
+    for _ in 0..20 {
+        assert_eq!(decided(), first);
+    }
 }
 
 #[test]
