@@ -53,9 +53,11 @@ impl Revision {
                 true
             }
             (StartState::Failed { retry_in }, true) => {
-                // It may have failed again without having been given up between.
+                // It may have failed again without having been given up between. A pause that is over is not news: said
+                // again, it would refuse whoever comes to try, and have the next decision at once, and again.
                 let until = now.plus(retry_in);
                 if let Some((_, told)) = &mut self.failed
+                    && !retry_in.is_zero()
                     && *told < until
                 {
                     *told = until;

@@ -261,6 +261,9 @@ async fn a_failed_start_is_told_at_once_refused_at_each_wake_taken_to_zero_and_t
 
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(toy.world.replicas(), 0, "nobody waits, so nobody tries again");
+    // Told again, it would send away whoever comes to try; and telling it again and again kept a processor busy.
+    let last = activator.refusal().map(|last| last.retry_after_ms);
+    assert!(last.is_some_and(|retry_after_ms| 0 < retry_after_ms), "a pause that is over is not told: {last:?}");
     activator.wake(1).await;
     until("it is cleared", || activator.refusal().is_some_and(|last| last.reason.is_empty())).await;
     until("it is tried again", || toy.world.replicas() == 1).await;
