@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build test lint golden docs bench-wake bench-proxy example-iris run-recommender
+.PHONY: help deps build test lint golden sim docs bench-wake bench-proxy example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ lint: ## format, clippy, who may depend on whom, file lengths
 
 golden: ## play the golden vectors; GOLDEN_DIR=... for others of the same format
 	cargo test --workspace --test golden -- --nocapture
+
+sim: ## the laws of scaling: 200 seeds of a toy cluster, 24 hours each, a fault a minute
+	@cargo run -q -p sim -- laws
 
 docs: ## write the pages that are made from the code: docs/settings.md, docs/metrics.md
 	@cargo run -q -p docs
