@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build test lint golden sim docs bench-wake bench-proxy example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim docs bench-wake bench-proxy example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -12,6 +12,10 @@ deps: ## check what a bare Debian needs, and install it where that can be done w
 
 build: ## build the command `rouse` for people (target/release/rouse)
 	cargo build --release
+
+demo: ## watch a model wake, grow, shrink and sleep: about a minute after the build; writes rouse-demo.html
+	cargo build --release -p rouse
+	target/release/rouse demo
 
 test: ## run every test that this machine can run; the last line counts
 	@tests/run.sh

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::admin;
 use axum::extract::{Path as At, State as Of};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -30,6 +30,22 @@ pub(crate) fn routes(ground: Ground) -> Router {
         .route("/api/v1/revisions/{namespace}/{name}/wakes", get(wakes))
         .route("/api/v1/revisions/{namespace}/{name}/series", get(series))
         .with_state(ground)
+        .merge(live_page())
+}
+
+/// The files of the live page, which asks for the rest itself.
+fn live_page() -> Router {
+    page::LIVE.iter().fold(Router::new(), |routes, asset| {
+        let headers = [
+            (header::CONTENT_TYPE, asset.content_type),
+            (header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            // The next version is at the same address.
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        routes.route(asset.path, get(async move || (headers, asset.body)))
+    })
 }
 
 type Name = At<(String, String)>;
@@ -194,6 +210,7 @@ fn decision(kept: &Decided) -> admin::Decision {
         times,
         want: want.map(|want| want.0),
         because: because.word().to_owned(),
+        sentence: because.sentence().to_owned(),
         burst_room: burst_room.0,
         stable: seen.stable,
         panic: seen.panic,

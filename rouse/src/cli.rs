@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::{get, load, predictor, up};
+use crate::{demo, get, load, predictor, up};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -32,6 +32,7 @@ Exit codes: 0 done, 1 failed, 64 bad input (all faults are told at once), 69 som
 /// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Args),
     Up(up::Args),
     Get(get::Args),
     Load(load::Args),

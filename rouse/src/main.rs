@@ -1,6 +1,8 @@
 //! `rouse`: the command line. This file only reads the flags and hands over.
 
+mod admin;
 mod cli;
+mod demo;
 mod get;
 mod load;
 mod predictor;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::Demo(args) => demo::run(args),
         Command::Up(args) => up::run(args),
         Command::Get(args) => get::run(&args),
         Command::Load(args) => load::run(&args),

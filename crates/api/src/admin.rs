@@ -194,6 +194,9 @@ pub struct Decision {
     pub want: Option<u32>,
     /// The word of the rule that decided.
     pub because: String,
+    /// What that word means, in a sentence.
+    #[serde(default)]
+    pub sentence: String,
     /// Excess burst capacity, in units of the metric.
     pub burst_room: i32,
     /// The metric over the stable window.

@@ -2,10 +2,13 @@
 
 mod people;
 
+use std::fs::File;
 use std::io::{IsTerminal as _, stderr};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 pub use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
@@ -60,7 +63,19 @@ impl Telemetry {
     /// # Errors
     /// If something else in this process already takes the log lines.
     pub fn init(self) -> anyhow::Result<()> {
-        let lines = fmt::layer().with_writer(stderr);
+        self.init_on(stderr)
+    }
+
+    /// The same, into a file: for a program whose terminal shows something else.
+    ///
+    /// # Errors
+    /// As for [`Self::init`].
+    pub fn init_into(self, file: File) -> anyhow::Result<()> {
+        self.init_on(Arc::new(file))
+    }
+
+    fn init_on(self, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> anyhow::Result<()> {
+        let lines = fmt::layer().with_writer(writer);
         let lines = match self.format {
             LogFormat::Text => lines.with_ansi(self.colour).event_format(ForPeople).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),

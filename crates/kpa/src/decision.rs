@@ -58,10 +58,10 @@ pub struct Limits {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
+    ($(#[doc = $sentence:literal] $variant:ident = $word:literal,)*) => {
         /// Why. A closed list: logged, counted by its word, shown to people and asserted in tests, from here alone.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Because { $($(#[$doc])* $variant,)* }
+        pub enum Because { $(#[doc = $sentence] $variant,)* }
 
         impl Because {
             /// Every reason there is.
@@ -71,38 +71,43 @@ macro_rules! reasons {
             pub fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
+
+            /// The same in a sentence, for people.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence.trim_ascii(),)* }
+            }
         }
     };
 }
 
 reasons! {
-    /// The stable window asks for this many.
+    /// The average over the stable window asks for this many.
     Steady = "steady",
-    /// The panic window asks for this many.
+    /// A burst: the average over the short panic window asks for this many.
     Panicking = "panicking",
-    /// The most of this panic; it is given back when the panic ends.
+    /// The most that this burst asked for; it is given back when the panic ends.
     HoldingPeak = "holding-peak",
-    /// More was asked for than one evaluation may add.
+    /// More are asked for, but one evaluation adds only so many.
     LimitedByRateUp = "limited-by-rate-up",
-    /// Fewer was asked for than one evaluation may leave.
+    /// Fewer are enough, but one evaluation takes away only so many.
     LimitedByRateDown = "limited-by-rate-down",
     /// A higher wish within the scale-down delay holds.
     ScaleDownDelay = "scale-down-delay",
-    /// From zero straight to the activation scale.
+    /// From zero it goes straight to the activation scale.
     ActivationScale = "activation-scale",
-    /// The minimum.
+    /// Fewer would be enough; the minimum says no.
     Minimum = "minimum",
-    /// The maximum.
+    /// More are asked for; the maximum says no.
     Maximum = "maximum",
-    /// The initial scale, not reached yet.
+    /// The initial scale has not been reached yet.
     InitialScale = "initial-scale",
     /// Not enough has been measured: nothing is changed; or a replica's sidecar is unheard, and it only goes upwards.
     NoData = "no-data",
-    /// An activator that routed to it is unheard; only upwards.
+    /// An activator that routed to it is not heard, so what it holds is unknown: it only goes upwards.
     ActivatorUnheard = "activator-unheard",
-    /// Not scaled below what it was found with until a request came through Rouse.
+    /// It is not scaled below what it was found with until a request has come through Rouse.
     NotAdopted = "not-adopted",
-    /// Somebody reaches its replicas past Rouse; one is kept.
+    /// Somebody reaches its replicas past Rouse, so one is kept.
     Bypassed = "bypassed",
     /// Requests are held for it or in flight in it, so it is not given up.
     HeldRequests = "held-requests",
@@ -116,12 +121,12 @@ reasons! {
     Retention = "retention",
     /// Idle; the activators are being asked for their promise to forward nothing.
     Sealed = "sealed",
-    /// At zero, and nothing asks for it.
+    /// Nothing runs, and nothing asks for it.
     Zero = "zero",
-    /// Requests are held at zero: up.
+    /// Requests are held and nothing runs: it is started.
     Waking = "waking",
     /// Its start failed; it is left at zero until the next try is due.
     StartFailed = "start-failed",
-    /// It may not go to zero by configuration; one is kept.
+    /// By configuration nothing goes to zero, so one is kept.
     ScalingDisabled = "scaling-disabled",
 }

@@ -1,17 +1,17 @@
 //! `rouse get`: what is running, and why, as the admin port tells it.
 //!
-//! Here: the flags and what is asked for. How it is fetched: `fetch`; how it looks: `table`.
+//! Here: the flags and what is asked for. How it is fetched: `admin`; how it looks: `table`.
 
-mod fetch;
 mod table;
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use api::admin::{Endpoint, EndpointList, Revision};
 use api::{Fault, Faults};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::admin::{Server, typed};
 
 /// Show endpoints or revisions: their state, replicas, demand, and why they have as many replicas as they have
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ struct Query {
     kind: Kind,
     /// Namespace and name.
     name: Option<(String, String)>,
-    admin: fetch::Server,
+    admin: Server,
     format: Format,
 }
 
@@ -87,7 +87,7 @@ impl Query {
         {
             faults.push(Fault::of_flag("NAME", format!("{namespace}/{name}"), "NAME or NAMESPACE/NAME"));
         }
-        match (fetch::Server::parse(&args.admin), faults.is_empty()) {
+        match (Server::parse(&args.admin), faults.is_empty()) {
             (Some(admin), true) => Ok(Self { kind, name, admin, format }),
             (None, _) => {
                 faults.push(Fault::of_flag("--admin", &args.admin, "a URL such as http://127.0.0.1:8090"));
@@ -171,10 +171,6 @@ fn as_table(query: &Query, answer: Value) -> anyhow::Result<String> {
         }
         (Kind::Revisions, Some(_)) => table::revisions(&[typed::<Revision>(answer)?]),
     })
-}
-
-fn typed<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
-    serde_json::from_value(answer).context("the admin port answers in a way that this version does not know")
 }
 
 #[cfg(test)]

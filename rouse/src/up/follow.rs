@@ -40,7 +40,7 @@ impl Follower {
         let (sender, changes) = mpsc::unbounded_channel();
         let watcher = match &source {
             Source::Files(files) => Some(watch(files, sender)?),
-            Source::Command(_) => None,
+            Source::Command(_) | Source::Text(..) => None,
         };
         let read_last = contents(&source);
         Ok(Self { source, planner, watcher, changes, read_last })
@@ -112,7 +112,7 @@ impl Follower {
 fn contents(source: &Source) -> Vec<Option<Vec<u8>>> {
     match source {
         Source::Files(files) => files.iter().map(|file| std::fs::read(file).ok()).collect(),
-        Source::Command(_) => Vec::new(),
+        Source::Command(_) | Source::Text(..) => Vec::new(),
     }
 }
 

@@ -15,10 +15,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api::{Fault, Faults};
+use daemon::Draining;
 
 use follow::Follower;
 use machine::Machine;
 use plan::Planner;
+pub(crate) use run::{Addresses, Outlet, Tell, usual_levels};
 use short::Flags;
 use source::Source;
 
@@ -123,7 +125,32 @@ async fn up(args: Args) -> anyhow::Result<()> {
     let colour = telemetry.colour;
     telemetry.init()?;
     let follower = Follower::new(source, planner)?;
-    run::serve(plan, follower, args.announce, colour).await
+    let addresses = Tell::People { announce: args.announce };
+    let outlet = Outlet { replicas: Box::new(std::io::stderr()), colour, addresses };
+    run::serve(plan, follower, outlet).await
+}
+
+/// Serves documents that this program carries with it, until `draining` begins. `listen` and `admin` are looked at first.
+///
+/// # Errors
+/// [`Faults`] if an address is taken; else what [`run`] says.
+pub(crate) async fn serve_text(
+    (name, text): (&'static str, &'static str),
+    (listen, admin): (SocketAddr, SocketAddr),
+    outlet: Outlet,
+    draining: Draining,
+) -> anyhow::Result<()> {
+    let source = Source::Text(name, text);
+    let reading = source.read();
+    let mut faults = reading.faults.0;
+    let mut taken = Vec::new();
+    let mut planner = Planner::new(listen, admin, Machine::this());
+    planner.look(&reading.documents, true, &mut faults, &mut taken);
+    faults.extend(taken);
+    Faults(faults).into_result()?;
+    let plan = planner.plan(&reading.documents);
+    let follower = Follower::new(source, planner)?;
+    run::up(plan, follower, outlet, draining).await
 }
 
 /// What a command does not say, and kubectl asks for.

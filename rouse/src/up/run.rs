@@ -18,7 +18,7 @@ use daemon::{Admin, Clock, Draining, Listener, Stop, Targets, Tasks};
 use local::LocalPlatform;
 use platform::{ActivatorPod, Leadership};
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{Level, info};
 
 use super::follow::Follower;
@@ -44,28 +44,40 @@ pub(crate) fn usual_levels() -> Targets {
     Targets::new().with_default(Level::INFO).with_targets(quieter)
 }
 
+/// Where it is said what goes on.
+pub(crate) struct Outlet {
+    /// What replicas print.
+    pub(crate) replicas: Box<dyn std::io::Write + Send>,
+    /// Whether that may have colours.
+    pub(crate) colour: bool,
+    /// Who is told where requests are taken.
+    pub(crate) addresses: Tell,
+}
+
+/// Who is told where requests are taken, once they are.
+pub(crate) enum Tell {
+    /// The person at the terminal, and the scripts that read this file.
+    People { announce: Option<PathBuf> },
+    /// The part of this program that asked.
+    Caller(oneshot::Sender<Addresses>),
+}
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// If a port is taken meanwhile, or a part of the program fails.
-pub(crate) async fn serve(
-    plan: Plan,
-    follower: Follower,
-    announce: Option<PathBuf>,
-    colour: bool,
-) -> anyhow::Result<()> {
+pub(crate) async fn serve(plan: Plan, follower: Follower, outlet: Outlet) -> anyhow::Result<()> {
     // Before anything else exists, so that whatever exists is ended in order.
     let stop = Stop::on_signals().context("listening for signals")?;
-    stop.guard(async |draining| up(plan, follower, announce, colour, draining).await).await
+    stop.guard(async |draining| up(plan, follower, outlet, draining).await).await
 }
 
-async fn up(
-    plan: Plan,
-    mut follower: Follower,
-    announce: Option<PathBuf>,
-    colour: bool,
-    draining: Draining,
-) -> anyhow::Result<()> {
+/// The same, until `draining` begins.
+///
+/// # Errors
+/// As for [`serve`].
+pub(crate) async fn up(plan: Plan, mut follower: Follower, outlet: Outlet, draining: Draining) -> anyhow::Result<()> {
+    let Outlet { replicas, colour, addresses: told } = outlet;
     let clock = Clock::start();
     let registry = Registry::new();
     daemon::register_build_info(&registry, "rouse", env!("CARGO_PKG_VERSION"))?;
@@ -76,7 +88,7 @@ async fn up(
     let activator = activator(&plan, streams.address(), clock, &registry)?;
     follower.bound(activator.address(), admin.address());
 
-    let platform = local_platform(streams.address(), colour, clock);
+    let platform = local_platform(streams.address(), replicas, colour, clock);
     // There is nobody else to lead; kept to the end, as a leadership that nobody speaks for is a lost one.
     let (_leader, leadership) = watch::channel(Leadership::ALONE);
     let seams = autoscaler::Platform {
@@ -96,7 +108,7 @@ async fn up(
     tasks.support("autoscaler", autoscaler.run());
     tasks.support("admin", admin.serve(routes));
     tasks.support("files", follow(follower, platform.clone()));
-    tasks.support("addresses", addresses.tell(synced, plan, announce));
+    tasks.support("addresses", addresses.tell(synced, plan, told));
 
     let ended = tasks.run(draining.begun(), GRACE).await;
     info!("ending the replicas");
@@ -120,10 +132,15 @@ fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry
     Activator::bind(config, clock, metrics, None).context("--listen")
 }
 
-fn local_platform(streams: SocketAddr, colour: bool, clock: Clock) -> LocalPlatform {
+fn local_platform(
+    streams: SocketAddr,
+    shown_on: Box<dyn std::io::Write + Send>,
+    colour: bool,
+    clock: Clock,
+) -> LocalPlatform {
     let options = local::Options {
         keeper: local::THIS_PROGRAM.into(),
-        shown_on: Box::new(std::io::stderr()),
+        shown_on,
         colour,
         activators: vec![ActivatorPod { name: ACTIVATOR.into(), uid: ACTIVATOR.into(), out_since: None }],
         autoscalers: vec![streams],
@@ -146,23 +163,27 @@ async fn follow(mut follower: Follower, platform: LocalPlatform) -> anyhow::Resu
 }
 
 /// Where requests are taken.
-struct Addresses {
-    listen: SocketAddr,
-    admin: SocketAddr,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    /// The port that all endpoints share.
+    pub(crate) listen: SocketAddr,
+    /// The admin port.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Addresses {
     /// Once requests are taken, tells where.
-    async fn tell(
-        self,
-        mut synced: watch::Receiver<bool>,
-        plan: Plan,
-        announce: Option<PathBuf>,
-    ) -> anyhow::Result<Infallible> {
+    async fn tell(self, mut synced: watch::Receiver<bool>, plan: Plan, told: Tell) -> anyhow::Result<Infallible> {
         synced.wait_for(|synced| *synced).await.context("the activator ended")?;
-        self.say(&plan);
-        if let Some(file) = announce {
-            self.announce(&file)?;
+        match told {
+            Tell::People { announce } => {
+                self.say(&plan);
+                if let Some(file) = announce {
+                    self.announce(&file)?;
+                }
+            }
+            // Who does not wait for it any more is leaving.
+            Tell::Caller(caller) => drop(caller.send(self)),
         }
         std::future::pending().await
     }

@@ -13,6 +13,8 @@ pub(crate) enum Source {
     Files(Vec<PathBuf>),
     /// What stands on the command line; it never changes.
     Command(Flags),
+    /// What this program carries with it, under a name for faults; it never changes either.
+    Text(&'static str, &'static str),
 }
 
 impl Source {
@@ -30,6 +32,7 @@ impl Source {
         match self {
             Self::Files(files) => read_files(files),
             Self::Command(flags) => short::read(flags),
+            Self::Text(name, text) => api::read(&[((*name).to_owned(), text.as_bytes().to_vec())]),
         }
     }
 }

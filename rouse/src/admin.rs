@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use daemon::Unavailable;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -101,4 +102,12 @@ impl Server {
         ))
         .into()
     }
+}
+
+/// An answer in its own type.
+///
+/// # Errors
+/// If it is of a version that says it otherwise.
+pub(crate) fn typed<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
+    serde_json::from_value(answer).context("the admin port answers in a way that this version does not know")
 }

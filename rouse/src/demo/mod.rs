@@ -1,0 +1,235 @@
+//! `rouse demo`: a model that wakes, grows, shrinks and sleeps, in under a minute and a half, with nothing but this program.
+//!
+//! It serves `model.yaml` as `rouse up` would, in the same process; asks it as `story` says, with the load of `rouse load`;
+//! and looks at the admin port as anybody could (`watch`). What is seen is told as it happens (`plain`, or a live view on a
+//! terminal) and at the end (`summary`, and the report).
+
+mod plain;
+mod report;
+mod story;
+mod summary;
+mod watch;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use api::{Fault, Faults};
+use daemon::{Draining, Stop};
+use jiff::Timestamp;
+use loadtest::{Live, Options, Results, Target};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Server;
+use crate::up;
+use story::Course;
+use watch::Seen;
+
+/// Watch a model wake, grow under a burst, shrink and sleep: about a minute, nothing else needed
+///
+/// Serves a stand-in model, asks it, and writes a report to look at. Ends well only if every request was answered and the
+/// model went from zero to several replicas and back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where the report is written
+    #[arg(long, value_name = "FILE", default_value = "rouse-demo.html")]
+    report: PathBuf,
+    /// Where log lines and what replicas print are written
+    #[arg(long, value_name = "FILE", default_value = "rouse-demo.log")]
+    log: PathBuf,
+    /// Where the live page is, while it runs; port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    admin: String,
+    /// Draw other arrivals; the same seed gives the same ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Lines instead of a live view, as where standard output is no terminal
+    #[arg(long)]
+    plain: bool,
+    /// Only write the file that is served: rouse demo --print > model.yaml; rouse up -f model.yaml
+    #[arg(long)]
+    print: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rouse demo                              then open rouse-demo.html in a browser
+  rouse demo --admin 127.0.0.1:8090       and look at http://127.0.0.1:8090 meanwhile
+  rouse demo | cat                        lines, for a pipe or a slow terminal
+  rouse demo --print                      what is served, to go on from";
+
+/// What is served.
+const MODEL: (&str, &str) = ("model.yaml", include_str!("model.yaml"));
+
+/// How long it is waited for the first requests to be taken.
+const START: Duration = Duration::from_secs(20);
+
+/// How long the curve may take to come to its end.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Does what the flags say.
+///
+/// # Errors
+/// [`Faults`] if the flags are wrong; else if it did not go as it should.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    if args.print {
+        return print(MODEL.1);
+    }
+    let admin = admin_address(&args.admin)?;
+    let log = File::create(&args.log).with_context(|| format!("--log {}", args.log.display()))?;
+    // A fault of the path should not wait for the end.
+    let unfinished = File::create(&args.report).with_context(|| format!("--report {}", args.report.display()))?;
+    drop(unfinished);
+    let mut problems = daemon::Problems::none();
+    let telemetry = daemon::Telemetry::parse_with(&daemon::Vars::of_process(), up::usual_levels(), &mut problems);
+    let mut telemetry = problems.or_value(telemetry)?;
+    (telemetry.format, telemetry.colour) = (daemon::LogFormat::Text, false);
+    telemetry.init_into(log.try_clone()?)?;
+    let runtime = daemon::runtime(daemon::default_workers(2))?;
+    runtime.block_on(show(&args, admin, log))
+}
+
+fn admin_address(text: &str) -> Result<SocketAddr, Faults> {
+    let why = "an address and a port, such as 127.0.0.1:8090";
+    text.parse().map_err(|_| Faults(vec![Fault::of_flag("--admin", text, why)]))
+}
+
+/// Serves and directs, until the end of the story or a signal.
+async fn show(args: &Args, admin: SocketAddr, log: File) -> anyhow::Result<()> {
+    let stop = Stop::on_signals().context("listening for signals")?;
+    stop.guard(async |interrupted: Draining| {
+        let (tell, addresses) = oneshot::channel();
+        let outlet = up::Outlet { replicas: Box::new(log), colour: false, addresses: up::Tell::Caller(tell) };
+        let over = CancellationToken::new();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let serving = up::serve_text(MODEL, (listen, admin), outlet, Draining::when(over.clone()));
+        tokio::pin!(serving);
+        let told = tokio::select! {
+            told = direct(args, addresses) => told,
+            () = interrupted.begun() => Err(daemon::Interrupted.into()),
+            served = &mut serving => bail!("serving ended before the demonstration: {:?}", served.err()),
+        };
+        over.cancel();
+        let served = serving.await;
+        told.and(served)
+    })
+    .await
+}
+
+/// Tells the story, and what came of it.
+async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> anyhow::Result<()> {
+    let addresses = tokio::time::timeout(START, addresses).await.context("no requests are taken")??;
+    let page = format!("http://{}", addresses.admin);
+    let admin = Server::parse(&page).context("the admin port's own address")?;
+    eprintln!("live page  {page}");
+    eprintln!("log        {}\n", args.log.display());
+    let target = Target { address: addresses.listen, host: addresses.listen.to_string(), prefix: String::new() };
+    let load = story::load(args.seed);
+    let (options, live) = (Options::usual("demo"), Live::default());
+    let mut seen = Seen::default();
+    let mut teller = Teller::default();
+    seen.look(&admin).await?;
+    let (begin, began) = (Instant::now(), wall_clock());
+    let results = tokio::select! {
+        results = loadtest::run(&load, &target, &options, &live) => results?,
+        // It goes on for as long as the load does.
+        failed = watch(&admin, begin, &mut seen, &mut teller, |_| false) => bail!("watching ended: {:?}", failed.err()),
+    };
+    let asleep = watch(&admin, begin, &mut seen, &mut teller, Seen::is_asleep);
+    let asleep = tokio::time::timeout(story::SLEEP_WITHIN, asleep).await;
+    if let Ok(ended) = asleep {
+        ended?;
+    }
+    // The second in which it ended has to be over before it is a point of the curve.
+    let told = tokio::time::timeout(CLOSE, watch_on(&admin, &mut seen)).await;
+    if let Ok(ended) = told {
+        ended?;
+    }
+    conclude(args, &results, &seen, began)
+}
+
+/// Looks until the curve has come to its end too.
+async fn watch_on(admin: &Server, seen: &mut Seen) -> anyhow::Result<()> {
+    while seen.points.last().is_some_and(|point| point.ready_replicas != 0) {
+        tokio::time::sleep(watch::EVERY).await;
+        seen.look(admin).await?;
+    }
+    Ok(())
+}
+
+/// Looks and tells, until what was seen is enough.
+async fn watch(
+    admin: &Server,
+    begin: Instant,
+    seen: &mut Seen,
+    teller: &mut Teller,
+    is_enough: impl Fn(&Seen) -> bool,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(watch::EVERY);
+    loop {
+        ticks.tick().await;
+        seen.look(admin).await?;
+        teller.tell(begin.elapsed(), seen)?;
+        if is_enough(seen) {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells in lines: every two seconds, and when something else decides.
+#[derive(Debug, Default)]
+struct Teller {
+    second: u64,
+    part: &'static str,
+    because: Option<String>,
+}
+
+impl Teller {
+    fn tell(&mut self, elapsed: Duration, seen: &Seen) -> anyhow::Result<()> {
+        let (part, said) = story::part_at(elapsed);
+        let because = seen.revision().and_then(|revision| revision.because.clone());
+        if self.part != part {
+            print(&format!("\n{part}: {said}\n"))?;
+        } else if elapsed.as_secs() < self.second + 2 && self.because == because {
+            return Ok(());
+        }
+        *self = Self { second: elapsed.as_secs(), part, because };
+        print(&format!("{}\n", plain::line(elapsed, seen)))
+    }
+}
+
+fn conclude(args: &Args, results: &Results, seen: &Seen, began: Timestamp) -> anyhow::Result<()> {
+    let course = Course::of(&seen.ready);
+    let (text, well) = summary::summary(results, course, seen);
+    print(&text)?;
+    let report = page::report(&report::report(results, course, seen, began));
+    std::fs::write(&args.report, report).with_context(|| format!("--report {}", args.report.display()))?;
+    print(&format!("\n  the report, for a browser: {}\n", args.report.display()))?;
+    if !well {
+        bail!("it did not go as it should; {} says more", args.log.display());
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a page says at what time of day it was made; nothing is decided by it")]
+fn wall_clock() -> Timestamp {
+    std::time::SystemTime::now().try_into().unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who has seen enough need not be told so.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+#[cfg(test)]
+mod fixture;
