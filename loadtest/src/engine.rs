@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Uri;
+use http::{HeaderValue, Uri};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use crate::exchange::{Connections, Failure};
+use crate::exchange::{Asked, Connections, Failure};
 use crate::results::Results;
 use crate::scenario::Scenario;
-use crate::tally::Live;
+use crate::tally::{Due, Live};
 
 /// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +70,10 @@ impl Options {
 /// Dropped in the middle it leaves nothing behind; `live` tells how far it came.
 ///
 /// # Errors
-/// If the runtime ends under it.
+/// If the request cannot be written down as HTTP.
 pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: &Live) -> anyhow::Result<Results> {
-    let connections = Arc::new(Connections::to(target.clone()));
-    let request = Arc::new(scenario.request.clone());
+    let connections = Arc::new(Connections::to(target.address));
+    let asked = Arc::new(Asked::of(&scenario.request, target)?);
     let mut under_way = JoinSet::new();
     let begin = Instant::now();
     let mut seconds = interval_at(begin, Duration::from_millis(100));
@@ -86,19 +86,20 @@ pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: 
             biased;
             () = sleep_until(next) => match moments.next() {
                 Some((number, due)) => {
+                    let due = Due { number, at: due };
                     live.is_due(due);
                     while under_way.try_join_next().is_some() {}
                     if options.most_in_flight <= under_way.len() {
-                        live.was_not_sent(begin.elapsed());
+                        live.was_not_sent(due, begin.elapsed());
                         continue;
                     }
-                    let id = format!("{}-{}", options.run, number + 1);
-                    let (connections, request) = (Arc::clone(&connections), Arc::clone(&request));
+                    let id = HeaderValue::try_from(format!("{}-{}", options.run, number + 1)).context("the run's name")?;
+                    let (connections, asked) = (Arc::clone(&connections), Arc::clone(&asked));
                     let (live, patience) = (live.clone(), options.patience);
                     under_way.spawn(async move {
                         let sent = begin.elapsed();
                         live.is_sent(sent);
-                        let exchange = timeout(patience, connections.exchange(&request, &id, begin));
+                        let exchange = timeout(patience, connections.exchange(&asked, id, begin));
                         let ended = exchange.await.unwrap_or(Err(Failure::TimedOut));
                         live.has_ended(due, sent, begin.elapsed(), ended);
                     });

@@ -1,9 +1,13 @@
 //! One request: a connection, the exchange, and how it ended.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -13,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Target;
-use crate::scenario::Request;
+use crate::scenario;
 
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// `rouse-reason`, where Rouse itself answered.
     pub(crate) refused: Option<String>,
-    /// When its head was there, since the beginning of the load.
-    pub(crate) head_at: Duration,
+    /// When the first byte of its body was there, or its head if it has none; since the beginning of the load.
+    pub(crate) first_byte_at: Duration,
 }
 
 /// No complete answer.
@@ -54,17 +58,55 @@ impl Failure {
 /// A server may end a connection that idles, just as it is used again. Nothing is sent on one that idled for longer.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// What is asked each time, as it goes out.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    method: Method,
+    path: Uri,
+    host: HeaderValue,
+    body: Option<Bytes>,
+}
+
+impl Asked {
+    /// # Errors
+    /// If the scenario's method or path, or the target's host, cannot stand in a request.
+    pub(crate) fn of(request: &scenario::Request, target: &Target) -> anyhow::Result<Self> {
+        let path = format!("{}{}", target.prefix, request.path);
+        Ok(Self {
+            path: path.parse().with_context(|| format!("{path} cannot be asked for"))?,
+            method: request.method.parse().with_context(|| format!("{} is no method", request.method))?,
+            host: HeaderValue::try_from(&target.host).with_context(|| format!("{} is no host", target.host))?,
+            body: request.body.clone().map(Bytes::from),
+        })
+    }
+
+    fn with_id(&self, id: HeaderValue) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone().unwrap_or_default()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path.clone();
+        request.headers_mut().insert(HOST, self.host.clone());
+        request.headers_mut().insert("x-request-id", id);
+        if self.body.is_some() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request
+    }
+}
+
+type Connection = SendRequest<Full<Bytes>>;
+
 /// Connections, the last used first.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    target: Target,
-    idle: Mutex<Vec<(Instant, SendRequest<Full<Bytes>>)>>,
+    to: SocketAddr,
+    /// The longest idle one in front.
+    idle: Mutex<VecDeque<(Instant, Connection)>>,
     drivers: TaskTracker,
 }
 
 impl Connections {
-    pub(crate) fn to(target: Target) -> Self {
-        Self { target, idle: Mutex::new(Vec::new()), drivers: TaskTracker::new() }
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self { to: address, idle: Mutex::default(), drivers: TaskTracker::new() }
     }
 
     /// Ends them all.
@@ -75,53 +117,71 @@ impl Connections {
     }
 
     /// Sends one request and reads the whole answer. `begin` is the beginning of the load.
-    pub(crate) async fn exchange(&self, request: &Request, id: &str, begin: Instant) -> Result<Answer, Failure> {
-        let mut connection = self.connection().await?;
-        let request = self.request(request, id).ok_or(Failure::NotSent)?;
-        let answer = connection.send_request(request).await.map_err(|_| Failure::Cut)?;
-        let head_at = begin.elapsed();
+    pub(crate) async fn exchange(&self, asked: &Asked, id: HeaderValue, begin: Instant) -> Result<Answer, Failure> {
+        let mut request = asked.with_id(id);
+        while let Some(connection) = self.fresh() {
+            match self.exchange_on(connection, request, begin).await {
+                Ok(ended) => return ended,
+                // It ended while it idled, and nothing was sent: nobody can have begun the request.
+                Err(unsent) => request = unsent,
+            }
+        }
+        let connection = self.connect().await?;
+        self.exchange_on(connection, request, begin).await.unwrap_or(Err(Failure::Cut))
+    }
+
+    /// `Err` gives back a request of which nothing was sent.
+    async fn exchange_on(
+        &self,
+        mut connection: Connection,
+        request: Request<Full<Bytes>>,
+        begin: Instant,
+    ) -> Result<Result<Answer, Failure>, Request<Full<Bytes>>> {
+        let answer = match connection.try_send_request(request).await {
+            Ok(answer) => answer,
+            Err(mut failed) => return failed.take_message().map_or(Ok(Err(Failure::Cut)), Err),
+        };
+        let mut first_byte_at = begin.elapsed();
         let (head, mut body) = answer.into_parts();
+        let mut first = true;
         while let Some(frame) = body.frame().await {
-            frame.map_err(|_| Failure::Cut)?;
+            if frame.is_err() {
+                return Ok(Err(Failure::Cut));
+            }
+            // A stream's head says nothing yet: servers send it before there is anything to say.
+            if std::mem::take(&mut first) {
+                first_byte_at = begin.elapsed();
+            }
         }
         // It may be ready only after the connection has seen that the body ended.
         if connection.ready().await.is_ok() {
-            self.idle.lock().push((Instant::now(), connection));
+            self.idle.lock().push_back((Instant::now(), connection));
         }
-        let refused = head.headers.get("rouse-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: head.status.as_u16(), refused, head_at })
+        let refused =
+            head.headers.get("rouse-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
+        Ok(Ok(Answer { status: head.status.as_u16(), refused, first_byte_at }))
     }
 
-    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let mut idle = std::mem::take(&mut *self.idle.lock());
-        idle.retain(|(since, connection)| since.elapsed() < FRESH && connection.is_ready());
-        let taken = idle.pop();
-        self.idle.lock().append(&mut idle);
-        match taken {
-            Some((_, connection)) => Ok(connection),
-            None => self.connect().await,
+    /// The last used one, if it may still be used.
+    fn fresh(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock();
+        while idle.front().is_some_and(|(since, _)| FRESH <= since.elapsed()) {
+            idle.pop_front();
         }
+        while let Some((_, connection)) = idle.pop_back() {
+            if connection.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let stream = TcpStream::connect(self.target.address).await.map_err(|_| Failure::Connect)?;
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let stream = TcpStream::connect(self.to).await.map_err(|_| Failure::Connect)?;
         stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Connect)?;
         // How it ends, the exchange on it says.
         self.drivers.spawn(async move { drop(driver.await) });
         Ok(sender)
-    }
-
-    fn request(&self, request: &Request, id: &str) -> Option<http::Request<Full<Bytes>>> {
-        let path = format!("{}{}", self.target.prefix, request.path);
-        let mut building = http::Request::builder()
-            .method(request.method.as_str())
-            .uri(path)
-            .header(HOST, self.target.host.as_str())
-            .header("x-request-id", id);
-        if request.body.is_some() {
-            building = building.header(CONTENT_TYPE, "application/json");
-        }
-        building.body(Full::from(request.body.clone().unwrap_or_default())).ok()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::{Options, Target};
-use crate::executed::Executed;
+use crate::executed::{End, Executed};
 use crate::scenario::Scenario;
 use crate::times::Quantiles;
 
@@ -32,12 +32,18 @@ pub struct Results {
     pub latency: Option<Quantiles>,
     /// From when it was sent. Shorter only if this program could not keep up.
     pub latency_from_sending: Option<Quantiles>,
-    /// From when it was due to the head of its answer.
+    /// From when it was due to the first byte of its answer's body (of its head, if it has none).
     pub first_byte: Option<Quantiles>,
     /// Second by second.
     pub seconds: Vec<Second>,
     /// What the servers say they began; `null` if nobody asked them.
     pub executed: Option<Executed>,
+    /// How each request ended, by its number: what servers' logs are held against.
+    #[serde(skip)]
+    pub ends: Vec<End>,
+    /// May a request be begun twice, if a connection ended under it? So with GET, not so with POST.
+    #[serde(skip)]
+    pub may_repeat: bool,
 }
 
 /// How many requests came to which end.
@@ -64,6 +70,8 @@ pub struct Second {
     pub second: usize,
     /// Requests that were due in it.
     pub due: u64,
+    /// Requests that were sent in it.
+    pub sent: u64,
     /// Answers that ended in it.
     pub answered: u64,
     /// Of those, with 500 or more; and requests that ended in it without an answer.
@@ -91,7 +99,14 @@ impl Results {
             first_byte: None,
             seconds: Vec::new(),
             executed: None,
+            ends: Vec::new(),
+            may_repeat: scenario.request.may_repeat(),
         }
+    }
+
+    /// Holds it against what servers wrote about which requests they began: their logs, an id in each line.
+    pub fn hold_against<'a>(&mut self, logs: impl IntoIterator<Item = &'a str>) {
+        self.executed = Some(Executed::read(logs, &self.run, &self.ends, self.may_repeat));
     }
 
     /// Has every request its answer, each with 2xx?
@@ -101,7 +116,7 @@ impl Results {
         well == self.counts.due && self.executed.as_ref().is_none_or(Executed::is_right)
     }
 
-    /// Has every request an answer, whatever it says, and was none begun twice?
+    /// Has every request an answer, whatever it says, and do the servers' logs agree with that?
     pub fn nothing_was_lost(&self) -> bool {
         self.counts.unanswered.values().sum::<u64>() == 0 && self.executed.as_ref().is_none_or(Executed::is_right)
     }
@@ -120,7 +135,7 @@ impl fmt::Display for Results {
             writeln!(f, "  refused by Rouse       {}", listed(refused_by_rouse))?;
         }
         if let Some(executed) = &self.executed {
-            writeln!(f, "  {executed}")?;
+            writeln!(f, "{executed}")?;
         }
         writeln!(f, "\n{:<28}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "p50", "p90", "p99", "p99.9", "longest")?;
         for (what, quantiles) in [

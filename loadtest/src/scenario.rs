@@ -61,6 +61,11 @@ impl Request {
         "GET".to_owned()
     }
 
+    /// May a request be begun twice, if a connection ended under it (RFC 9110, 9.2.2)?
+    pub fn may_repeat(&self) -> bool {
+        self.method.parse().is_ok_and(|method: http::Method| method.is_idempotent())
+    }
+
     /// A prediction in the V1 protocol, which `rouse predictor` and KServe's servers answer.
     pub fn prediction() -> Self {
         Self {

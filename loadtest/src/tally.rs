@@ -7,12 +7,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::exchange::{Answer, Failure};
+use crate::executed::End;
 use crate::results::{Counts, Results, Second};
 use crate::times::Times;
 
 /// A load that runs, for who looks on. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Live(Arc<Mutex<Tally>>);
+
+/// A request, and when it was due, since the beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// 0 is the first.
+    pub(crate) number: usize,
+    pub(crate) at: Duration,
+}
 
 /// How far a load is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +51,11 @@ impl Live {
         }
     }
 
-    pub(crate) fn is_due(&self, at: Duration) {
+    pub(crate) fn is_due(&self, due: Due) {
         let mut tally = self.0.lock();
         tally.due += 1;
-        tally.second(at).due += 1;
+        tally.second(due.at).due += 1;
+        tally.ends.resize(due.number + 1, End::Open);
     }
 
     pub(crate) fn is_sent(&self, at: Duration) {
@@ -53,21 +63,22 @@ impl Live {
         tally.in_flight += 1;
         let in_flight = tally.in_flight;
         let second = tally.second(at);
+        second.sent += 1;
         second.in_flight = second.in_flight.max(in_flight);
     }
 
     /// One that was sent has ended at `now`; all moments are since the beginning.
-    pub(crate) fn has_ended(&self, due: Duration, sent: Duration, now: Duration, ended: Result<Answer, Failure>) {
+    pub(crate) fn has_ended(&self, due: Due, sent: Duration, now: Duration, ended: Result<Answer, Failure>) {
         let mut tally = self.0.lock();
         tally.in_flight -= 1;
         match ended {
             Ok(answer) => tally.answered(due, sent, now, answer),
-            Err(failure) => tally.failed(now, failure),
+            Err(failure) => tally.failed(due, now, failure),
         }
     }
 
-    pub(crate) fn was_not_sent(&self, at: Duration) {
-        self.0.lock().failed(at, Failure::NotSent);
+    pub(crate) fn was_not_sent(&self, due: Due, now: Duration) {
+        self.0.lock().failed(due, now, Failure::NotSent);
     }
 
     /// Seconds in which nothing was due or ended have a place too.
@@ -93,6 +104,7 @@ impl Live {
             latency_from_sending: tally.from_sent.quantiles(),
             first_byte: tally.first_byte.quantiles(),
             seconds: tally.seconds.iter().enumerate().map(|(number, bin)| bin.told(number)).collect(),
+            ends: tally.ends.clone(),
             ..of
         }
     }
@@ -110,6 +122,8 @@ struct Tally {
     from_sent: Times,
     first_byte: Times,
     seconds: Vec<Bin>,
+    /// Of each request, by its number.
+    ends: Vec<End>,
 }
 
 impl Tally {
@@ -121,23 +135,25 @@ impl Tally {
         &mut self.seconds[number]
     }
 
-    fn answered(&mut self, due: Duration, sent: Duration, now: Duration, answer: Answer) {
-        let latency = now.saturating_sub(due);
+    fn answered(&mut self, due: Due, sent: Duration, now: Duration, answer: Answer) {
+        let latency = now.saturating_sub(due.at);
         self.answered += 1;
+        self.ends[due.number] = if answer.refused.is_some() { End::Refused } else { End::Answered };
         *self.by_status.entry(answer.status).or_default() += 1;
         self.from_due.record(latency);
         self.from_sent.record(now.saturating_sub(sent));
-        self.first_byte.record(answer.head_at.saturating_sub(due));
+        self.first_byte.record(answer.first_byte_at.saturating_sub(due.at));
         if let Some(reason) = answer.refused {
             *self.refused.entry(reason).or_default() += 1;
         }
-        self.second(due).latencies.push(latency);
+        self.second(due.at).latencies.push(latency);
         let second = self.second(now);
         second.answered += 1;
         second.errors += u64::from(500 <= answer.status);
     }
 
-    fn failed(&mut self, now: Duration, failure: Failure) {
+    fn failed(&mut self, due: Due, now: Duration, failure: Failure) {
+        self.ends[due.number] = if failure == Failure::NotSent { End::NotSent } else { End::Unanswered };
         *self.failures.entry(failure).or_default() += 1;
         self.second(now).errors += 1;
     }
@@ -149,6 +165,7 @@ const LAST_SECOND: usize = 2 * 24 * 3600;
 #[derive(Debug, Default)]
 struct Bin {
     due: u64,
+    sent: u64,
     answered: u64,
     errors: u64,
     /// The most within the second.
@@ -169,6 +186,7 @@ impl Bin {
         Second {
             second: number,
             due: self.due,
+            sent: self.sent,
             answered: self.answered,
             errors: self.errors,
             in_flight: self.in_flight,

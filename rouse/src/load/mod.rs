@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::{Fault, Faults};
-use loadtest::executed::Executed;
 use loadtest::{Live, Options, Results, Scenario, Target};
 
 /// Send requests when they are due, whether or not others are answered, and say how long the answers took
@@ -171,7 +170,7 @@ async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Res
             .iter()
             .map(|log| std::fs::read_to_string(log).with_context(|| format!("--log {}", log.display())))
             .collect::<anyhow::Result<_>>()?;
-        results.executed = Some(Executed::read(logs.iter().map(String::as_str), &options.run, results.counts.due));
+        results.hold_against(logs.iter().map(String::as_str));
     }
     Ok(results)
 }
