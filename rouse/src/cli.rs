@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::{demo, get, load, predictor, up};
+use crate::{demo, get, load, predictor, up, wakes, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Up(up::Args),
     Get(get::Args),
+    Why(why::Args),
+    Wakes(wakes::Args),
     Load(load::Args),
     Predictor(predictor::Args),
 }

@@ -3,10 +3,15 @@
 mod admin;
 mod cli;
 mod demo;
+mod find;
+#[cfg(test)]
+mod fixture;
 mod get;
 mod load;
 mod predictor;
 mod up;
+mod wakes;
+mod why;
 
 use std::process::ExitCode;
 
@@ -35,6 +40,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Up(args) => up::run(args),
         Command::Get(args) => get::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Wakes(args) => wakes::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Predictor(args) => predictor::run(args),
     };

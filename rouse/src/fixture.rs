@@ -1,0 +1,69 @@
+//! Answers of an admin port, for tests.
+
+use api::admin::{Decision, Demand, Mode, Path, Replica, Revision, Setting, State};
+
+/// A revision with two ready replicas, as it is most of the time.
+pub(crate) fn revision() -> Revision {
+    let setting = |value: &str, source: &str| Setting { value: value.to_owned(), source: source.to_owned() };
+    let replica = |name: &str| Replica {
+        name: name.to_owned(),
+        address: Some("127.0.0.1:9000".to_owned()),
+        ready: true,
+        in_flight: Some(3),
+    };
+    Revision {
+        namespace: "default".to_owned(),
+        name: "iris-v1".to_owned(),
+        state: State::Active,
+        path: Path::Proxied,
+        mode: Mode::Stable,
+        because: Some("steady".to_owned()),
+        reason: None,
+        zero_blocked_by: Vec::new(),
+        desired_replicas: Some(2),
+        ready_replicas: 2,
+        starting_replicas: 0,
+        demand: Demand { metric: "concurrency".to_owned(), stable: Some(5.2), panic: Some(6.0), target: Some(3.5) },
+        settings: [
+            ("target", setting("5", "endpoint")),
+            ("targetUtilizationPercentage", setting("70", "built-in")),
+            ("minReplicas", setting("0", "built-in")),
+            ("maxReplicas", setting("8", "endpoint")),
+            ("window", setting("60s", "built-in")),
+            ("panicWindowPercentage", setting("10", "built-in")),
+            ("panicThresholdPercentage", setting("200", "built-in")),
+            ("scaleToZeroGracePeriod", setting("30s", "built-in")),
+            ("scaleToZeroRetention", setting("0s", "built-in")),
+            ("scaleDownDelay", setting("0s", "built-in")),
+            ("enableScaleToZero", setting("true", "built-in")),
+        ]
+        .map(|(name, setting)| (name.to_owned(), setting))
+        .into(),
+        refused_settings: Vec::new(),
+        replicas: vec![replica("iris-v1-1"), replica("iris-v1-2")],
+    }
+}
+
+/// A decision of that revision.
+pub(crate) fn decision(because: kpa::Because, want: u32) -> Decision {
+    Decision {
+        at: "2026-01-02T03:04:05.000Z".to_owned(),
+        until: "2026-01-02T03:04:35.000Z".to_owned(),
+        times: 16,
+        want: Some(want),
+        because: because.word().to_owned(),
+        sentence: because.sentence().to_owned(),
+        burst_room: 0,
+        stable: Some(5.2),
+        panic: Some(6.0),
+        ready_replicas: 2,
+        starting_replicas: 0,
+        held_requests: 0,
+        mode: Mode::Stable,
+        min_replicas: 0,
+        max_replicas: Some(8),
+        rate_up_replicas: 2_000,
+        rate_down_replicas: 1,
+        wait_seconds: None,
+    }
+}

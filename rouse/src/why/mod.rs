@@ -1,0 +1,53 @@
+//! `rouse why`: what a revision wants, what it sees, which rule decided, and what would have to change.
+//!
+//! Here: the flags, and what is asked of the admin port. The words are in `tell`.
+
+mod tell;
+
+use std::io::Write as _;
+
+use api::admin::DecisionList;
+
+use crate::admin::typed;
+use crate::find::{About, path};
+
+/// Say why a revision has as many replicas as it has, and what would have to change for more, fewer or none
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    about: About,
+    /// `json` for what it is said from
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rouse why                     every revision
+  rouse why recommender-v1      one
+  rouse why shop/iris           all revisions of an endpoint";
+
+/// Does what the flags say.
+///
+/// # Errors
+/// If nothing answers, or there is no such revision.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let server = args.about.server()?;
+    let text = daemon::runtime(1)?.block_on(async {
+        let mut told = Vec::new();
+        let mut all = Vec::new();
+        for revision in args.about.revisions(&server).await? {
+            let decisions: DecisionList = typed(server.get(&path(&revision, "decisions")).await?)?;
+            let last = decisions.decisions.last();
+            told.push(tell::tell(&revision, last));
+            all.push(serde_json::json!({ "revision": revision, "decision": last, "steps": tell::steps(&revision) }));
+        }
+        let json = args.output == "json";
+        anyhow::Ok(if json { format!("{}\n", serde_json::to_string_pretty(&all)?) } else { told.join("\n") })
+    })?;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
