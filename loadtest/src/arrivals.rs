@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::shape::Shape;
 
 /// How requests are spread over a rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arrivals {
     /// As independent clients do: sometimes many at once, sometimes none.
     #[default]

@@ -3,6 +3,7 @@
 //! A client that waits for an answer before it asks again asks less while the server stalls, and does not see the wait of
 //! those who would have asked meanwhile ("coordinated omission"). Here times count from when a request was *due*.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,22 +30,36 @@ pub struct Target {
 }
 
 impl Target {
-    /// From a URL such as `http://127.0.0.1:8080`.
+    /// From a URL such as `http://127.0.0.1:8080`, or `http://127.0.0.1:8080/prefix`. Names below `localhost` are this
+    /// machine, whatever its resolver knows of them (RFC 6761, 6.3).
     ///
     /// # Errors
-    /// If it is none, is not plain HTTP, or its host has no address.
-    pub async fn of(url: &str) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("{url} is no URL such as http://127.0.0.1:8080"))?;
-        anyhow::ensure!(uri.scheme_str() == Some("http"), "{url}: a URL that begins with http://");
-        let host = uri.host().context("a URL with a host")?;
-        let port = uri.port_u16().unwrap_or(80);
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses =
-            tokio::net::lookup_host((bare, port)).await.with_context(|| format!("looking for {host}"))?;
-        let address = addresses.next().with_context(|| format!("{host} has no address"))?;
-        let authority = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
-        Ok(Self { address, host: authority, prefix: uri.path().trim_end_matches('/').to_owned() })
+    /// [`Nowhere::NoUrl`] if it is none of that kind; [`Nowhere::NoAddress`] if its host is not known.
+    pub async fn of(url: &str) -> Result<Self, Nowhere> {
+        let uri: Uri = url.parse().map_err(|_| Nowhere::NoUrl)?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or(Nowhere::NoUrl)?;
+        if uri.scheme_str() != Some("http") || uri.query().is_some() || authority.host().is_empty() {
+            return Err(Nowhere::NoUrl);
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let here = host.ends_with(".localhost");
+        let no_address = |why: &dyn fmt::Display| Nowhere::NoAddress(format!("{host} has no address: {why}"));
+        let mut addresses = tokio::net::lookup_host((if here { "localhost" } else { host }, port))
+            .await
+            .map_err(|error| no_address(&error))?;
+        let address = addresses.next().ok_or_else(|| no_address(&"none is known"))?;
+        Ok(Self { address, host: authority.to_string(), prefix: uri.path().trim_end_matches('/').to_owned() })
     }
+}
+
+/// A URL that nobody can be asked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nowhere {
+    /// It is no `http://HOST:PORT`.
+    NoUrl,
+    /// Its host has no address; why.
+    NoAddress(String),
 }
 
 /// How a load is run.
@@ -123,4 +138,34 @@ pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: 
         connections.end().await;
     }
     Ok(live.results(Results::of(scenario, target, options, lasted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_is_an_address_a_host_and_what_stands_before_each_path() {
+        let target = Target::of("http://[::1]:9000/v9/").await.unwrap();
+        assert_eq!(target.address, "[::1]:9000".parse().unwrap());
+        assert_eq!((target.host.as_str(), target.prefix.as_str()), ("[::1]:9000", "/v9"));
+        let named = Target::of("http://recommender.localhost:8080").await.unwrap();
+        assert!(named.address.ip().is_loopback());
+        assert_eq!((named.host.as_str(), named.prefix.as_str()), ("recommender.localhost:8080", ""));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_plain_url_is_refused() {
+        for url in [
+            "",
+            "nonsense url",
+            "127.0.0.1:8080",
+            "https://127.0.0.1",
+            "http://",
+            "http://a@127.0.0.1",
+            "http://127.0.0.1/?a",
+        ] {
+            assert_eq!(Target::of(url).await, Err(Nowhere::NoUrl), "{url}");
+        }
+    }
 }

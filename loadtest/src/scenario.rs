@@ -1,15 +1,16 @@
 //! A load as data: what is asked, how often, for how long.
 //!
-//! A file in YAML; those in `scenarios/` are known by name. Here it is read and checked, all faults at once.
+//! A file in YAML, which `written` reads; those in `scenarios/` are known by name.
+
+mod written;
 
 use std::path::Path;
 use std::time::Duration;
 
-use api::{Fault, Faults};
-use serde::{Deserialize, Serialize};
+use api::Faults;
 
 use crate::arrivals::Arrivals;
-use crate::shape::{Piece, Shape};
+use crate::shape::Shape;
 
 /// The scenarios that this program carries with it.
 const KNOWN: [(&str, &str); 6] = [
@@ -43,24 +44,17 @@ pub struct Scenario {
 }
 
 /// What is asked, each time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Its method.
-    #[serde(default = "Request::usual_method")]
     pub method: String,
     /// Its path.
     pub path: String,
     /// Its body; with one it is JSON.
-    #[serde(default)]
     pub body: Option<String>,
 }
 
 impl Request {
-    fn usual_method() -> String {
-        "GET".to_owned()
-    }
-
     /// May a request be begun twice, if a connection ended under it (RFC 9110, 9.2.2)?
     pub fn may_repeat(&self) -> bool {
         self.method.parse().is_ok_and(|method: http::Method| method.is_idempotent())
@@ -99,7 +93,7 @@ impl Scenario {
     /// Everything that is wrong with the trace.
     pub fn named(name: &str, trace: Option<&Path>) -> Option<Result<Self, Faults>> {
         let (name, text) = KNOWN.iter().find(|(known, _)| *known == name)?;
-        Some(Self::read(name, text, &|_| trace.map_or_else(|| Ok(TRACE.to_owned()), open)))
+        Some(written::read(name, text, &|_| trace.map_or_else(|| Ok(TRACE.to_owned()), open)))
     }
 
     /// One in a file of its own. A trace that it names is looked for beside it.
@@ -108,42 +102,10 @@ impl Scenario {
     /// Everything that is wrong with it.
     pub fn in_file(file: &Path, text: &str, trace: Option<&Path>) -> Result<Self, Faults> {
         let beside = |named: &str| file.parent().map_or_else(|| named.into(), |folder| folder.join(named));
-        Self::read(&file.display().to_string(), text, &|named| match trace {
+        written::read(&file.display().to_string(), text, &|named| match trace {
             Some(trace) => open(trace),
             None => open(&beside(named)),
         })
-    }
-
-    /// Reads one. `open` reads the file that a trace names.
-    fn read(name: &str, text: &str, open: &dyn Fn(&str) -> Result<String, String>) -> Result<Self, Faults> {
-        let fault =
-            |path: &str, value: String, allowed: &str| Fault::of_flag(format!("{name}: {path}"), value, allowed);
-        let written: Written = serde_saphyr::from_str(text)
-            .map_err(|error| Faults(vec![fault("", String::new(), &error.to_string().replace('\n', " "))]))?;
-        let mut faults = Vec::new();
-        let mut phases = Vec::new();
-        for (number, phase) in written.phases.iter().enumerate() {
-            let path = |field: &str| format!("phases[{number}].{field}");
-            let mut note = |field: &str, value: String, allowed: &str| faults.push(fault(&path(field), value, allowed));
-            let shape = phase.shape(open, &mut note);
-            phases.push(Phase { name: phase.name.clone().unwrap_or_else(|| format!("{}", number + 1)), shape });
-        }
-        if phases.is_empty() {
-            faults.push(fault("phases", "none".to_owned(), "at least one"));
-        }
-        if !written.request.path.starts_with('/') {
-            faults.push(fault("request.path", written.request.path.clone(), "a path, beginning with `/`"));
-        }
-        if http::Method::from_bytes(written.request.method.as_bytes()).is_err() {
-            faults.push(fault("request.method", written.request.method.clone(), "a method, such as GET or POST"));
-        }
-        let Written { about, arrivals, seed, request, .. } = written;
-        let scenario = Self { name: name.to_owned(), about, arrivals, seed, request, phases };
-        let most = 10_000_000.0;
-        if most < scenario.requests() {
-            faults.push(fault("phases", format!("{:.0} requests", scenario.requests()), "at most 10 million"));
-        }
-        Faults(faults).into_result().map(|()| scenario)
     }
 
     /// All phases as one.
@@ -191,134 +153,10 @@ fn open(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("a file that can be read: {error}"))
 }
 
-/// As it stands in a file.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Written {
-    about: String,
-    #[serde(default)]
-    arrivals: Arrivals,
-    #[serde(default = "one")]
-    seed: u64,
-    #[serde(default = "Request::prediction")]
-    request: Request,
-    phases: Vec<WrittenPhase>,
-}
-
-fn one() -> u64 {
-    1
-}
-
-/// One of: `rate`; `from` and `to`; `rate` with `on` and `off`; `trace` with `peak`. Each `for` some time.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPhase {
-    name: Option<String>,
-    #[serde(rename = "for")]
-    lasts: String,
-    rate: Option<f64>,
-    from: Option<f64>,
-    to: Option<f64>,
-    on: Option<String>,
-    off: Option<String>,
-    trace: Option<String>,
-    peak: Option<f64>,
-}
-
-/// A longer load is another tool's work.
+/// More is another tool's work.
+pub const MOST_REQUESTS: f64 = 10_000_000.0;
+/// The same for the time.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
-impl WrittenPhase {
-    fn shape(&self, open: &dyn Fn(&str) -> Result<String, String>, note: &mut dyn FnMut(&str, String, &str)) -> Shape {
-        let lasts = time("for", &self.lasts, note);
-        let mut rate = |field: &str, value: Option<f64>| match value {
-            Some(rate) if rate.is_finite() && 0.0 <= rate => rate,
-            Some(rate) => {
-                note(field, rate.to_string(), "requests a second: 0 or more");
-                0.0
-            }
-            None => 0.0,
-        };
-        match self {
-            Self {
-                rate: Some(_), on: Some(on), off: Some(off), from: None, to: None, trace: None, peak: None, ..
-            } => {
-                let rate = rate("rate", self.rate);
-                on_off(rate, time("on", on, note), time("off", off, note), lasts)
-            }
-            Self { rate: Some(_), from: None, to: None, on: None, off: None, trace: None, peak: None, .. } => {
-                Shape(vec![Piece::hold(rate("rate", self.rate), lasts)])
-            }
-            Self { from: Some(_), to: Some(_), rate: None, on: None, off: None, trace: None, peak: None, .. } => {
-                Shape(vec![Piece { lasts, from: rate("from", self.from), to: rate("to", self.to) }])
-            }
-            Self {
-                trace: Some(file), peak: Some(_), rate: None, from: None, to: None, on: None, off: None, ..
-            } => {
-                let peak = rate("peak", self.peak);
-                let series = open(file).and_then(|text| series(&text));
-                series.map(|series| of_series(&series, peak, lasts)).unwrap_or_else(|why| {
-                    note("trace", file.clone(), &why);
-                    Shape::default()
-                })
-            }
-            _ => {
-                note(
-                    "",
-                    self.name.clone().unwrap_or_default(),
-                    "one of: rate; from and to; rate, on and off; trace and peak",
-                );
-                Shape::default()
-            }
-        }
-    }
-}
-
-fn time(field: &str, text: &str, note: &mut dyn FnMut(&str, String, &str)) -> Duration {
-    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero() && *time <= LONGEST);
-    time.unwrap_or_else(|| {
-        note(field, text.to_owned(), "a time such as 30s or 2m: more than nothing, at most a day");
-        Duration::from_secs(1)
-    })
-}
-
-fn on_off(rate: f64, on: Duration, off: Duration, lasts: Duration) -> Shape {
-    let mut left = lasts;
-    let mut pieces = Vec::new();
-    for (rate, length) in [(rate, on), (0.0, off)].into_iter().cycle() {
-        if left.is_zero() {
-            break;
-        }
-        let length = length.min(left);
-        pieces.push(Piece::hold(rate, length));
-        left -= length;
-    }
-    Shape(pieces)
-}
-
-/// The second column of each line, after a head.
-fn series(text: &str) -> Result<Vec<f64>, String> {
-    let value = |line: &str| line.split(',').nth(1)?.trim().parse::<f64>().ok().filter(|v| v.is_finite() && 0.0 <= *v);
-    let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty());
-    let values: Result<Vec<f64>, String> = lines
-        .map(|(number, line)| {
-            value(line).ok_or_else(|| format!("line {}: {line:?} is not a time and a value of 0 or more", number + 1))
-        })
-        .collect();
-    let values = values?;
-    if values.len() < 2 || values.iter().all(|value| *value == 0.0) {
-        return Err("a CSV file with a head and at least two values, not all of them 0".to_owned());
-    }
-    Ok(values)
-}
-
-/// The values as rates, one after the other in the same time, the highest of them `peak`.
-fn of_series(series: &[f64], peak: f64, lasts: Duration) -> Shape {
-    let highest = series.iter().copied().fold(0.0, f64::max);
-    let length = lasts.div_f64((series.len() - 1) as f64);
-    let piece = |pair: &[f64]| Piece { lasts: length, from: pair[0] / highest * peak, to: pair[1] / highest * peak };
-    Shape(series.windows(2).map(piece).collect())
-}
 
 #[cfg(test)]
 mod tests;

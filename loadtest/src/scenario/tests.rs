@@ -1,7 +1,8 @@
 use super::*;
+use crate::shape::Piece;
 
 fn read(text: &str) -> Result<Scenario, Faults> {
-    Scenario::read("mine", text, &|_| Ok("time,value\n0,1\n1,3\n2,2\n".to_owned()))
+    written::read("mine", text, &|_| Ok("time,value\n0,1\n1,3\n2,2\n".to_owned()))
 }
 
 #[test]
@@ -14,22 +15,57 @@ fn every_scenario_that_is_carried_along_is_right_and_says_what_it_shows() {
     }
 }
 
-#[test]
-fn all_faults_of_a_file_are_told_at_once() {
-    let faults = read(
-        "about: wrong\nrequest: { path: here, method: 'A B' }\nphases:\n- { rate: -1, for: 3s }\n- { rate: 1, for: soon }\n- { rate: 1, peak: 2, for: 1s }\n",
-    )
-    .unwrap_err();
-    let told: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 5, "{told:#?}");
-    assert!(told[0].starts_with("mine: phases[0].rate: -1: requests a second"), "{}", told[0]);
-    assert!(told[1].starts_with("mine: phases[1].for: soon"), "{}", told[1]);
+fn faults_of(text: &str) -> Vec<String> {
+    read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn a_field_that_nobody_knows_is_refused() {
-    let faults = read("about: x\nphases:\n- { rates: 1, for: 3s }\n").unwrap_err();
-    assert!(faults.to_string().contains("rates"), "{faults}");
+fn all_faults_of_a_file_are_told_at_once_each_with_its_place() {
+    let told = faults_of(
+        "abuot: wrong
+request: { path: here, method: 'A B' }
+seed: -1
+phases:
+- { rate: -1, for: 3s }
+- { rate: [1], for: soon, rates: 2 }
+- { rate: 1, peak: 2 }
+- 7
+",
+    );
+    let expected = [
+        "mine:1:1: about: is missing: a sentence that says what it shows",
+        "mine:1:8: abuot: unknown field; the nearest known one is about",
+        "mine:2:18: request.path: here: a path such as /v1/models/any:predict",
+        "mine:2:32: request.method: A B: a method such as GET or POST",
+        "mine:3:7: seed: -1: a whole number",
+        "mine:5:11: phases[0].rate: -1: requests a second: 0 or more",
+        "mine:6:11: phases[1].rate: a list: requests a second: 0 or more",
+        "mine:6:21: phases[1].for: soon: a time such as 30s or 2m: from 100ms to a day",
+        "mine:6:34: phases[1].rates: unknown field; the nearest known one is rate",
+        "mine:7:3: phases[2].for: is missing: a time such as 30s",
+        "mine:7:3: phases[2]: rate, peak: one of: rate; from and to; rate, on and off; trace and peak",
+        "mine:8:3: phases[3]: 7: fields: name, for, rate, from, to, on, off, trace, peak",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_no_yaml_is_told_with_its_place() {
+    assert_eq!(faults_of("about: x\nphases: ["), ["mine:2:9: unclosed bracket '['"]);
+    assert_eq!(faults_of("7"), ["mine:1:1: 7: fields: about, arrivals, seed, request, phases"]);
+    assert_eq!(faults_of("").len(), 1);
+}
+
+#[test]
+fn a_load_that_is_too_much_or_too_long_is_refused() {
+    assert_eq!(
+        faults_of("about: x\nphases:\n- { rate: 1e9, for: 3s }\n- { rate: 0, for: 24h }\n"),
+        [
+            "mine:3:3: phases: 3000000000 requests: at most 10 million",
+            "mine:3:3: phases: 1day 3s: a day at most, all together"
+        ]
+    );
+    assert_eq!(faults_of("about: x\nphases:\n- { rate: 1, on: 1ns, off: 1ns, for: 24h }\n").len(), 2);
 }
 
 #[test]

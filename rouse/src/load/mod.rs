@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::{Fault, Faults};
-use loadtest::{Live, Options, Results, Scenario, Target};
+use loadtest::scenario::MOST_REQUESTS;
+use loadtest::{Live, Nowhere, Options, Results, Scenario, Target};
 
 /// Send requests when they are due, whether or not others are answered, and say how long the answers took
 ///
@@ -38,9 +39,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// How many may be on their way at once; what is due beyond is counted as not sent
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    max_in_flight: usize,
-    /// What a server wrote with `rouse predictor --log FILE`, to check that nothing was begun twice; may be given several times
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_in_flight: u32,
+    /// What a server wrote with `rouse predictor --log FILE`: tells what was lost, and what was begun twice. Can be
+    /// given several times: the logs of all servers are needed
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
     /// table, or json (loadtest/results.schema.json)
@@ -55,7 +57,12 @@ Examples:
   rouse load trace http://127.0.0.1:8080 --trace requests.csv    a load of your own, in two minutes
   rouse load ./mine.yaml http://127.0.0.1:8080 -o json           one of your own, for a program (loadtest/scenarios)
 
-Exit codes: 0 every request has its answer, and none was begun twice; 1 not so; 64 bad input; 69 nobody is there.";
+What was executed, and not only answered:
+  rouse up -- rouse predictor --log begun.log --service-time 200ms --port '$(PORT)'
+  rouse load spike http://127.0.0.1:8080 --log begun.log
+
+Exit codes: 0 every request has its answer (and with --log none was lost or duplicated); 1 not so; 64 bad input;
+69 nobody is there; 130 interrupted.";
 
 /// Does what the flags say.
 ///
@@ -70,10 +77,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let results = daemon::runtime(daemon::default_workers(2))?.block_on(send(args, &scenario, url))?;
     let text = if json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
     say(&text)?;
-    if !results.nothing_was_lost() {
-        bail!("not every request has its one answer");
+    match &results.executed {
+        Some(executed) if !executed.is_right() => {
+            bail!("{} lost and {} duplicated of {} requests", executed.lost, executed.duplicated, results.counts.due)
+        }
+        _ if !results.nothing_was_lost() => {
+            bail!("{} of {} requests have no answer", results.counts.due - results.counts.answered, results.counts.due)
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn list() -> String {
@@ -99,13 +111,20 @@ fn read(args: &Args) -> Result<(Scenario, bool), Faults> {
     if factor.is_none() {
         faults.push(Fault::of_flag("--faster", &args.faster, "a factor above 0, such as 2 or 0.5"));
     }
+    if args.timeout.is_zero() {
+        faults.push(Fault::of_flag("--timeout", "0s", "more than nothing: with no time at all nobody can answer"));
+    }
     let name = args.scenario.as_deref().unwrap_or_default();
     match scenario(name, args.trace.as_deref()) {
-        Ok(mut scenario) if faults.is_empty() => {
+        Ok(scenario) => {
+            let mut scenario = scenario.faster(factor.unwrap_or(1.0));
             scenario.seed = args.seed.unwrap_or(scenario.seed);
-            Ok((scenario.faster(factor.unwrap_or(1.0)), json))
+            if MOST_REQUESTS < scenario.requests() {
+                let allowed = format!("at most 10 million requests; these are {:.0}", scenario.requests());
+                faults.push(Fault::of_flag("--faster", &args.faster, allowed));
+            }
+            Faults(faults).into_result().map(|()| (scenario, json))
         }
-        Ok(_) => Err(Faults(faults)),
         Err(more) => {
             faults.extend(more.0);
             Err(Faults(faults))
@@ -135,12 +154,15 @@ fn scenario(name: &str, trace: Option<&Path>) -> Result<Scenario, Faults> {
 const PROGRESS: Duration = Duration::from_secs(5);
 
 async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Results> {
-    let target = Target::of(url).await.map_err(|error| daemon::Unavailable(format!("{error:#}")))?;
+    let target = Target::of(url).await.map_err(|nowhere| match nowhere {
+        Nowhere::NoUrl => Faults(vec![Fault::of_flag("URL", url, "one such as http://127.0.0.1:8080")]).into(),
+        Nowhere::NoAddress(why) => anyhow::Error::from(daemon::Unavailable(why)),
+    })?;
     // Whether anybody is there at all is said now, and not after a minute.
     let there = tokio::net::TcpStream::connect(target.address).await;
     there.map_err(|error| daemon::Unavailable(format!("nobody is at {url}: {error}")))?;
     let options = Options {
-        most_in_flight: args.max_in_flight,
+        most_in_flight: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         patience: args.timeout,
         ..Options::usual(format!("load-{:08x}", fastrand::u32(..)))
     };
