@@ -95,6 +95,9 @@ struct Proxy {
     /// The program to measure
     #[arg(long, value_name = "PATH", default_value = "target/dist/queue-proxy")]
     queue_proxy: PathBuf,
+    /// Another build of it, to compare with in the same rounds
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
     /// Knative's queue-proxy, to measure it too
     #[arg(long, value_name = "PATH")]
     knative_queue_proxy: Option<PathBuf>,
@@ -177,11 +180,15 @@ fn measure_proxies(flags: &Proxy) -> anyhow::Result<()> {
 fn peers(flags: &Proxy) -> anyhow::Result<(Vec<proxy::Peer>, Vec<String>)> {
     let path = std::env::var_os("PATH");
     let (mut here, mut left_out) = (Vec::new(), Vec::new());
-    let asked = |kind: &proxy::Kind| flags.only.is_empty() || flags.only.contains(kind);
+    let asked = |kind: &proxy::Kind| match kind {
+        proxy::Kind::Other => flags.against.is_some(),
+        _ => flags.only.is_empty() || flags.only.contains(kind),
+    };
     for kind in proxy::Kind::ALL.into_iter().filter(asked) {
         let server = |name| proxy::find(name, path.as_deref()).ok_or(format!("no program {name} in PATH or /usr/sbin"));
         let program = match kind {
             proxy::Kind::QueueProxy => Ok(flags.queue_proxy.clone()),
+            proxy::Kind::Other => flags.against.clone().ok_or("no --against".to_owned()),
             proxy::Kind::Bare => Ok(std::env::current_exe().context("where is this program?")?),
             proxy::Kind::Nginx => server("nginx"),
             proxy::Kind::Haproxy => server("haproxy"),

@@ -83,6 +83,9 @@ pub(crate) struct Figures {
     pub(crate) to_bare: Option<Spread>,
     pub(crate) to_nginx: Option<Spread>,
     pub(crate) to_haproxy: Option<Spread>,
+    /// To another build of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) to_other: Option<Spread>,
     pub(crate) requests_per_second: f64,
     pub(crate) added_p50_seconds: Spread,
     pub(crate) added_p99_seconds: Spread,
@@ -132,6 +135,7 @@ impl Report {
                 to_bare: to(Kind::Bare),
                 to_nginx: to(Kind::Nginx),
                 to_haproxy: to(Kind::Haproxy),
+                to_other: to(Kind::Other),
                 requests_per_second: of(|sample| sample.requests_per_second)?.median,
                 added_p50_seconds: of(|sample| sample.added_p50)?,
                 added_p99_seconds: of(|sample| sample.added_p99)?,
@@ -188,6 +192,10 @@ impl fmt::Display for Report {
             write!(f, "{:>11}{:>11.0}", times(figures.to_nginx), figures.requests_per_second)?;
             let [p50, p99] = [figures.added_p50_seconds, figures.added_p99_seconds].map(|added| ms(added.median));
             writeln!(f, "{p50:>11}{p99:>11}{memory:>20}{:>6.1} MiB", mib(figures.binary_bytes as f64))?;
+        }
+        if let Some(ratio) = self.peers.get(&Kind::QueueProxy).and_then(|ours| ours.to_other) {
+            let Spread { median, min, max } = ratio;
+            writeln!(f, "\nqueue-proxy's CPU is {median:.3} x that of the other build ({min:.3}-{max:.3})")?;
         }
         if !self.budgets.is_empty() {
             writeln!(f, "\nqueue-proxy's budgets:")?;

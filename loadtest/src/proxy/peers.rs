@@ -19,6 +19,8 @@ use crate::proxy::process::Running;
 pub(crate) enum Kind {
     /// Ours.
     QueueProxy,
+    /// Another build of ours.
+    Other,
     /// `loadtest bare-proxy`.
     Bare,
     Nginx,
@@ -28,12 +30,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::QueueProxy, Self::Bare, Self::Nginx, Self::Haproxy, Self::Knative];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::QueueProxy, Self::Other, Self::Bare, Self::Nginx, Self::Haproxy, Self::Knative];
 
     /// As people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::QueueProxy => "queue-proxy",
+            Self::Other => "another build of it",
             Self::Bare => "bare hyper proxy",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
@@ -59,7 +63,7 @@ impl Peer {
         let model = behind.model;
         let mut command = Command::new(&self.program);
         match self.kind {
-            Kind::QueueProxy => {
+            Kind::QueueProxy | Kind::Other => {
                 command.env_clear();
                 command.env("UPSTREAM", model.to_string()).env("LISTEN", listen.to_string());
                 command.env("PROXIED_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0");
