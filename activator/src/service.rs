@@ -63,10 +63,11 @@ struct Refusing {
 
 impl Door {
     async fn serve(&self, request: Request<Incoming>, arrival: Arrival) -> Result<Response<Body<Guard>>, Refusing> {
-        let form = Form::for_request(request.headers());
         let tag = request.headers().get(TAG).cloned();
         let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger);
-        let mut exchange = exchange.map_err(|refusal| Refusing { endpoint: None, refusal, form, request_id: None })?;
+        let unread = |(refusal, form)| Refusing { endpoint: None, refusal, form, request_id: None };
+        let mut exchange = exchange.map_err(unread)?;
+        let form = exchange.form();
         let request_id = request_id(&exchange);
         let refuse = |endpoint: Option<&EndpointKey>, refusal| {
             let (endpoint, request_id) = (endpoint.cloned(), Some(request_id.clone()));

@@ -15,7 +15,11 @@ use tracing::debug;
 
 /// How old a look at the kernel's tables may be. They are those of the whole machine, some megabytes on a busy one, and
 /// each look goes through all of them.
-const FRESH: Duration = Duration::from_millis(500);
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
+
+/// How old it may be while requests pass: the replica is not idle then, whoever else is there. A look takes milliseconds,
+/// in which a process with one worker serves nobody.
+pub(crate) const RECENT: Duration = Duration::from_secs(5);
 
 /// Who is connected past the sidecars of this process, by the model's port. One look serves them all, so where many run
 /// in one process they share this.
@@ -29,11 +33,12 @@ struct Look {
 }
 
 impl Strangers {
-    /// Established connections to one of `ports` of this machine whose other end this process does not hold.
-    pub(crate) fn at(&self, ports: &[u16]) -> u32 {
+    /// Established connections to one of `ports` of this machine whose other end this process does not hold, as they were
+    /// at most `age` ago.
+    pub(crate) fn at(&self, ports: &[u16], age: Duration) -> u32 {
         let mut look = self.0.lock();
         let now = Instant::now();
-        if look.at.is_none_or(|at| FRESH <= now.saturating_duration_since(at)) {
+        if look.at.is_none_or(|at| age <= now.saturating_duration_since(at)) {
             look.take(now, by_port());
         }
         ports.iter().filter_map(|port| look.by_port.get(port)).sum()
@@ -185,6 +190,6 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let _ours = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _accepted = listener.accept().unwrap();
-        assert_eq!(Strangers::default().at(&[port]), 0);
+        assert_eq!(Strangers::default().at(&[port], FRESH), 0);
     }
 }

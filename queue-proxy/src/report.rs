@@ -122,7 +122,7 @@ impl Reporter {
             proxied_concurrency_us: reading.proxied_concurrency_us(),
             in_flight: reading.in_flight,
             upgraded: reading.upgraded,
-            foreign: self.shared.foreign(),
+            foreign: if 0 < reading.in_flight { self.shared.foreign_lately() } else { self.shared.foreign() },
             settings_generation: self.shared.generation(),
             ready: self.shared.readiness.is_ready() && !self.shared.is_leaving(),
         }

@@ -51,10 +51,9 @@ impl Service for Door {
 
         // Counted from here to the last byte: also what is refused, for refused demand must scale up.
         let (ticket, arrived) = shared.gate.arrive(self.via);
-        let form = Form::for_request(request.headers());
         match Exchange::receive(request, arrival.peer.ip(), origin) {
             Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived).await,
-            Err(refusal) => refuse(shared, &refusal, form, ticket),
+            Err((refusal, form)) => refuse(shared, &refusal, form, ticket),
         }
     }
 }

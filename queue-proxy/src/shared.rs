@@ -10,7 +10,7 @@ use tracing::info;
 use units::{ConcurrencyLimit, Incarnation};
 
 use crate::config::Config;
-use crate::foreign::Strangers;
+use crate::foreign::{FRESH, RECENT, Strangers};
 use crate::gate::Gate;
 use crate::metrics::{Metrics, Now};
 use crate::readiness::Readiness;
@@ -70,7 +70,12 @@ impl Shared {
 
     /// Connections to the model that did not come through here.
     pub(crate) fn foreign(&self) -> u32 {
-        self.strangers.at(&self.model_ports)
+        self.strangers.at(&self.model_ports, FRESH)
+    }
+
+    /// The same, as it was within the last seconds: for who only reports, while requests pass.
+    pub(crate) fn foreign_lately(&self) -> u32 {
+        self.strangers.at(&self.model_ports, RECENT)
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -137,11 +137,11 @@ impl Exchange {
     /// Makes a received request ready for the next hop.
     ///
     /// # Errors
-    /// If it is not HTTP as it should be.
-    pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Self, Refusal> {
+    /// If it is not HTTP as it should be; with the form in which its caller understands that.
+    pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Self, (Refusal, Form)> {
         let (mut head, body) = request.into_parts();
         let form = Form::for_request(&head.headers);
-        let fault = |fault: &'static str| Refusal::new(Reason::BadRequest, fault);
+        let fault = |fault: &'static str| (Refusal::new(Reason::BadRequest, fault), form);
         let noted = headers::prepare_request(&mut head, peer, origin).map_err(fault)?;
         let upgrade = noted.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
         head.extensions.clear();
@@ -252,9 +252,9 @@ impl Exchange {
             let sent = send_on(connection, pool, request).await;
             match sent {
                 Ok((mut response, lease)) => {
-                    let not_started =
-                        response.headers_mut().remove(NOT_STARTED).filter(|_| trust.from == Origin::Rouse);
-                    if let Some(said) = not_started {
+                    // Who is not believed has it taken out with the rest.
+                    let believed = trust.from == Origin::Rouse;
+                    if let Some(said) = believed.then(|| response.headers_mut().remove(NOT_STARTED)).flatten() {
                         let again = spare.and_then(Again::take_back).map(|request| whole(request, upgrade));
                         let failure = Failure::NotStarted(text(&said));
                         return Err(SendError { failure, again, retried });

@@ -87,9 +87,11 @@ pub(crate) fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bo
     } else {
         remove_hop_by_hop(headers, false);
     }
-    headers.remove(crate::refusal::NOT_STARTED);
-    if from == Origin::Stranger {
-        headers.remove(crate::refusal::REASON);
+    if headers.keys().any(|name| name.as_str().starts_with("rouse-")) {
+        headers.remove(crate::refusal::NOT_STARTED);
+        if from == Origin::Stranger {
+            headers.remove(crate::refusal::REASON);
+        }
     }
 }
 
@@ -130,6 +132,10 @@ pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
 /// Removes what belongs to one connection only. Answers whether another protocol was asked for, and leaves just that
 /// wish in place if `may_upgrade`.
 fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
+    // Most have none; one look at each name costs less than looking each of them up.
+    if !headers.keys().any(is_hop_by_hop) {
+        return false;
+    }
     let mut wants_upgrade = false;
     if headers.contains_key(CONNECTION) {
         let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
@@ -168,6 +174,20 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
         headers.remove(UPGRADE);
     }
     wants_upgrade
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "te"
+            | "upgrade"
+    )
 }
 
 /// Fields that a stranger may not have taken out by naming them in `connection`: without them a request means something
@@ -217,24 +237,47 @@ fn name_host(head: &mut request::Parts) -> Result<(), &'static str> {
 
 /// Appends the peer to `x-forwarded-for`, and says the rest in `x-forwarded-proto` and `forwarded` where nobody has.
 fn note_origin(headers: &mut HeaderMap, peer: IpAddr) {
-    if !headers.contains_key(FORWARDED)
+    let says_origin = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || *name == FORWARDED;
+    let came_through_others = headers.keys().any(says_origin);
+    if came_through_others
+        && !headers.contains_key(FORWARDED)
         && let Some(forwarded) = forwarded(headers)
     {
         headers.insert(FORWARDED, forwarded);
     }
-    let peer = peer.to_canonical();
-    let mut chain = Vec::with_capacity(64);
-    for value in headers.get_all(&X_FORWARDED_FOR) {
-        chain.extend_from_slice(value.as_bytes());
-        chain.extend_from_slice(b", ");
+    let mut chain = Vec::with_capacity(48);
+    if came_through_others {
+        for value in headers.get_all(&X_FORWARDED_FOR) {
+            chain.extend_from_slice(value.as_bytes());
+            chain.extend_from_slice(b", ");
+        }
     }
-    // Writing into a vector cannot fail.
-    let _ = write!(chain, "{peer}");
+    write_address(&mut chain, peer.to_canonical());
     if let Ok(chain) = HeaderValue::from_maybe_shared(Bytes::from(chain)) {
         headers.insert(X_FORWARDED_FOR, chain);
     }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
+    if !came_through_others || !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// As `Display` writes it, without its machinery for the usual kind: this is done for every request.
+fn write_address(text: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if 0 < place {
+                    text.push(b'.');
+                }
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let leading = digits[..2].iter().take_while(|digit| **digit == 0).count();
+                text.extend(digits[leading..].iter().map(|digit| b'0' + digit));
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing into a vector cannot fail.
+            let _ = write!(text, "{address}");
+        }
     }
 }
 

@@ -7,8 +7,9 @@
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
 //! In reading order: `server` (clients), `headers`, `exchange` (what may be tried again), `pool` (replicas), `body`,
-//! `upgrade`, `timeouts`, `watch`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
+//! `upgrade`, `timeouts`, `watch`, `aside`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
 
+mod aside;
 mod body;
 mod exchange;
 mod headers;

@@ -221,7 +221,7 @@ impl Pool {
     }
 
     fn put(&self, connection: Exclusive) {
-        if connection.sender.is_closed() || self.0.closed.is_cancelled() {
+        if connection.sender.is_closed() {
             return;
         }
         self.0.idle.lock().push(Idle { connection, since: Instant::now() });

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::aside::Aside;
 use crate::body::BodyError;
 use crate::stream::{Observed, Spoken, detect};
 use crate::upgrade::LooseEnds;
@@ -144,7 +145,7 @@ impl<S: Service> Server<S> {
             tokio::select! {
                 biased;
                 () = line.serve(stream, phase) => {}
-                () = cut.cancelled() => {}
+                () = Aside::new(cut.cancelled()) => {}
             }
         });
     }
@@ -245,6 +246,14 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
     http.max_buf_size(line.limits.max_head_bytes.max(256 << 10));
     let mut connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     let mut tick = Tick::new(line.limits);
+    let overstayed = Aside::new(async {
+        tokio::select! {
+            biased;
+            // Idle is all that it may then not be.
+            () = reached(&mut phase, Phase::Draining) => Due::Idle,
+            due = tick.next(&line) => due,
+        }
+    });
     // Nothing is lost with a branch that is dropped: the connection is only borrowed.
     tokio::select! {
         biased;
@@ -252,8 +261,7 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
             note(ended, &line.arrival);
             return hear_out(&line, connection.into_parts().map(|parts| parts.io)).await;
         }
-        () = reached(&mut phase, Phase::Draining) => {}
-        due = tick.next(&line) => match due {
+        due = overstayed => match due {
             Due::Idle => {}
             Due::Head => return head_timed_out(connection.into_parts().map(|parts| parts.io)).await,
         },

@@ -33,6 +33,15 @@ fn fields_that_connection_names_end_here_but_never_the_essential_ones() {
 }
 
 #[test]
+fn an_address_is_written_as_everywhere() {
+    for address in ["10.0.0.9", "0.10.100.255", "127.0.0.1", "200.20.2.0", "2001:db8::1"] {
+        let mut text = Vec::new();
+        write_address(&mut text, address.parse().unwrap());
+        assert_eq!(String::from_utf8(text).unwrap(), address);
+    }
+}
+
+#[test]
 fn of_te_only_trailers_pass() {
     let te = |te: &'static str| {
         let head = prepared(Origin::Stranger, |head| head.header("host", "a").header("te", te));
