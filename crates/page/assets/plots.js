@@ -7,7 +7,7 @@
 "use strict";
 
 const AXIS = 52; // Room for the vertical axis: the same for all, so that times stand below each other.
-const RIGHT = 14;
+const RIGHT = 30;
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

@@ -195,7 +195,7 @@ impl Addresses {
         let usual = self.admin == SocketAddr::from((Ipv4Addr::LOCALHOST, 8090));
         let admin = if usual { String::new() } else { format!(" --admin {}", url(self.admin)) };
         let next =
-            format!("waiting for requests; what runs and why, in another terminal: rouse get revisions{admin}\n");
+            format!("waiting for requests; look at {}, or in another terminal: rouse why{admin}\n", url(self.admin));
         let _ = std::io::stderr().lock().write_all(next.as_bytes());
     }
 
