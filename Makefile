@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim docs bench-wake bench-proxy example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim docs bench-wake bench-proxy bench-kpa example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> for
 bench-proxy: ## the sidecar's cost a request beside nginx, HAProxy and a bare hyper proxy (profile dist); ROW=docs/performance.md adds a row
 	cargo build --profile dist -p queue-proxy -p loadtest
 	target/dist/loadtest proxy --queue-proxy target/dist/queue-proxy $(if $(KNATIVE_QUEUE_PROXY),--knative-queue-proxy $(KNATIVE_QUEUE_PROXY)) $(if $(ROW),--row $(ROW))
+
+bench-kpa: ## what decisions cost: one, 10,000 revisions, a day (profile dist); ROW=docs/performance.md adds a row
+	cargo bench --profile dist -p kpa --bench decisions -- $(if $(ROW),--row $(abspath $(ROW)))
 
 run-recommender: ## scale a stand-in model on this machine; then try hey or oha at it
 	cargo run --release -- up -f examples/recommender.yaml

@@ -12,12 +12,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use kpa::Metric;
+use kpa::{Decided, Metric};
 use platform::{Path, ReplicaState};
 use units::{Moment, RevisionKey};
 
 use crate::ground::Ground;
-use crate::ring::{Decided, Wake, WakeEnd};
+use crate::ring::{Wake, WakeEnd};
 use crate::series::Point;
 use crate::shelf::{Place, Shown};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpa::seal::{Leader, Member};
-use kpa::{ActivatorReading, Outcome, Rules, Scaler, SidecarReading, StartJudge, Step, World};
+use kpa::{ActivatorReading, Change, Outcome, Rules, Scaler, SidecarReading, StartJudge, Step, World};
 use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
@@ -21,7 +21,6 @@ use crate::inbox::Heard;
 use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
 use crate::peers::Outbox;
-use crate::ring::Change;
 use crate::settings::Settings;
 use crate::shelf::{Place, Shown};
 

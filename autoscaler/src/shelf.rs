@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use kpa::Decisions;
 use kpa::policy::InForce;
 use parking_lot::Mutex;
 use platform::{Revision, Source};
 use tokio::sync::watch;
 use units::RevisionKey;
 
-use crate::ring::{Decisions, Wakes};
+use crate::ring::Wakes;
 use crate::series::Series;
 
 /// One revision, as shown.

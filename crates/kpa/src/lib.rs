@@ -7,7 +7,8 @@
 //! [`Rules`] where this departs from Knative; readings become seconds (`collect`), seconds fill windows (`window`,
 //! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`), which is taken within
 //! [`Bounds`] and, when it is zero, through `status` and `zero`. All of that is Knative's. [`Scaler`] puts it together
-//! with the reasons to wait that Knative has no word for; [`StartJudge`] says whether a start has failed.
+//! with the reasons to wait that Knative has no word for; [`StartJudge`] says whether a start has failed;
+//! [`Decisions`] keeps what was decided.
 
 mod bounds;
 mod capacity;
@@ -15,6 +16,7 @@ mod collect;
 mod decider;
 mod decision;
 mod delay;
+mod kept;
 pub mod policy;
 mod rules;
 mod sampling;
@@ -34,6 +36,7 @@ pub use collect::{ActivatorReading, SidecarReading};
 pub use decider::{Decider, Load, Wish};
 pub use decision::{Because, BurstRoom, Decision, Limits, Seen};
 pub use delay::DelayWindow;
+pub use kept::{Change, Decided, Decisions};
 pub use policy::{Aggregation, Metric, Policy, TargetBurstCapacity};
 pub use rules::Rules;
 pub use sampling::{Stat, sample_size, stand_for_all};
