@@ -15,6 +15,14 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 1
     fi
 fi
+# What only some tests need is installed where that can be done, and else left out by those tests, in capitals.
+for need in chromium:chromium; do
+    if ! command -v "${need%%:*}" > /dev/null && command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
+        echo "deps: installing ${need##*:}, for the tests of the live page"
+        apt-get update -q && apt-get install -q -y --no-install-recommends "${need##*:}" fonts-dejavu-core \
+            || echo "deps: ${need##*:} cannot be had; its tests will be left out"
+    fi
+done
 if ! command -v cargo > /dev/null; then
     echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
     exit 1

@@ -3,6 +3,7 @@
 //! - `file`: what is served, as the file that `rouse up -f` reads
 //! - `program`: the program itself: built once, started, asked, stopped; nothing of it may be left
 //! - `client`: HTTP and WebSocket clients, and bodies that come slowly
+//! - `browser`: a headless Chromium
 //! - `load`: many numbered requests, and what became of each
 //! - `processes`: who is alive
 //! - `wait`: until something holds
@@ -10,6 +11,7 @@
 //! Nothing here knows the types of the programs: what is asked is asked over sockets, and read as anyone would read it.
 //! A test that waits names what it waits for, and how long it may take on a slow machine.
 
+mod browser;
 mod client;
 mod file;
 mod load;
@@ -17,6 +19,7 @@ mod processes;
 mod program;
 mod wait;
 
+pub use browser::{Browser, Seen};
 pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
 pub use file::{File, Model};
 pub use load::{Load, Outcome};

@@ -9,6 +9,7 @@ mod files;
 mod keeping;
 mod leaving;
 mod orphans;
+mod page;
 mod scaling;
 mod seal;
 mod start_failed;
