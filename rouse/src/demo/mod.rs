@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Server;
 use crate::up;
+pub(crate) use report::mark;
 use story::Course;
 use watch::Seen;
 
@@ -218,7 +219,7 @@ fn conclude(args: &Args, results: &Results, seen: &Seen, began: Timestamp) -> an
 }
 
 #[expect(clippy::disallowed_methods, reason = "a page says at what time of day it was made; nothing is decided by it")]
-fn wall_clock() -> Timestamp {
+pub(crate) fn wall_clock() -> Timestamp {
     std::time::SystemTime::now().try_into().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -92,7 +92,8 @@ fn facts(results: &Results, course: Course, seen: &Seen) -> Vec<Fact> {
     facts
 }
 
-fn mark(decision: &Decision, at: f64) -> Mark {
+/// A decision as a mark at `at` seconds.
+pub(crate) fn mark(decision: &Decision, at: f64) -> Mark {
     let wants = decision.want.map_or(String::new(), |want| format!(", wants {want}"));
     let demand = match decision.mode {
         Mode::Panic => decision.panic,

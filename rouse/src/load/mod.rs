@@ -1,4 +1,9 @@
 //! `rouse load`: a load from a file, sent on time, and what came of it.
+//!
+//! Here: the flags and the run. How it looks as a page: `report`, with what the admin port says of it: `beside`.
+
+mod beside;
+mod report;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,8 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::{Fault, Faults};
+use beside::Beside;
 use loadtest::scenario::MOST_REQUESTS;
 use loadtest::{Live, Nowhere, Options, Results, Scenario, Target};
+
+use crate::admin::Server;
 
 /// Send requests when they are due, whether or not others are answered, and say how long the answers took
 ///
@@ -45,6 +53,12 @@ pub(crate) struct Args {
     /// given several times: the logs of all servers are needed
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
+    /// Write a page for a browser, in one file: load, latency and replicas over one axis
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// The admin port of `rouse up`: replicas and decisions of the last ten minutes stand on the page too
+    #[arg(long, value_name = "URL", requires = "report")]
+    admin: Option<String>,
     /// table, or json (loadtest/results.schema.json)
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: String,
@@ -56,6 +70,7 @@ Examples:
   rouse load spike http://127.0.0.1:8080 --faster 2              the same shape, twice as much of it
   rouse load trace http://127.0.0.1:8080 --trace requests.csv    a load of your own, in two minutes
   rouse load ./mine.yaml http://127.0.0.1:8080 -o json           one of your own, for a program (loadtest/scenarios)
+  rouse load ramp http://127.0.0.1:8080 --report ramp.html --admin http://127.0.0.1:8090    and a page of it
 
 What was executed, and not only answered:
   rouse up -- rouse predictor --log begun.log --service-time 200ms --port '$(PORT)'
@@ -72,11 +87,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {
         return say(&list());
     }
-    let (scenario, json) = read(args)?;
+    let plan = Plan::read(args)?;
     let url = args.url.as_deref().unwrap_or_default();
-    let results = daemon::runtime(daemon::default_workers(2))?.block_on(send(args, &scenario, url))?;
-    let text = if json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
+    let begin = crate::demo::wall_clock();
+    let runtime = daemon::runtime(daemon::default_workers(2))?;
+    let mut results = runtime.block_on(send(args, &plan.scenario, url))?;
+    // What came of it is told even if one of the files cannot be had.
+    let held = hold_against(&args.logs, &mut results);
+    let text = if plan.json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
     say(&text)?;
+    held?;
+    if let Some(file) = &args.report {
+        let beside = match &plan.admin {
+            Some(admin) => runtime.block_on(Beside::ask(admin, begin))?,
+            None => Vec::new(),
+        };
+        let page = page::report(&report::report(&plan.scenario.about, &results, &beside, begin));
+        std::fs::write(file, page).with_context(|| format!("--report {}", file.display()))?;
+        eprintln!("the page, for a browser: {}", file.display());
+    }
     match &results.executed {
         Some(executed) if !executed.is_right() => {
             bail!("{} lost and {} duplicated of {} requests", executed.lost, executed.duplicated, results.counts.due)
@@ -96,38 +125,58 @@ fn list() -> String {
     })
 }
 
-/// The scenario, and whether JSON is wanted.
-fn read(args: &Args) -> Result<(Scenario, bool), Faults> {
-    let mut faults = Vec::new();
-    let json = match args.output.as_str() {
-        "table" => false,
-        "json" => true,
-        other => {
-            faults.push(Fault::of_flag("--output", other, "json or table"));
-            false
-        }
-    };
-    let factor = args.faster.parse().ok().filter(|factor: &f64| factor.is_finite() && 0.0 < *factor);
-    if factor.is_none() {
-        faults.push(Fault::of_flag("--faster", &args.faster, "a factor above 0, such as 2 or 0.5"));
-    }
-    if args.timeout.is_zero() {
-        faults.push(Fault::of_flag("--timeout", "0s", "more than nothing: with no time at all nobody can answer"));
-    }
-    let name = args.scenario.as_deref().unwrap_or_default();
-    match scenario(name, args.trace.as_deref()) {
-        Ok(scenario) => {
-            let mut scenario = scenario.faster(factor.unwrap_or(1.0));
-            scenario.seed = args.seed.unwrap_or(scenario.seed);
-            if MOST_REQUESTS < scenario.requests() {
-                let allowed = format!("at most 10 million requests; these are {:.0}", scenario.requests());
-                faults.push(Fault::of_flag("--faster", &args.faster, allowed));
+/// What the flags ask for, checked.
+struct Plan {
+    scenario: Scenario,
+    /// For programs; else for people.
+    json: bool,
+    admin: Option<Server>,
+}
+
+impl Plan {
+    fn read(args: &Args) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let json = match args.output.as_str() {
+            "table" => false,
+            "json" => true,
+            other => {
+                faults.push(Fault::of_flag("--output", other, "json or table"));
+                false
             }
-            Faults(faults).into_result().map(|()| (scenario, json))
+        };
+        let factor = args.faster.parse().ok().filter(|factor: &f64| factor.is_finite() && 0.0 < *factor);
+        if factor.is_none() {
+            faults.push(Fault::of_flag("--faster", &args.faster, "a factor above 0, such as 2 or 0.5"));
         }
-        Err(more) => {
-            faults.extend(more.0);
-            Err(Faults(faults))
+        if args.timeout.is_zero() {
+            faults.push(Fault::of_flag("--timeout", "0s", "more than nothing: with no time at all nobody can answer"));
+        }
+        let admin = args.admin.as_deref().and_then(|url| {
+            let server = Server::parse(url);
+            if server.is_none() {
+                faults.push(Fault::of_flag("--admin", url, "a URL such as http://127.0.0.1:8090"));
+            }
+            server
+        });
+        let folder = args.report.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            faults.push(Fault::of_flag("--report", folder.display().to_string(), "a file in a folder that is there"));
+        }
+        let name = args.scenario.as_deref().unwrap_or_default();
+        match scenario(name, args.trace.as_deref()) {
+            Ok(scenario) => {
+                let mut scenario = scenario.faster(factor.unwrap_or(1.0));
+                scenario.seed = args.seed.unwrap_or(scenario.seed);
+                if MOST_REQUESTS < scenario.requests() {
+                    let allowed = format!("at most 10 million requests; these are {:.0}", scenario.requests());
+                    faults.push(Fault::of_flag("--faster", &args.faster, allowed));
+                }
+                Faults(faults).into_result().map(|()| Self { scenario, json, admin })
+            }
+            Err(more) => {
+                faults.extend(more.0);
+                Err(Faults(faults))
+            }
         }
     }
 }
@@ -181,20 +230,21 @@ async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Res
             );
         }
     };
-    let mut results = tokio::select! {
+    let results = tokio::select! {
         results = loadtest::run(scenario, &target, &options, &live) => results?,
         () = progress => unreachable!("it goes on for ever"),
         _ = tokio::signal::ctrl_c() => return Err(daemon::Interrupted.into()),
     };
-    if !args.logs.is_empty() {
-        let logs: Vec<String> = args
-            .logs
-            .iter()
-            .map(|log| std::fs::read_to_string(log).with_context(|| format!("--log {}", log.display())))
-            .collect::<anyhow::Result<_>>()?;
+    Ok(results)
+}
+
+fn hold_against(files: &[PathBuf], results: &mut Results) -> anyhow::Result<()> {
+    let read = |log: &PathBuf| std::fs::read_to_string(log).with_context(|| format!("--log {}", log.display()));
+    let logs: Vec<String> = files.iter().map(read).collect::<anyhow::Result<_>>()?;
+    if !logs.is_empty() {
         results.hold_against(logs.iter().map(String::as_str));
     }
-    Ok(results)
+    Ok(())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
