@@ -127,10 +127,14 @@ impl fmt::Display for Results {
         let Counts { due, answered, by_status, refused_by_rouse, unanswered } = &self.counts;
         let rate = *due as f64 / self.lasted_seconds.max(f64::EPSILON);
         writeln!(f, "{} at {}, {:.1} s, seed {}\n", self.scenario, self.target, self.lasted_seconds, self.seed)?;
-        writeln!(f, "  due        {due:>9}   {rate:.1} a second")?;
-        writeln!(f, "  answered   {answered:>9}   {}", listed(by_status))?;
-        let lost: u64 = unanswered.values().sum();
-        writeln!(f, "  unanswered {lost:>9}   {}", listed(unanswered))?;
+        let without: u64 = unanswered.values().sum();
+        for (what, count, more) in [
+            ("due", due, format!("{rate:.1} a second")),
+            ("answered", answered, listed(by_status)),
+            ("unanswered", &without, listed(unanswered)),
+        ] {
+            writeln!(f, "{}", format!("  {what:<10} {count:>9}   {more}").trim_end())?;
+        }
         if !refused_by_rouse.is_empty() {
             writeln!(f, "  refused by Rouse       {}", listed(refused_by_rouse))?;
         }
