@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::Faults;
+use written::Opened;
 
 use crate::arrivals::Arrivals;
 use crate::shape::Shape;
@@ -93,7 +94,9 @@ impl Scenario {
     /// Everything that is wrong with the trace.
     pub fn named(name: &str, trace: Option<&Path>) -> Option<Result<Self, Faults>> {
         let (name, text) = KNOWN.iter().find(|(known, _)| *known == name)?;
-        Some(written::read(name, text, &|_| trace.map_or_else(|| Ok(TRACE.to_owned()), open)))
+        Some(written::read(name, text, &|named| {
+            trace.map_or_else(|| Opened { name: named.to_owned(), text: Ok(TRACE.to_owned()) }, open)
+        }))
     }
 
     /// One in a file of its own. A trace that it names is looked for beside it.
@@ -149,8 +152,9 @@ impl Scenario {
     }
 }
 
-fn open(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|error| format!("a file that can be read: {error}"))
+fn open(file: &Path) -> Opened {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("a file that can be read: {error}"));
+    Opened { name: file.display().to_string(), text }
 }
 
 /// More is another tool's work.

@@ -2,7 +2,10 @@ use super::*;
 use crate::shape::Piece;
 
 fn read(text: &str) -> Result<Scenario, Faults> {
-    written::read("mine", text, &|_| Ok("time,value\n0,1\n1,3\n2,2\n".to_owned()))
+    written::read("mine", text, &|named| Opened {
+        name: named.to_owned(),
+        text: Ok("time,value\n0,1\n1,3\n2,2\n".to_owned()),
+    })
 }
 
 #[test]
@@ -92,4 +95,11 @@ fn a_phase_is_known_by_its_moment() {
         scenario.phase_at(Duration::from_secs(second)).map(|(phase, ends)| (phase.name.as_str(), ends.as_secs()))
     };
     assert_eq!([name(0), name(3), name(5)], [Some(("quiet", 3)), Some(("busy", 5)), None]);
+}
+
+#[test]
+fn a_trace_of_ones_own_is_named_where_it_is_wrong() {
+    let nowhere = Path::new("nowhere/mine.csv");
+    let faults = Scenario::named("trace", Some(nowhere)).unwrap().unwrap_err().to_string();
+    assert!(faults.contains("phases[0].trace: nowhere/mine.csv: a file that can be read"), "{faults}");
 }

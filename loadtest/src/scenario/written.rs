@@ -13,8 +13,16 @@ use super::{LONGEST, MOST_REQUESTS, Phase, Request, Scenario};
 use crate::arrivals::Arrivals;
 use crate::shape::{Piece, Shape};
 
-/// How the file that a trace names is read; the error says what is allowed.
-pub(super) type Open<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+/// The file that a trace names, or the one that is wanted in its place.
+pub(super) struct Opened {
+    /// As it is called in a fault.
+    pub(super) name: String,
+    /// What stands in it; the error says what is allowed.
+    pub(super) text: Result<String, String>,
+}
+
+/// Opens it.
+pub(super) type Open<'a> = &'a dyn Fn(&str) -> Opened;
 
 /// Reads one. `name` is what it is called, in faults too.
 pub(super) fn read(name: &str, text: &str, open: Open<'_>) -> Result<Scenario, Faults> {
@@ -182,11 +190,12 @@ impl Reader<'_> {
 
     fn trace(&mut self, path: &str, fields: &Fields) -> Option<Vec<f64>> {
         let file = self.field(path, fields, "trace", "a CSV file", text)?;
-        match (self.open)(&file).and_then(|text| series(&text)) {
+        let Opened { name, text } = (self.open)(&file);
+        match text.and_then(|text| series(&text)) {
             Ok(series) => Some(series),
             Err(why) => {
                 let at = fields.get("trace").map_or(Location::UNKNOWN, |node| node.referenced);
-                self.fault(at, &format!("{path}.trace"), &file, &why);
+                self.fault(at, &format!("{path}.trace"), &name, &why);
                 None
             }
         }
