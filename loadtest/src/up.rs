@@ -101,7 +101,7 @@ impl Up {
     }
 
     async fn all_is_at_zero(&self) -> anyhow::Result<bool> {
-        let answer = http1::get(self.addresses.admin, "admin", "/api/v1/endpoints").await?;
+        let answer = http1::get(self.addresses.admin, "localhost", "/api/v1/endpoints").await?;
         let list: EndpointList = serde_json::from_slice(answer.body())?;
         let mut revisions = list.endpoints.iter().flat_map(|endpoint| &endpoint.revisions);
         Ok(revisions.all(|revision| revision.state == "zero" && revision.replicas.is_empty()))

@@ -3,7 +3,7 @@
 //! It speaks HTTP/1.1 only, so that a peer which connects and says nothing meets the head's time-out.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,16 +51,37 @@ struct Peer(SocketAddr);
 
 /// Answers these routes to programs on this machine only, and 403 to everyone else. For what tells more than health and
 /// numbers: the port may be open to others, so that they can probe and scrape it.
+///
+/// A browser on this machine also runs what other sites send it, and a site may let its own name point here (DNS
+/// rebinding). So the `Host` has to be an address or `localhost`: no other name is anybody's for this port.
 pub fn from_loopback_only(routes: Router) -> Router {
     routes.route_layer(from_fn(async |request: Request, next: Next| -> Response {
         // Whoever is not known is not from here.
         let is_from_here = request.extensions().get().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
-        if is_from_here { next.run(request).await } else { not_from_here() }
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        match (is_from_here, host.is_none_or(is_nobodys_name)) {
+            (true, true) => next.run(request).await,
+            (true, false) => {
+                forbidden(r#"{"error":"this is told at an address or at localhost only: ask http://127.0.0.1"}"#)
+            }
+            (false, _) => forbidden(
+                r#"{"error":"this is told on loopback only: ask from the same machine, at 127.0.0.1 or [::1]"}"#,
+            ),
+        }
     }))
 }
 
-fn not_from_here() -> Response {
-    let why = r#"{"error":"this is told on loopback only: ask from the same machine, at 127.0.0.1 or [::1]"}"#;
+/// An address or `localhost`, with or without a port.
+fn is_nobodys_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok() || bare == "localhost" || bare.ends_with(".localhost")
+}
+
+fn forbidden(why: &'static str) -> Response {
     (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], why).into_response()
 }
 
@@ -145,7 +166,7 @@ mod tests {
 
     async fn ask(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -199,6 +220,30 @@ mod tests {
                 assert_eq!(answer(other, open).await.0, 200, "{other} {open}");
             }
         }
+    }
+
+    #[test]
+    fn only_an_address_or_localhost_is_a_name_for_this_port() {
+        for ours in ["127.0.0.1:8090", "127.0.0.1", "[::1]:8090", "[::1]", "localhost:8090", "rouse.localhost"] {
+            assert!(is_nobodys_name(ours), "{ours}");
+        }
+        for theirs in ["evil.example:8090", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", ""] {
+            assert!(!is_nobodys_name(theirs), "{theirs}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_site_whose_name_points_here_is_told_nothing() {
+        let admin = Admin::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = admin.address();
+        let mut server = JoinSet::new();
+        server.spawn(admin.serve(from_loopback_only(Router::new().route("/api/v1/endpoints", get(async || "[]")))));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = "GET /api/v1/endpoints HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("localhost only"), "{answer}");
     }
 
     #[tokio::test]

@@ -153,7 +153,7 @@ impl Up {
     /// # Panics
     /// If it does not answer.
     pub async fn admin(&self, path: &str) -> Answer {
-        Client::new(self.admin, "admin").get(path).await
+        Client::new(self.admin, "localhost").get(path).await
     }
 
     /// The admin port's address, as `rouse get --admin` takes it.
