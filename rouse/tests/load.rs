@@ -54,11 +54,14 @@ fn a_load_of_ones_own_is_answered_and_begun_once_each() {
     std::fs::write(&file, SHORT).unwrap();
     let model = Model::start(&log);
     let (log, file) = (log.to_str().unwrap(), file.to_str().unwrap());
-    let ended = load(&[file, &model.url, "--log", log, "-o", "json"]);
+    let page = folder.path().join("page.html");
+    let ended = load(&[file, &model.url, "--log", log, "-o", "json", "--report", page.to_str().unwrap()]);
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
     let results: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!(results["byStatus"], serde_json::json!({ "200": 50 }));
     assert_eq!(results["executed"]["once"], 50);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<title>Half a second</title>") && !page.contains("src=\"http"), "it stands alone");
 
     // The same ids are looked for in a log in which they cannot be.
     let empty = folder.path().join("empty");
