@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim docs bench-wake bench-proxy bench-kpa example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim sim-startup docs bench-wake bench-proxy bench-kpa example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ golden: ## play the golden vectors; GOLDEN_DIR=... for others of the same format
 
 sim: ## the laws of scaling: 200 seeds of a toy cluster, 24 hours each, a fault a minute
 	@cargo run -q -p sim -- laws
+
+sim-startup: ## startup-aware scaling beside plain, as a table; TRACES_DIR=... for real loads too
+	@cargo run -q -p sim -- startup
 
 docs: ## write the pages that are made from the code: docs/settings.md, docs/metrics.md
 	@cargo run -q -p docs

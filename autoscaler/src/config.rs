@@ -12,6 +12,8 @@ pub struct Config {
     pub peer_patience: Duration,
     /// After which a silent stream is taken for broken: an activator speaks each second, a sidecar every 5 s at least.
     pub peer_silence: Duration,
+    /// Whether what piles up while replicas start is worked off instead of taken for load: [`kpa::Rules::startup_aware`].
+    pub startup_aware: bool,
 }
 
 impl Config {
@@ -22,6 +24,7 @@ impl Config {
             peer_patience: Duration::from_secs(5),
             // Three of a sidecar's longest pauses: one frame delayed by a busy machine cuts nobody off.
             peer_silence: Duration::from_secs(15),
+            startup_aware: false,
         }
     }
 }

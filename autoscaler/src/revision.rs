@@ -111,6 +111,8 @@ struct Revision {
     told_of: BTreeSet<Arc<str>>,
     /// Likewise the replicas.
     replicas_told_of: BTreeSet<Arc<str>>,
+    /// Those that are there whose starts the scaler was told of.
+    starts_told_of: BTreeSet<Arc<str>>,
     /// Who is not there to be asked whether it may go to zero, and since when, while that is waited for.
     absent: BTreeMap<Member, Moment>,
     /// Zero was wanted at the last decision.
@@ -131,7 +133,8 @@ impl Revision {
         let key = revision.key.clone();
         let settings = Settings::read(Arc::clone(&revision), read);
         let ready = count(&revision.replicas, ReplicaState::Ready);
-        let scaler = Scaler::new(settings.in_force().policy.clone(), Rules::rouse(), now, ready);
+        let rules = Rules { startup_aware: ground.config.startup_aware, ..Rules::rouse() };
+        let scaler = Scaler::new(settings.in_force().policy.clone(), rules, now, ready);
         let shown = Shown {
             facts: facts.clone(),
             settings: Arc::clone(settings.in_force()),
@@ -172,6 +175,7 @@ impl Revision {
             asked_for: false,
             told_of: BTreeSet::new(),
             replicas_told_of: BTreeSet::new(),
+            starts_told_of: BTreeSet::new(),
             absent: BTreeMap::new(),
             zero_wanted: false,
             due: now,
@@ -441,6 +445,12 @@ impl Revision {
             self.sidecars.remove(&name);
             self.place.lock().in_flight.remove(&name);
             self.scaler.forget_replica(&name);
+        }
+        self.starts_told_of.retain(there);
+        for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready) {
+            if self.starts_told_of.insert(Arc::clone(&replica.name)) {
+                self.scaler.replica_started(replica.since.since(replica.created));
+            }
         }
         for replica in facts.replicas.iter().filter(|replica| replica.state == ReplicaState::Leaving) {
             self.scaler.replica_leaves(&replica.name);

@@ -168,7 +168,7 @@ fn clamp(raw: i64, rate_down: i64, rate_up: i64, policy: &Policy, unclamped: Bec
 
 /// What is there for bursts beyond the target burst capacity and the present load. With the real number of replicas:
 /// none has no room.
-fn burst_room(ready: ReplicaCount, panic: f64, policy: &Policy) -> BurstRoom {
+pub(crate) fn burst_room(ready: ReplicaCount, panic: f64, policy: &Policy) -> BurstRoom {
     match policy.burst {
         TargetBurstCapacity::Unlimited => BurstRoom(-1),
         TargetBurstCapacity::Of(0.0) => BurstRoom(0),

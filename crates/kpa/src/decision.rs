@@ -91,6 +91,8 @@ reasons! {
     LimitedByRateUp = "limited-by-rate-up",
     /// Fewer are enough, but one evaluation takes away only so many.
     LimitedByRateDown = "limited-by-rate-down",
+    /// More are in flight than this many could serve, but those on their way up will have worked it off before others came.
+    OnItsWay = "on-its-way",
     /// A higher wish within the scale-down delay holds.
     ScaleDownDelay = "scale-down-delay",
     /// From zero it goes straight to the activation scale.

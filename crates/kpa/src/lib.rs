@@ -7,8 +7,8 @@
 //! [`Rules`] where this departs from Knative; readings become seconds (`collect`), seconds fill windows (`window`,
 //! `series`), the averages make a wish ([`Decider`], with the scale-down delay of `delay`), which is taken within
 //! [`Bounds`] and, when it is zero, through `status` and `zero`. All of that is Knative's. [`Scaler`] puts it together
-//! with the reasons to wait that Knative has no word for; [`StartJudge`] says whether a start has failed;
-//! [`Decisions`] keeps what was decided.
+//! with the reasons to wait that Knative has no word for, and with the option of `startup`; [`StartJudge`] says whether
+//! a start has failed; [`Decisions`] keeps what was decided.
 
 mod bounds;
 mod capacity;
@@ -24,6 +24,7 @@ mod scaler;
 pub mod seal;
 mod series;
 mod start;
+mod startup;
 mod status;
 mod steps;
 mod window;

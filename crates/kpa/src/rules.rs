@@ -22,6 +22,10 @@ pub struct Rules {
     /// Q27. Without data the path stays as it is. Knative takes every revision off the direct path when the autoscaler
     /// has restarted, until the first valid decision.
     pub path_stays_without_data: bool,
+    /// Requests that wait for replicas on their way up are not taken for load that asks for more of them, and those
+    /// replicas count where growth and panic are judged; see `startup`. Only for the metric concurrency: requests a
+    /// second do not pile up. Off unless somebody asks for it.
+    pub startup_aware: bool,
 }
 
 impl Rules {
@@ -33,6 +37,7 @@ impl Rules {
             young_window_never_lowers: false,
             resize_keeps_age: false,
             path_stays_without_data: false,
+            startup_aware: false,
         }
     }
 
@@ -47,6 +52,8 @@ impl Rules {
             // It can give a load more replicas than Knative would, and not only for longer.
             resize_keeps_age: false,
             path_stays_without_data: true,
+            // It gives a load fewer replicas than Knative would.
+            startup_aware: false,
         }
     }
 }

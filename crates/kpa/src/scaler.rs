@@ -15,9 +15,11 @@ use std::time::Duration;
 use units::{Moment, ReplicaCount};
 
 use crate::collect::{Counters, Reporter, Seconds};
+use crate::decider::burst_room;
+use crate::startup::Startup;
 use crate::{
     ActivatorReading, Because, Bounds, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy,
-    Rules, Seen, Series, SidecarReading, Stat, Status, Step, World, threshold,
+    Rules, Seen, Series, SidecarReading, Stat, Status, Step, Wish, World, threshold,
 };
 use stage::{PathWish, Stage, Standing};
 
@@ -48,6 +50,9 @@ pub struct Scaler {
     /// through was unheard; it is taken off what that activator tells when it is heard again.
     undeducted: Undeducted,
     standing: Standing,
+    startup: Startup,
+    /// When calm work was last learned from.
+    learned: Option<Moment>,
     /// What the first decision found; then on its way to the initial scale or past it.
     found: Option<Found>,
 }
@@ -153,6 +158,8 @@ impl Scaler {
                 status: if ready.is_zero() { Status::Activating { queued: false } } else { Status::Active },
                 since: now,
             },
+            startup: Startup::default(),
+            learned: None,
             found: None,
             policy,
             rules,
@@ -249,6 +256,11 @@ impl Scaler {
         }
     }
 
+    /// A replica became ready for the first time, so long after it was made. To be told once of each.
+    pub fn replica_started(&mut self, took: Duration) {
+        self.startup.learn_start(took);
+    }
+
     /// The replica is gone.
     pub fn forget_replica(&mut self, replica: &str) {
         self.replicas.remove(replica);
@@ -268,8 +280,12 @@ impl Scaler {
                 self.windows.record(idle);
             }
         }
-        let load = (!self.series().is_empty(now)).then(|| self.load(now));
-        let wish = load.map(|load| self.decider.decide(now, world.ready, load, &self.policy));
+        let metric = self.policy.metric;
+        let load = (!self.series(metric).is_empty(now)).then(|| self.load(now, metric));
+        let wish = load.map(|load| match (self.rules.startup_aware, self.policy.metric) {
+            (true, Metric::Concurrency) => self.startup_aware(now, world, load),
+            (false, _) | (true, Metric::Rps) => self.decider.decide(now, world.ready, load, &self.policy),
+        });
         let seen = self.seen(world, load);
         let limits = Limits {
             min: bounds.min,
@@ -345,8 +361,8 @@ impl Scaler {
     /// The averages, and what reporters that are a moment late would add to them. Frames come about once a second but
     /// not all at the same instant; without this, each decision between two of them would take the latest second of
     /// the later one for idle, and one lost frame would lower a revision that stands at an edge.
-    fn load(&self, now: Moment) -> Load {
-        let series = self.series();
+    fn load(&self, now: Moment, metric: Metric) -> Load {
+        let series = self.series(metric);
         let mut load = series.load(now);
         let Some(newest) = series.newest() else { return load };
         let unheard = self.activator_unheard(now);
@@ -354,7 +370,7 @@ impl Scaler {
             let Some((seconds, each)) = reporter.late(newest) else { return };
             let each = if proxied_is_told { each } else { each.with_proxied_part() };
             let share = series.share_of_newest(now, seconds);
-            let value = self.value(each);
+            let value = value(each, metric);
             load.stable += value * share.stable;
             load.panic += value * share.panic;
         };
@@ -371,12 +387,30 @@ impl Scaler {
         load
     }
 
-    /// The part of a second that the deciding metric counts: what came through an activator has been told by it.
-    fn value(&self, each: Stat) -> f64 {
-        match self.policy.metric {
-            Metric::Concurrency => each.average_concurrency - each.average_proxied_concurrency,
-            Metric::Rps => each.request_count - each.proxied_count,
+    /// The wish for what the load stands for; see `startup`. It learns from moments in which replicas stood at their
+    /// target at most and none was missing, so that nobody waited.
+    fn startup_aware(&mut self, now: Moment, world: &World, load: Load) -> Wish {
+        let rate = self.load(now, Metric::Rps);
+        let calm =
+            world.held == 0 && world.starting.is_zero() && load.panic <= self.policy.target * f64::from(world.ready.0);
+        if calm && self.learned.is_none_or(|learned| learned < now) {
+            self.learned = Some(now);
+            self.startup.learn_work(load.panic, rate.panic);
         }
+        let held_at_once = f64::from(world.ready.0) * self.policy.total;
+        let stands_for = Load {
+            stable: self.startup.load(load.stable, rate.stable, held_at_once),
+            panic: self.startup.load(load.panic, rate.panic, held_at_once),
+        };
+        let coming = ReplicaCount(world.ready.0.saturating_add(world.starting.0));
+        let mut wish = self.decider.decide(now, coming, stands_for, &self.policy);
+        wish.burst_room = burst_room(world.ready, load.panic, &self.policy);
+        let plain = if self.decider.panicking() { load.panic.max(load.stable) } else { load.stable };
+        let asked = (plain / self.policy.target).ceil().min(f64::from(wish.rate_up.0));
+        if f64::from(wish.want.0) < asked && matches!(wish.because, Because::Steady | Because::Panicking) {
+            wish.because = Because::OnItsWay;
+        }
+        wish
     }
 
     fn seen(&self, world: &World, load: Option<Load>) -> Seen {
@@ -498,11 +532,19 @@ impl Scaler {
         activators.chain(replicas).fold(0, u32::saturating_add)
     }
 
-    fn series(&self) -> &Series {
-        match self.policy.metric {
+    fn series(&self, metric: Metric) -> &Series {
+        match metric {
             Metric::Concurrency => &self.windows.concurrency,
             Metric::Rps => &self.windows.requests,
         }
+    }
+}
+
+/// The part of a second that a metric counts: what came through an activator has been told by it.
+fn value(each: Stat, metric: Metric) -> f64 {
+    match metric {
+        Metric::Concurrency => each.average_concurrency - each.average_proxied_concurrency,
+        Metric::Rps => each.request_count - each.proxied_count,
     }
 }
 

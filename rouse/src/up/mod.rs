@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// With a command: what the endpoint is called [default: from the command]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// For replicas that are slow to start: work off what piles up meanwhile, in place of ordering more and more for it
+    #[arg(long)]
+    startup_aware: bool,
     /// Write the addresses into this file, as JSON, once requests are taken: for scripts that ask for port 0
     #[arg(long, value_name = "FILE")]
     announce: Option<PathBuf>,
@@ -127,7 +130,8 @@ async fn up(args: Args) -> anyhow::Result<()> {
     let follower = Follower::new(source, planner)?;
     let addresses = Tell::People { announce: args.announce };
     let outlet = Outlet { replicas: Box::new(std::io::stderr()), colour, addresses };
-    run::serve(plan, follower, outlet).await
+    let autoscaler = autoscaler::Config { startup_aware: args.startup_aware, ..autoscaler::Config::usual() };
+    run::serve(plan, autoscaler, follower, outlet).await
 }
 
 /// Serves documents that this program carries with it, until `draining` begins. `listen` and `admin` are looked at first.
@@ -150,7 +154,7 @@ pub(crate) async fn serve_text(
     Faults(faults).into_result()?;
     let plan = planner.plan(&reading.documents);
     let follower = Follower::new(source, planner)?;
-    run::up(plan, follower, outlet, draining).await
+    run::up(plan, autoscaler::Config::usual(), follower, outlet, draining).await
 }
 
 /// What a command does not say, and kubectl asks for.

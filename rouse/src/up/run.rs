@@ -66,17 +66,28 @@ pub(crate) enum Tell {
 ///
 /// # Errors
 /// If a port is taken meanwhile, or a part of the program fails.
-pub(crate) async fn serve(plan: Plan, follower: Follower, outlet: Outlet) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    plan: Plan,
+    autoscaler: autoscaler::Config,
+    follower: Follower,
+    outlet: Outlet,
+) -> anyhow::Result<()> {
     // Before anything else exists, so that whatever exists is ended in order.
     let stop = Stop::on_signals().context("listening for signals")?;
-    stop.guard(async |draining| up(plan, follower, outlet, draining).await).await
+    stop.guard(async |draining| up(plan, autoscaler, follower, outlet, draining).await).await
 }
 
 /// The same, until `draining` begins.
 ///
 /// # Errors
 /// As for [`serve`].
-pub(crate) async fn up(plan: Plan, mut follower: Follower, outlet: Outlet, draining: Draining) -> anyhow::Result<()> {
+pub(crate) async fn up(
+    plan: Plan,
+    autoscaler: autoscaler::Config,
+    mut follower: Follower,
+    outlet: Outlet,
+    draining: Draining,
+) -> anyhow::Result<()> {
     let Outlet { replicas, colour, addresses: told } = outlet;
     let clock = Clock::start();
     let registry = Registry::new();
@@ -96,7 +107,7 @@ pub(crate) async fn up(plan: Plan, mut follower: Follower, outlet: Outlet, drain
         actuator: Arc::new(platform.clone()),
         leadership,
     };
-    let autoscaler = Autoscaler::on(streams, autoscaler::Config::usual(), seams, clock, &registry)?;
+    let autoscaler = Autoscaler::on(streams, autoscaler, seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
     let synced = activator.synced();
     let told_here = daemon::from_loopback_only(autoscaler.admin_routes());

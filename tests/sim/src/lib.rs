@@ -6,6 +6,7 @@
 //!
 //! `tests/seal` is apart: there everything that can happen to the seal is tried, here much of what can happen to all.
 
+mod judge;
 mod plan;
 mod queue;
 mod toy;
@@ -13,6 +14,7 @@ mod toy;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use judge::{Compared, Shape, compare, trace};
 pub use plan::{Broken, HOUR, Load, Plan, defaults};
 
 /// What a run came to.
@@ -46,6 +48,11 @@ impl Tally {
 
     fn scaled(&mut self, revision: usize, to: u32, at: u64) {
         self.scales.push((at, revision, to));
+    }
+
+    /// Requests that were refused, whyever.
+    pub fn refused(&self) -> u64 {
+        self.ends.iter().filter(|(how, _)| **how != "answered").map(|(_, count)| count).sum()
     }
 
     /// Requests that a replica answered.

@@ -61,6 +61,8 @@ pub enum Load {
         counts: Arc<[u32]>,
         /// How long each takes.
         takes: u64,
+        /// In seconds with so many and more each takes five times as long.
+        slow_from: Option<u32>,
     },
 }
 
@@ -95,7 +97,7 @@ impl Plan {
             seed,
             length: hours * HOUR,
             policy: policy(&mut draw, limit),
-            rules: Rules::rouse(),
+            rules: Rules { startup_aware: draw.u8(..4) == 0, ..Rules::rouse() },
             percents: if two { vec![90, 10] } else { vec![100] },
             sidecars: draw.f64() < 0.7,
             limit,

@@ -3,9 +3,9 @@
 //! A seed that breaks a law prints itself and what happened last. `SIM_SEED=7 cargo test -p sim --test cluster a_seed`
 //! runs one again (`SIM_HOURS`, 24 unless told); `make sim` runs two hundred for 24 hours each.
 
-use sim::{Broken, HOUR, Load, Plan, run};
+use sim::{Broken, HOUR, Load, Plan, Shape, compare, run};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 fn holds(plan: &Plan) {
     if let Err(violation) = run(plan) {
@@ -121,4 +121,26 @@ fn a_request_that_is_not_told_to_go_is_found_forgotten() {
 #[test]
 fn without_wakes_it_does_not_heal() {
     assert_eq!(breaks(Broken::NoWakes), "healed");
+}
+
+#[test]
+fn startup_aware_serves_bursts_on_slow_starters_as_well_with_fewer_replicas() {
+    let compared = compare(&Shape::Bursts.counts(3), false, 3).unwrap_or_else(|violation| panic!("{violation}"));
+    let (plain, aware) = (compared.plain, compared.aware);
+    assert!(
+        aware.replica_millis < plain.replica_millis * 9 / 10,
+        "{} against {}",
+        aware.replica_millis,
+        plain.replica_millis
+    );
+    let (waited, waited_aware) = (plain.delayed + plain.refused(), aware.delayed + aware.refused());
+    assert!(waited_aware <= waited + waited / 20, "{waited_aware} against {waited}");
+}
+
+#[test]
+fn startup_aware_changes_nothing_that_does_not_burst() {
+    let counts = Shape::Constant.counts(3);
+    let compared = compare(&counts, false, 3).unwrap_or_else(|violation| panic!("{violation}"));
+    assert_eq!(compared.aware.delayed, compared.plain.delayed);
+    assert!(compared.aware.replica_millis <= compared.plain.replica_millis);
 }

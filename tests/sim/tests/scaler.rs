@@ -118,8 +118,12 @@ fn want(outcome: &Outcome, scale: u32) -> u32 {
 /// Two that have heard and decided the same for a while, under a load that jumps about.
 fn two_alike(draw: &mut fastrand::Rng, steady: bool) -> (Scaler, Scaler, Reporters, Vec<u32>, u32, u64) {
     let policy = policy(draw);
+    let rules = Rules { startup_aware: draw.bool(), ..Rules::rouse() };
     let mut reporters = Reporters::new(draw.usize(1..4), draw.usize(..4));
-    let mut scalers = [(); 2].map(|()| Scaler::new(policy.clone(), Rules::rouse(), at(0), ReplicaCount(1)));
+    let mut scalers = [(); 2].map(|()| Scaler::new(policy.clone(), rules, at(0), ReplicaCount(1)));
+    for scaler in &mut scalers {
+        scaler.replica_started(Duration::from_secs(40));
+    }
     let mut loads: Vec<u32> = (0..reporters.len()).map(|_| draw.u32(..20)).collect();
     let (mut scale, length) = (1, policy.stable_window.as_secs() * 3 + draw.u64(..30));
     for second in 0..length {

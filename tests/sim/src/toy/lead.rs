@@ -88,6 +88,7 @@ impl Cluster {
             zero_wanted: false,
             told_of: BTreeSet::new(),
             replicas_told_of: BTreeMap::new(),
+            starts_told_of: BTreeSet::new(),
             heard: BTreeMap::new(),
         };
         let keepers = (0..self.workloads.len()).map(keeper).collect();
@@ -138,7 +139,13 @@ impl Cluster {
             }
             there
         });
+        keeper.starts_told_of.retain(|id| replicas.iter().any(|replica| replica.id.0 == *id));
         for replica in replicas {
+            if let Some(ready) = replica.first_ready
+                && keeper.starts_told_of.insert(replica.id.0)
+            {
+                keeper.scaler.replica_started(Duration::from_millis(ready - replica.created));
+            }
             match replica.state {
                 State::Leaving => keeper.scaler.replica_leaves(&replica.name),
                 State::Ready if self.plan.sidecars => {

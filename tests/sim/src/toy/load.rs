@@ -93,7 +93,11 @@ impl Cluster {
                 self.queue.plan(self.now + every, Event::Arrival);
                 takes
             }
-            Load::Seconds { takes, .. } => *takes,
+            Load::Seconds { takes, slow_from, counts } => {
+                let count = self.load.second.checked_sub(1).and_then(|second| counts.get(second)).copied();
+                let is_slow = slow_from.is_some_and(|slow_from| count.is_some_and(|count| slow_from <= count));
+                if is_slow { takes * 5 } else { *takes }
+            }
         };
         self.request_arrives(takes);
     }

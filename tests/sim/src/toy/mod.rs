@@ -168,6 +168,8 @@ struct Keeper {
     zero_wanted: bool,
     told_of: BTreeSet<Arc<str>>,
     replicas_told_of: BTreeMap<u64, Arc<str>>,
+    /// Whose starts the scaler was told of.
+    starts_told_of: BTreeSet<u64>,
     /// For the laws: when each activator's frames came, and when the last with something of this revision.
     heard: BTreeMap<Arc<str>, (Millis, Option<Millis>)>,
 }

@@ -79,6 +79,7 @@ impl Cluster {
             self.begin_start(revision, id, 1_000 << crashes.min(5));
         } else {
             replica.state = State::Ready;
+            replica.first_ready.get_or_insert(now);
             self.workloads[revision].crashes_in_a_row = 0;
             tell!(self, "r{revision}-{id} is ready");
         }

@@ -25,6 +25,8 @@ pub(crate) struct Replica {
     pub(crate) name: Arc<str>,
     pub(crate) created: Millis,
     pub(crate) state: State,
+    /// When it was ready for the first time.
+    pub(crate) first_ready: Option<Millis>,
     /// Its sidecar's clock, against the toy's.
     pub(crate) skew: i64,
     pub(crate) meter: Meter,
@@ -48,6 +50,7 @@ impl Replica {
             name: format!("r{revision}-{}", id.0).into(),
             created,
             state: State::Starting,
+            first_ready: None,
             skew,
             meter: Meter::new(super::moment(created, skew)),
             line: Line::new(Capacity::from(limit), limits),
