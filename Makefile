@@ -20,11 +20,12 @@ demo: ## watch a model wake, grow, shrink and sleep: about a minute after the bu
 test: ## run every test that this machine can run; the last line counts
 	@tests/run.sh
 
-lint: ## format, clippy, who may depend on whom, file lengths
+lint: ## format, clippy, who may depend on whom, file lengths, parity
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@tests/lint/dependencies.sh
 	@tests/lint/lengths.sh
+	@tests/lint/parity.sh
 
 golden: ## play the golden vectors; GOLDEN_DIR=... for others of the same format
 	cargo test --workspace --test golden -- --nocapture
