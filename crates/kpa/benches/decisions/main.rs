@@ -120,7 +120,7 @@ fn one_decision() -> (Row, Row) {
 fn ten_thousand_revisions() -> Row {
     let mut revisions: Vec<_> = (0..REVISIONS).map(|_| Revision::new()).collect();
     let mut ticks = Vec::new();
-    for tick in 1..=150 {
+    for tick in 1..=360 {
         for (of, revision) in revisions.iter_mut().enumerate() {
             for second in [tick * TICK - 1, tick * TICK] {
                 revision.hear(second, load(second, of as u64));
