@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin;
-use axum::extract::{Path as At, State as Of};
+use axum::extract::{Path as At, Query, State as Of};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -75,9 +75,17 @@ async fn wakes(Of(ground): Of<Ground>, At((namespace, name)): Name) -> Response 
     })
 }
 
-async fn series(Of(ground): Of<Ground>, At((namespace, name)): Name) -> Response {
+/// `?seconds=60`: only the newest so many, for who looks each second.
+#[derive(Debug, serde::Deserialize)]
+struct Newest {
+    seconds: Option<usize>,
+}
+
+async fn series(Of(ground): Of<Ground>, At((namespace, name)): Name, Query(newest): Query<Newest>) -> Response {
     with_place(&ground, RevisionKey::new(namespace, name), |shown| {
-        Json(admin::Series { points: shown.series.points().iter().map(point).collect() }).into_response()
+        let points = shown.series.points();
+        let left_out = newest.seconds.map_or(0, |seconds| points.len().saturating_sub(seconds));
+        Json(admin::Series { points: points[left_out..].iter().map(point).collect() }).into_response()
     })
 }
 
@@ -332,6 +340,24 @@ mod tests {
         assert_eq!((&wake["askedBy"], &wake["requestId"]), (&"a".into(), &"request-1".into()));
         assert_eq!((&wake["heldRequests"], &wake["outcome"]), (&2.into(), &"served".into()));
         assert!(wake["orderedSeconds"].is_f64() && wake["readySeconds"].is_f64(), "{wake}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_series_only_the_newest_seconds_can_be_asked_for() {
+        let mut toy = Toy::new();
+        let activator = toy.activator("a").await;
+        activator.wake(1).await;
+        until("it is up", || toy.world.replicas() == 1).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        activator.wake(1).await;
+        let points = async |query: &str| {
+            let (status, series) = ask(&toy, &format!("/api/v1/revisions/default/v1/series{query}")).await;
+            assert_eq!(status, StatusCode::OK);
+            series["points"].as_array().unwrap().clone()
+        };
+        let (all, newest) = (points("").await, points("?seconds=2").await);
+        assert!(2 < all.len(), "{all:?}");
+        assert_eq!(newest, all[all.len() - 2..]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::{demo, get, load, predictor, up, wakes, why};
+use crate::{demo, get, load, manual, predictor, top, up, wakes, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -22,9 +22,12 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Try it, with nothing but this program:
-  rouse up -- rouse predictor --service-time 200ms --port '$(PORT)'
-  curl -i http://127.0.0.1:8080/v1/models/any:predict -d '{\"instances\": [[1, 2]]}'   # wakes it
-  rouse get                                                                          # what is running, and why
+  rouse demo                                                             # a model wakes, grows, shrinks and sleeps
+  rouse up -- rouse predictor --service-time 200ms --port '$(PORT)'      # your own command goes behind the dashes
+  curl -i http://127.0.0.1:8080/v1/models/any:predict -d '{\"instances\": [[1, 2]]}'     # wakes it
+  rouse load spike http://127.0.0.1:8080                                 # asks it more than one replica can do
+  rouse top                                                              # meanwhile: what is asked and what runs
+  rouse why                                                              # and why it is so many
 
 Exit codes: 0 done, 1 failed, 64 bad input (all faults are told at once), 69 something needed is not there,
 130 interrupted. LOG=debug says more; LOG_FORMAT=text or json.";
@@ -35,8 +38,11 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Up(up::Args),
     Get(get::Args),
+    Top(top::Args),
     Why(why::Args),
     Wakes(wakes::Args),
     Load(load::Args),
     Predictor(predictor::Args),
+    Completions(manual::Completions),
+    Man(manual::ManArgs),
 }

@@ -1,6 +1,6 @@
 //! Answers of an admin port, for tests.
 
-use api::admin::{Decision, Demand, Mode, Path, Replica, Revision, Setting, State};
+use api::admin::{Decision, Demand, Mode, Path, Point, Replica, Revision, Setting, State, Wake};
 
 /// A revision with two ready replicas, as it is most of the time.
 pub(crate) fn revision() -> Revision {
@@ -65,5 +65,42 @@ pub(crate) fn decision(because: kpa::Because, want: u32) -> Decision {
         rate_up_replicas: 2_000,
         rate_down_replicas: 1,
         wait_seconds: None,
+    }
+}
+
+/// A second of that revision.
+pub(crate) fn point() -> Point {
+    Point {
+        at: "2026-01-02T03:04:05.000Z".to_owned(),
+        requests_per_second: Some(4.0),
+        answers_per_second: Some(4.0),
+        errors_per_second: Some(0.0),
+        refusals_per_second: Some(0.0),
+        p50_seconds: Some(0.2),
+        p99_seconds: Some(0.4),
+        in_flight: Some(5),
+        held: Some(0),
+        stable: Some(5.2),
+        panic: Some(6.0),
+        target: Some(3.5),
+        mode: Mode::Stable,
+        desired_replicas: Some(2),
+        ready_replicas: 2,
+        starting_replicas: 0,
+    }
+}
+
+/// A wake of that revision.
+pub(crate) fn wake() -> Wake {
+    Wake {
+        at: "2026-01-02T03:04:05.678Z".to_owned(),
+        asked_by: "activator".to_owned(),
+        request_id: Some("demo-1".to_owned()),
+        held_requests: 3,
+        ordered_seconds: Some(0.0005),
+        started_seconds: Some(0.01),
+        ready_seconds: Some(1.25),
+        outcome: Some("served".to_owned()),
+        reason: None,
     }
 }

@@ -8,8 +8,12 @@ mod find;
 mod fixture;
 mod get;
 mod load;
+mod manual;
 mod predictor;
+mod text;
+mod top;
 mod up;
+mod view;
 mod wakes;
 mod why;
 
@@ -40,10 +44,13 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Up(args) => up::run(args),
         Command::Get(args) => get::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Wakes(args) => wakes::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Predictor(args) => predictor::run(args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match result {
         // Told one a line, as compilers do, so that editors can jump to them.

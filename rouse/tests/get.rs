@@ -1,4 +1,4 @@
-//! `rouse get` against an admin port that answers one thing.
+//! The commands that ask an admin port, against one that answers one thing.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to stop")]
 
@@ -9,8 +9,12 @@ use std::process::Output;
 use assert_cmd::Command;
 
 fn get(admin: SocketAddr, arguments: &[&str]) -> Output {
+    ask(admin, &[&["get"], arguments].concat())
+}
+
+fn ask(admin: SocketAddr, arguments: &[&str]) -> Output {
     let mut command = Command::cargo_bin("rouse").unwrap();
-    command.arg("get").args(arguments).args(["--admin", &format!("http://{admin}")]).output().unwrap()
+    command.args(arguments).args(["--admin", &format!("http://{admin}")]).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -90,4 +94,17 @@ fn where_nothing_answers_it_says_what_to_do() {
     let output = get(free, &[]);
     assert_eq!(output.status.code(), Some(69));
     assert!(text(&output.stderr).contains("is `rouse up` running?"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn without_a_terminal_the_live_view_is_a_line_for_each_revision() {
+    let output = ask(admin(), &["top", "--once"]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout), "--:--:-- m-v1      -/s    - here    - held  0/0     p99 -       zero\n");
+}
+
+#[test]
+fn a_live_view_of_nobody_ends_at_once() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    assert_eq!(ask(free, &["top"]).status.code(), Some(69));
 }

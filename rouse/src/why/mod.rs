@@ -7,6 +7,7 @@ mod tell;
 use std::io::Write as _;
 
 use api::admin::DecisionList;
+pub(crate) use tell::headline;
 
 use crate::admin::typed;
 use crate::find::{About, path};

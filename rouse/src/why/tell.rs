@@ -69,7 +69,8 @@ pub(super) fn steps(revision: &Revision) -> Option<StepsShown> {
     Some(StepsShown { one_more_above: steps.more_above, one_fewer_at: steps.fewer_at, panic_above })
 }
 
-fn headline(revision: &Revision) -> String {
+/// What it is doing, in a sentence.
+pub(crate) fn headline(revision: &Revision) -> String {
     let name = full(&revision.namespace, &revision.name);
     let replicas = match (revision.ready_replicas, revision.starting_replicas) {
         (0, 0) => "nothing runs".to_owned(),
