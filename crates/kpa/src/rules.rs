@@ -52,7 +52,7 @@ impl Rules {
             // It can give a load more replicas than Knative would, and not only for longer.
             resize_keeps_age: false,
             path_stays_without_data: true,
-            // It gives a load fewer replicas than Knative would.
+            // It gives a load another number of replicas than Knative would.
             startup_aware: false,
         }
     }

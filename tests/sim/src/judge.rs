@@ -21,6 +21,8 @@ pub enum Shape {
     FromZero,
     /// 5 requests a second, and now and then 30 to 80 for one to five minutes.
     Bursts,
+    /// 5 requests a second, and now and then 50 to 100 for five to fifteen seconds: over before anything has started.
+    Spikes,
     /// From 2 to 60 requests a second in ten minutes, and back in ten.
     Ramps,
     /// Another level, up to 60 requests a second, each five to fifteen minutes.
@@ -33,13 +35,15 @@ pub enum Shape {
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::FromZero, Self::Bursts, Self::Ramps, Self::Steps, Self::Constant, Self::Slower];
+    pub const ALL: [Self; 7] =
+        [Self::FromZero, Self::Bursts, Self::Spikes, Self::Ramps, Self::Steps, Self::Constant, Self::Slower];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::FromZero => "from zero",
             Self::Bursts => "bursts",
+            Self::Spikes => "spikes",
             Self::Ramps => "ramps",
             Self::Steps => "steps",
             Self::Constant => "constant",
@@ -62,6 +66,10 @@ impl Shape {
                 Self::Bursts | Self::Slower => {
                     hold(5.0, draw.u64(600..1_200));
                     hold(30.0 + 50.0 * draw.f64(), draw.u64(60..300));
+                }
+                Self::Spikes => {
+                    hold(5.0, draw.u64(600..1_200));
+                    hold(50.0 + 50.0 * draw.f64(), draw.u64(5..15));
                 }
                 Self::Ramps => {
                     let up = (0..600).map(|second| 2.0 + 58.0 * f64::from(second) / 600.0);

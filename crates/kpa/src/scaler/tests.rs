@@ -421,6 +421,50 @@ fn a_second_decision_at_the_same_instant_is_like_the_first() {
     assert_eq!(toy.scaler.decide(toy.now, &toy.world), first);
 }
 
+/// A load of 10, of requests of a second each; then forty a second, and all of them wait. How many are wanted after 5, 20 and
+/// 40 s, and at last why.
+fn wants_while_replicas_start(startup_aware: bool, metric: Metric) -> ([u32; 3], Because) {
+    let policy = Policy { metric, panic_window: seconds(2), ..policy() };
+    let mut toy = Toy::at_scale(policy.clone(), 2);
+    let rules = Rules { startup_aware, ..Rules::rouse() };
+    toy.scaler = Scaler::new(policy, rules, toy.now, ReplicaCount(2));
+    toy.scaler.replica_started(seconds(60));
+    toy.activators[0].1 = 10;
+    toy.run(60);
+    let mut wants = Vec::new();
+    let mut because = Because::Steady;
+    for second in 1..=40 {
+        let waiting = 40 * second;
+        let (requests, concurrency_us, _) = toy.counted["a"];
+        toy.counted.insert("a", (requests + 40, concurrency_us + waiting * 1_000_000, 1));
+        toy.now = toy.now.plus(seconds(1));
+        toy.scaler.activator_heard(toy.now, "a");
+        let (requests, concurrency_us, _) = toy.counted["a"];
+        let elapsed_us = toy.elapsed_us();
+        let in_flight = waiting as u32;
+        let reading = ActivatorReading { incarnation: Incarnation(1), elapsed_us, requests, concurrency_us, in_flight };
+        toy.scaler.activator(toy.now, "a", reading);
+        let decision = toy.scaler.decide(toy.now, &toy.world).decision;
+        let want = decision.want.unwrap();
+        toy.world.starting = ReplicaCount(want.0 - 2);
+        toy.world.scale = want;
+        wants.push(want.0);
+        because = decision.because;
+    }
+    ([wants[4], wants[19], wants[39]], because)
+}
+
+#[test]
+fn startup_aware_orders_once_what_waiting_requests_would_have_it_order_again_and_again() {
+    let (plain, because) = wants_while_replicas_start(false, Metric::Concurrency);
+    assert_eq!((plain, because), ([18, 78, 158], Because::Panicking));
+    let (aware, because) = wants_while_replicas_start(true, Metric::Concurrency);
+    assert_eq!((aware, because), ([24, 28, 36], Because::OnItsWay));
+    // Requests a second do not pile up.
+    let by_rate = |startup_aware| wants_while_replicas_start(startup_aware, Metric::Rps).0;
+    assert_eq!(by_rate(true), by_rate(false));
+}
+
 /// Sums of fractions depend on their order in the last digit.
 #[test]
 fn the_same_heard_in_another_process_is_the_same_decision() {
