@@ -8,6 +8,7 @@ mod plain;
 mod report;
 mod story;
 mod summary;
+mod teller;
 mod watch;
 
 use std::fs::File;
@@ -27,8 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Server;
 use crate::up;
+use crate::view::Screen;
 pub(crate) use report::mark;
 use story::Course;
+use teller::{Lines, Teller};
 use watch::Seen;
 
 /// Watch a model wake, grow under a burst, shrink and sleep: about a minute, nothing else needed
@@ -134,13 +137,16 @@ async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> any
     let load = story::load(args.seed);
     let (options, live) = (Options::usual("demo"), Live::default());
     let mut seen = Seen::default();
-    let mut teller = Teller::default();
+    let mut teller = teller(args, page)?;
     seen.look(&admin).await?;
     let (begin, began) = (Instant::now(), wall_clock());
     let results = tokio::select! {
         results = loadtest::run(&load, &target, &options, &live) => results?,
-        // It goes on for as long as the load does.
-        failed = watch(&admin, begin, &mut seen, &mut teller, |_| false) => bail!("watching ended: {:?}", failed.err()),
+        // It goes on for as long as the load does, unless somebody leaves or nothing answers.
+        watched = watch(&admin, begin, &mut seen, &mut teller, |_| false) => {
+            watched?;
+            bail!("watching ended before the load");
+        }
     };
     let asleep = watch(&admin, begin, &mut seen, &mut teller, Seen::is_asleep);
     let asleep = tokio::time::timeout(story::SLEEP_WITHIN, asleep).await;
@@ -152,7 +158,18 @@ async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> any
     if let Ok(ended) = told {
         ended?;
     }
+    // The terminal is given back before anything is to stay on it.
+    drop(teller);
     conclude(args, &results, &seen, began)
+}
+
+fn teller(args: &Args, page: String) -> anyhow::Result<Teller> {
+    let vars = daemon::Vars::of_process();
+    if args.plain || !Screen::is_possible(vars.get("TERM")) {
+        return Ok(Teller::Lines(Lines::default()));
+    }
+    let screen = Box::new(Screen::enter().context("the terminal")?);
+    Ok(Teller::Live { screen, page })
 }
 
 /// Looks until the curve has come to its end too.
@@ -174,34 +191,15 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(watch::EVERY);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = teller.wants_to_leave() => return Err(daemon::Interrupted.into()),
+        }
         seen.look(admin).await?;
         teller.tell(begin.elapsed(), seen)?;
         if is_enough(seen) {
             return Ok(());
         }
-    }
-}
-
-/// Tells in lines: every two seconds, and when something else decides.
-#[derive(Debug, Default)]
-struct Teller {
-    second: u64,
-    part: &'static str,
-    because: Option<String>,
-}
-
-impl Teller {
-    fn tell(&mut self, elapsed: Duration, seen: &Seen) -> anyhow::Result<()> {
-        let (part, said) = story::part_at(elapsed);
-        let because = seen.revision().and_then(|revision| revision.because.clone());
-        if self.part != part {
-            print(&format!("\n{part}: {said}\n"))?;
-        } else if elapsed.as_secs() < self.second + 2 && self.because == because {
-            return Ok(());
-        }
-        *self = Self { second: elapsed.as_secs(), part, because };
-        print(&format!("{}\n", plain::line(elapsed, seen)))
     }
 }
 

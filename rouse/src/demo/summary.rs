@@ -19,7 +19,7 @@ pub(super) fn summary(results: &Results, course: Course, seen: &Seen) -> (String
     let begin = if course.began_at_zero { "0" } else { "not 0" };
     let end = if course.ended_at_zero { "0" } else { "not 0" };
     let rows = [
-        ("requests", format!("{due}, of which answered 200: {well}")),
+        ("requests", format!("{due}, answered 200: {well}")),
         ("replicas", format!("{begin} → {} → {end}", course.most)),
         ("from the first request to a ready replica", wake),
         ("latency, as a client saw it: median", latency(|q| q.p50_seconds)),
@@ -30,7 +30,7 @@ pub(super) fn summary(results: &Results, course: Course, seen: &Seen) -> (String
     let mut text = String::from("\n");
     for (what, value) in rows {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {what:<48}  {value}");
+        let _ = writeln!(text, "  {what:<42}  {value}");
     }
     let all = results.all_went_well();
     if !all {
