@@ -122,10 +122,9 @@ impl Cluster {
         let random = self.draw.u64(..);
         let grants = self.activators[activator].holds[revision].step_back(now, number, replica, random);
         self.go(grants);
-        let deadline = arrived + self.plan.max_wait;
-        if deadline <= self.now {
-            self.queue.plan(self.now, Event::WaitEnds { request: number });
-        }
+        // It may have gone at once when it came, so that nothing ends its wait yet.
+        let deadline = (arrived + self.plan.max_wait).max(self.now);
+        self.queue.plan(deadline, Event::WaitEnds { request: number });
         let life = self.activators[activator].life;
         self.queue.plan(self.now + 5, Event::Look { activator, life, revision });
         self.hold_changed(activator, revision);
