@@ -5,6 +5,7 @@
 mod admin;
 mod cold_start;
 mod crashes;
+mod demo;
 mod files;
 mod keeping;
 mod leaving;
