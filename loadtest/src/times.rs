@@ -26,6 +26,11 @@ impl Times {
         self.0 += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     }
 
+    /// All of others.
+    pub fn add(&mut self, others: &Self) {
+        self.0 += &others.0;
+    }
+
     /// How many.
     pub fn count(&self) -> u64 {
         self.0.len()
