@@ -87,7 +87,7 @@ impl fmt::Display for Table {
             if let (Some(budget), Some(kept)) = (row.budget, row.kept()) {
                 write!(f, "   {}", show(budget))?;
                 if let Some(allocations) = row.allocations {
-                    write!(f, ", {allocations} allocations of 0")?;
+                    write!(f, ", {allocations} allocations, 0 allowed")?;
                 }
                 write!(f, ": {}", if kept { "kept" } else { "OVER" })?;
             }
