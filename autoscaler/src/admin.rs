@@ -19,7 +19,7 @@ use units::{Moment, RevisionKey};
 use crate::ground::Ground;
 use crate::ring::{Wake, WakeEnd};
 use crate::series::Point;
-use crate::shelf::{Place, Shown};
+use crate::shelf::{Place, Shown, Waits};
 
 /// The routes.
 pub(crate) fn routes(ground: Ground) -> Router {
@@ -182,7 +182,36 @@ fn revision_as_shown(ground: &Ground, key: &RevisionKey) -> Option<admin::Revisi
                 in_flight: shown.in_flight.get(&replica.name).copied(),
             })
             .collect(),
+        outlook: last.zip(shown.waits.as_ref()).map(|(last, waits)| outlook(ground.clock.now(), &last, policy, waits)),
     })
+}
+
+fn outlook(now: Moment, last: &kpa::Decision, policy: &kpa::Policy, waits: &Waits) -> admin::Outlook {
+    let outlook = kpa::outlook(now, last, policy, &waits.timers, waits.path);
+    let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64());
+    let turn = |turn: kpa::Turn| admin::Turn {
+        by: turn.by.word().to_owned(),
+        stable: turn.stable,
+        panic: turn.panic,
+        wait_seconds: seconds(turn.wait),
+    };
+    let obstacle = |obstacle: &kpa::Obstacle| admin::Obstacle {
+        what: obstacle.what.word().to_owned(),
+        wait_seconds: seconds(obstacle.wait),
+    };
+    let silent = |(name, since): &(Box<str>, Moment)| admin::Silent {
+        name: name.to_string(),
+        seconds: now.since(*since).as_secs_f64(),
+    };
+    admin::Outlook {
+        stable_window_seconds: policy.stable_window.as_secs_f64(),
+        panic_window_seconds: policy.panic_window.as_secs_f64(),
+        more: turn(outlook.more),
+        fewer: turn(outlook.fewer),
+        zero_in_seconds: seconds(outlook.zero.within),
+        before_zero: outlook.zero.obstacles.iter().map(obstacle).collect(),
+        silent: waits.silent.iter().map(silent).collect(),
+    }
 }
 
 /// What a revision is doing, from what is there and what is wanted.
@@ -286,6 +315,9 @@ fn time(moment: Moment) -> String {
 }
 
 #[cfg(test)]
+mod situations;
+
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 
@@ -293,7 +325,7 @@ mod tests {
     use crate::stage::toy::{Toy, until};
 
     /// What a route answers.
-    async fn ask(toy: &Toy, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn ask(toy: &Toy, path: &str) -> (StatusCode, Value) {
         use tower::ServiceExt as _;
         let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         let answer = routes(toy.ground.clone()).oneshot(request).await.unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kpa::seal::{Leader, Member};
-use kpa::{ActivatorReading, Change, Outcome, Rules, Scaler, SidecarReading, StartJudge, Step, World};
+use kpa::{ActivatorReading, Change, Outcome, Rules, Scaler, SidecarReading, StartJudge, Step, Timers, World};
 use platform::{Endpoint, Path, Replica, ReplicaState, Scale, ScaleError, ScaleOrder, ScaleVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
@@ -22,7 +22,7 @@ use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
 use crate::peers::Outbox;
 use crate::settings::Settings;
-use crate::shelf::{Place, Shown};
+use crate::shelf::{Place, Shown, Waits};
 
 mod sealing;
 mod sidecars;
@@ -145,6 +145,7 @@ impl Revision {
             in_flight: BTreeMap::new(),
             sealing: false,
             zero_blocked_by: Vec::new(),
+            waits: None,
         };
         let place = ground.shelf.put(key.clone(), shown);
         let epoch = ground.epoch.clone();
@@ -254,7 +255,7 @@ impl Revision {
         if let Some(retry_at) = retry_at.filter(|retry_at| now < *retry_at) {
             self.due = self.due.min(retry_at);
         }
-        self.show(now, &outcome);
+        self.show(now, &outcome, &world);
         if self.ground.leading().is_some() {
             self.carry_out(now, &outcome, &world);
         }
@@ -509,8 +510,16 @@ impl Revision {
     }
 
     /// Keeps a decision, counts it, and logs it if it says something new.
-    fn show(&mut self, now: Moment, outcome: &Outcome) {
+    fn show(&mut self, now: Moment, outcome: &Outcome, world: &World) {
         let decision = outcome.decision;
+        let waits = Waits {
+            timers: Timers {
+                next_start: self.failed.as_ref().map(|(_, until)| *until),
+                ..self.scaler.timers(now, world, &decision)
+            },
+            path: world.path,
+            silent: self.scaler.silent(now).map(|(name, for_so_long)| (name.into(), now.minus(for_so_long))).collect(),
+        };
         let facts = Arc::clone(&self.facts.borrow());
         let desired = decision.want.or(facts.scale().map(|scale| scale.replicas));
         self.metrics.set_replicas(Replicas {
@@ -523,6 +532,7 @@ impl Revision {
         let change = {
             let mut shown = self.place.lock();
             shown.zero_blocked_by = zero_blocked_by;
+            shown.waits = Some(waits);
             let target = shown.settings.policy.target;
             shown.series.decided(now, &decision, desired, target);
             shown.decisions.keep(now, decision)

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use kpa::Decisions;
 use kpa::policy::InForce;
+use kpa::{Decisions, PathState, Timers};
 use parking_lot::Mutex;
 use platform::{Revision, Source};
 use tokio::sync::watch;
-use units::RevisionKey;
+use units::{Moment, RevisionKey};
 
 use crate::ring::Wakes;
 use crate::series::Series;
@@ -35,6 +35,17 @@ pub(crate) struct Shown {
     pub(crate) sealing: bool,
     /// Who keeps it from zero by being silent.
     pub(crate) zero_blocked_by: Vec<Arc<str>>,
+    /// What the last decision waits for.
+    pub(crate) waits: Option<Waits>,
+}
+
+/// What a decision waits for.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    pub(crate) timers: Timers,
+    pub(crate) path: PathState,
+    /// Whose silence keeps it from being lowered, and since when.
+    pub(crate) silent: Vec<(Box<str>, Moment)>,
 }
 
 /// A place for one revision on the shelf.

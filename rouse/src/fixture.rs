@@ -41,6 +41,7 @@ pub(crate) fn revision() -> Revision {
         .into(),
         refused_settings: Vec::new(),
         replicas: vec![replica("iris-v1-1"), replica("iris-v1-2")],
+        outlook: None,
     }
 }
 

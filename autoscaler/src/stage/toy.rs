@@ -319,7 +319,10 @@ pub(crate) struct Toy {
 
 impl Toy {
     pub(crate) fn new() -> Self {
-        let clock = Clock::start();
+        Self::on(Clock::start())
+    }
+
+    pub(crate) fn on(clock: Clock) -> Self {
         let world = Arc::new(World::new(clock));
         let (leadership, led) = watch::channel(Leadership::ALONE);
         let registry = prometheus::Registry::new();
@@ -463,6 +466,12 @@ impl Activator {
     /// So many requests are in flight here from now on.
     pub(crate) fn load(&self, in_flight: u32) {
         self.state.lock().in_flight = in_flight;
+    }
+
+    /// So many are in flight here from now on, and none is held.
+    pub(crate) fn serve(&self, in_flight: u32) {
+        let mut state = self.state.lock();
+        (state.in_flight, state.held) = (in_flight, 0);
     }
 
     /// So many are held, and said so once as a wake.

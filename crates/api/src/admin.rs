@@ -83,6 +83,63 @@ pub struct Revision {
     pub refused_settings: Vec<String>,
     /// Its running copies.
     pub replicas: Vec<Replica>,
+    /// What would have to change for one replica more, one fewer, and none; `null` before the first decision.
+    #[serde(default)]
+    pub outlook: Option<Outlook>,
+}
+
+/// What would have to change, from the rules that decide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outlook {
+    /// Length of the stable window.
+    pub stable_window_seconds: f64,
+    /// Length of the panic window.
+    pub panic_window_seconds: f64,
+    /// One replica more.
+    pub more: Turn,
+    /// One fewer.
+    pub fewer: Turn,
+    /// None, and how soon at the earliest if nothing comes; `null` while that is not known.
+    pub zero_in_seconds: Option<f64>,
+    /// What stands before that, in the order in which it falls; empty at zero.
+    pub before_zero: Vec<Obstacle>,
+    /// Whose silence keeps it from being lowered.
+    pub silent: Vec<Silent>,
+}
+
+/// A way to another number of replicas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Turn {
+    /// `demand`; or what it takes instead, or what forbids it: a word of `kpa::By`.
+    pub by: String,
+    /// More: above this over the stable window. Fewer: at this or below.
+    pub stable: Option<f64>,
+    /// More: above this over the panic window.
+    pub panic: Option<f64>,
+    /// Not before this while.
+    pub wait_seconds: Option<f64>,
+}
+
+/// Something that stands before zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Obstacle {
+    /// A word of `kpa::What`.
+    pub what: String,
+    /// For how long, once what stands before it has fallen; `null` where it does not end by itself.
+    pub wait_seconds: Option<f64>,
+}
+
+/// An activator or a replica that should be heard of, and is not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silent {
+    /// Its name.
+    pub name: String,
+    /// For how long it has been silent.
+    pub seconds: f64,
 }
 
 /// What a revision is doing.

@@ -18,7 +18,12 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the edge at which moments are made")]
     pub fn start() -> Self {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { anchor: Moment::from_unix(unix), started: Instant::now() }
+        Self::beginning_at(Moment::from_unix(unix))
+    }
+
+    /// One on which it is `anchor` now: what is tried on it comes out the same whenever it is tried.
+    pub fn beginning_at(anchor: Moment) -> Self {
+        Self { anchor, started: Instant::now() }
     }
 
     /// Now.

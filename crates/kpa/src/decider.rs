@@ -110,6 +110,19 @@ impl Decider {
         matches!(self.mode, Mode::Panic { .. })
     }
 
+    /// When the panic ends at the earliest, if it is panicking.
+    pub(crate) fn panics_until(&self, stable_window: Duration) -> Option<Moment> {
+        match self.mode {
+            Mode::Stable { .. } => None,
+            Mode::Panic { last_over, .. } => Some(last_over.plus(stable_window)),
+        }
+    }
+
+    /// Until when the scale-down delay asks for as many, if it does.
+    pub(crate) fn delays_until(&self, count: ReplicaCount) -> Option<Moment> {
+        self.delay.as_ref().and_then(|delay| delay.reaches_until(i64::from(count.0)))
+    }
+
     /// One evaluation. An evaluation that cannot be made, for want of data, is simply not made: it changes nothing.
     pub fn decide(&mut self, now: Moment, ready: ReplicaCount, load: Load, policy: &Policy) -> Wish {
         let at_least_one = f64::from(ready.0.max(1));

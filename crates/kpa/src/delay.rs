@@ -43,6 +43,13 @@ impl DelayWindow {
         self.falling.front().map_or(0, |(_, value)| *value)
     }
 
+    /// When the maximum is below `count` at the earliest, if nothing higher is recorded; `None` if it is already.
+    pub fn reaches_until(&self, count: i64) -> Option<Moment> {
+        let (slot, _) = self.falling.iter().rev().find(|(_, value)| count <= *value)?;
+        let seconds = slot.saturating_add(self.slots).saturating_mul(self.granularity.as_secs());
+        Some(Moment::from_unix(Duration::from_secs(seconds)))
+    }
+
     /// Another duration. What was recorded within both is kept.
     pub fn resize(&mut self, duration: Duration) {
         self.slots = slots(duration, self.granularity);

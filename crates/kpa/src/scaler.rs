@@ -19,7 +19,7 @@ use crate::decider::burst_room;
 use crate::startup::Startup;
 use crate::{
     ActivatorReading, Because, Bounds, BurstRoom, Decider, Decision, Limits, Load, Metric, Outcome, PathState, Policy,
-    Rules, Seen, Series, SidecarReading, Stat, Status, Step, Wish, World, threshold,
+    Rules, Seen, Series, SidecarReading, Stat, Status, Step, Timers, Wish, World, threshold,
 };
 use stage::{PathWish, Stage, Standing};
 
@@ -62,17 +62,22 @@ pub struct Scaler {
 struct Windows {
     concurrency: Series,
     requests: Series,
+    /// The last second in which anything was counted.
+    busy: Option<u64>,
 }
 
 impl Windows {
     fn new(policy: &Policy) -> Self {
-        Self { concurrency: Series::new(policy), requests: Series::new(policy) }
+        Self { concurrency: Series::new(policy), requests: Series::new(policy), busy: None }
     }
 
     /// What came through an activator has been told by it, so it is deducted.
     fn record(&mut self, seconds: Seconds) {
         let oldest = seconds.last.saturating_sub(self.concurrency.seconds());
         let each = seconds.each;
+        if 0.0 < each.average_concurrency || 0.0 < each.request_count {
+            self.busy = self.busy.max(Some(seconds.last));
+        }
         for second in seconds.first.max(oldest)..=seconds.last {
             let at = Moment::from_unix(Duration::from_secs(second));
             self.concurrency.record(at, each.average_concurrency - each.average_proxied_concurrency);
@@ -183,6 +188,41 @@ impl Scaler {
     /// The settings in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// When what it waits for will change by itself, as of this decision; for [`crate::outlook()`]. When a start may be
+    /// tried again is known elsewhere.
+    pub fn timers(&self, now: Moment, world: &World, decision: &Decision) -> Timers {
+        let only_upwards = if !world.adopted {
+            Some(Because::NotAdopted)
+        } else if self.activator_unheard(now) {
+            Some(Because::ActivatorUnheard)
+        } else {
+            // Without any data it is left alone for the same reason.
+            Some(Because::NoData).filter(|_| self.sidecar_unheard(now) || decision.because == Because::NoData)
+        };
+        let learned = self.rules.startup_aware && self.policy.metric == Metric::Concurrency;
+        Timers {
+            status: self.standing.status,
+            status_since: self.standing.since,
+            busy_until: self.windows.busy.map(|second| Moment::from_unix(Duration::from_secs(second + 1))),
+            in_flight: self.in_flight(),
+            panic_until: self.decider.panics_until(self.policy.stable_window),
+            delay_until: decision.want.and_then(|want| self.decider.delays_until(want)),
+            delay_to_zero_until: self.decider.delays_until(ReplicaCount(1)),
+            next_start: None,
+            only_upwards,
+            bypassed: world.bypassed,
+            young_until: self.rules.young_window_never_lowers.then(|| self.observing.plus(self.policy.stable_window)),
+            learned,
+        }
+    }
+
+    /// Activators and replicas whose silence keeps it from being lowered, and for how long they have been silent.
+    pub fn silent(&self, now: Moment) -> impl Iterator<Item = (&str, Duration)> {
+        let activators = self.unheard(now).map(|(name, activator)| (name, activator.reporter.heard_at()));
+        let sidecars = self.silent_sidecars(now).map(|(name, reporter)| (name, reporter.heard_at()));
+        activators.chain(sidecars).map(move |(name, heard)| (name, now.since(heard)))
     }
 
     /// A sidecar's counters arrived.
@@ -502,13 +542,14 @@ impl Scaler {
 
     /// The first second that an activator has not told of because it is silent; `None` if none is.
     fn untold_since(&self, now: Moment) -> Option<u64> {
-        self.unheard(now).map(|activator| activator.reporter.first_uncovered()).min()
+        self.unheard(now).map(|(_, activator)| activator.reporter.first_uncovered()).min()
     }
 
     /// Those that are silent and may have demand. With sidecars only those count that had some within a stable window
     /// before they fell silent; without, nobody else could tell, so all of them do.
-    fn unheard(&self, now: Moment) -> impl Iterator<Item = &Activator> {
-        self.activators.values().filter(move |activator| {
+    fn unheard(&self, now: Moment) -> impl Iterator<Item = (&str, &Activator)> {
+        let all = self.activators.iter().map(|(name, activator)| (&**name, activator));
+        all.filter(move |(_, activator)| {
             let heard = activator.reporter.heard_at();
             let matters = self.replicas.is_empty()
                 || activator.routed.is_some_and(|routed| heard.since(routed) <= self.policy.stable_window);
@@ -517,8 +558,13 @@ impl Scaler {
     }
 
     fn sidecar_unheard(&self, now: Moment) -> bool {
-        let silent = |reporter: &Reporter| SIDECAR_SILENCE < now.since(reporter.heard_at());
-        self.replicas.values().any(|reporter| !reporter.leaves() && silent(reporter))
+        self.silent_sidecars(now).next().is_some()
+    }
+
+    fn silent_sidecars(&self, now: Moment) -> impl Iterator<Item = (&str, &Reporter)> {
+        let silent = move |reporter: &Reporter| SIDECAR_SILENCE < now.since(reporter.heard_at());
+        let all = self.replicas.iter().map(|(name, reporter)| (&**name, reporter));
+        all.filter(move |(_, reporter)| !reporter.leaves() && silent(reporter))
     }
 
     /// Has less than a stable window been observed?

@@ -19,6 +19,7 @@ pub(super) fn endpoint(because: &str, ready: u32, desired: u32) -> Endpoint {
         settings: Default::default(),
         refused_settings: Vec::new(),
         replicas: Vec::new(),
+        outlook: None,
     };
     Endpoint {
         namespace: "default".to_owned(),

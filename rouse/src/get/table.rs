@@ -176,6 +176,7 @@ mod tests {
             settings: BTreeMap::new(),
             refused_settings: Vec::new(),
             replicas: Vec::new(),
+            outlook: None,
         }
     }
 

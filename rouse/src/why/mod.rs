@@ -1,12 +1,15 @@
 //! `rouse why`: what a revision wants, what it sees, which rule decided, and what would have to change.
 //!
-//! Here: the flags, and what is asked of the admin port. The words are in `tell`.
+//! Here: the flags, and what is asked of the admin port. What is said of it: `tell`, and of the rule that decided:
+//! `reason`.
 
+mod reason;
 mod tell;
+mod words;
 
 use std::io::Write as _;
 
-use api::admin::DecisionList;
+use api::admin::{DecisionList, WakeList};
 pub(crate) use tell::headline;
 
 use crate::admin::typed;
@@ -18,7 +21,7 @@ use crate::find::{About, path};
 pub(crate) struct Args {
     #[command(flatten)]
     about: About,
-    /// `json` for what it is said from
+    /// `json` for what it is said from: the revision with its outlook, its last decision, its last wake
     #[arg(short, long, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
     output: String,
 }
@@ -39,10 +42,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut told = Vec::new();
         let mut all = Vec::new();
         for revision in args.about.revisions(&server).await? {
-            let decisions: DecisionList = typed(server.get(&path(&revision, "decisions")).await?)?;
-            let last = decisions.decisions.last();
-            told.push(tell::tell(&revision, last));
-            all.push(serde_json::json!({ "revision": revision, "decision": last, "steps": tell::steps(&revision) }));
+            let decisions = typed::<DecisionList>(server.get(&path(&revision, "decisions")).await?)?.decisions;
+            let wakes = typed::<WakeList>(server.get(&path(&revision, "wakes")).await?)?.wakes;
+            told.push(tell::tell(&revision, &decisions, &wakes));
+            all.push(serde_json::json!({
+                "revision": revision, "decision": decisions.last(), "wake": wakes.last(), "told": told.last(),
+            }));
         }
         let json = args.output == "json";
         anyhow::Ok(if json { format!("{}\n", serde_json::to_string_pretty(&all)?) } else { told.join("\n") })

@@ -1,72 +1,59 @@
-//! The words. Pure: an answer of the admin port in, text out.
+//! What is said, line by line. Pure: answers of the admin port in, text out. The numbers are the rules' own (`outlook`);
+//! here they only get words, for people who do not know the algorithm.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use api::admin::{Decision, Outlook, Revision, State, Turn, Wake};
+use loadtest::results::time;
 
-use api::admin::{Decision, Mode, Revision, Setting, State};
-use kpa::Steps;
-use serde::Serialize;
-use units::ReplicaCount;
-
+use super::reason::reason;
+use super::words::{counted, from, load, source, span};
 use crate::find::full;
+use crate::text::wrapped;
 
-/// Why it is as it is, for a person who does not know the algorithm.
-pub(super) fn tell(revision: &Revision, last: Option<&Decision>) -> String {
+/// The labels' column, and where a line is broken.
+const LABEL: usize = 13;
+const WIDTH: usize = 80;
+
+/// Why it is as it is. `decisions` and `wakes`: newest last.
+pub(super) fn tell(revision: &Revision, decisions: &[Decision], wakes: &[Wake]) -> String {
     let mut text = Text(format!("{}\n\n", headline(revision)));
-    let Some(last) = last else {
+    let Some((last, before)) = decisions.split_last() else {
         text.line("wants", "nothing yet: no decision has been made");
-        return text.0;
+        return text.shown();
     };
     text.line("wants", &wants(revision, last));
-    if let Some(reason) = &revision.reason {
-        text.line("failed", &format!("{reason}{}", next_try(last)));
+    if let Some(before) = before.iter().rev().find(|before| before.want != last.want) {
+        let want = before.want.map_or("left as it was".to_owned(), |want| want.to_string());
+        text.line("before", &format!("{want}, until {} ({})", hour(&before.until), before.because));
+    }
+    if let Some(why) = &revision.reason {
+        text.line("failed", why);
     }
     text.line("sees", &sees(revision, last));
     text.line("a replica", &one_replica(revision));
-    for (label, said) in around(revision, last) {
-        text.line(label, &said);
+    if let Some(outlook) = &revision.outlook {
+        text.line("one more", &one_more(revision, outlook));
+        text.line("one fewer", &one_fewer(revision, last, outlook));
+        let (when, obstacles) = to_zero(revision, outlook);
+        text.line("to zero", &when);
+        obstacles.iter().for_each(|obstacle| text.item(obstacle));
     }
-    text.line("to zero", &to_zero(revision, last));
     if !revision.zero_blocked_by.is_empty() {
         let who = revision.zero_blocked_by.join(", ");
         text.line("in the way", &format!("{who}: asked whether it may go to zero, and silent for a minute"));
     }
-    let set: Vec<String> = revision
-        .settings
-        .iter()
-        .filter(|(_, setting)| setting.source != "built-in")
-        .map(|(name, setting)| format!("{name} {} ({})", setting.value, setting.source))
-        .collect();
+    if let Some(wake) = wakes.last() {
+        text.line("woken", &woken(wake));
+    }
+    let set = revision.settings.iter().filter(|(_, setting)| setting.source != "built-in");
+    let set: Vec<String> = set.map(|(name, setting)| format!("{name} {}{}", setting.value, from(setting))).collect();
     text.line("settings", &if set.is_empty() { "all built in".to_owned() } else { set.join(", ") });
     for refusal in &revision.refused_settings {
-        text.line("refused", &format!("{refusal}; what counted before still does"));
+        text.line("refused", refusal);
     }
-    text.0
-}
-
-/// What would have to change, in numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StepsShown {
-    /// Above this demand over the stable window there is one replica more.
-    one_more_above: f64,
-    /// At this or less one fewer.
-    one_fewer_at: Option<f64>,
-    /// Above this demand over the panic window there are more at once.
-    panic_above: Option<f64>,
-}
-
-/// The steps around what is wanted now; `None` while that is not known.
-pub(super) fn steps(revision: &Revision) -> Option<StepsShown> {
-    let target = revision.demand.target?;
-    let steps = Steps::around(ReplicaCount(revision.desired_replicas?), target);
-    let threshold = revision.settings.get("panicThresholdPercentage").and_then(|set| set.value.parse::<f64>().ok());
-    let panic_above = threshold.map(|percent| {
-        // Panic begins when the short window asks for so many percent of what is ready.
-        let asked = (percent / 100.0 * f64::from(revision.ready_replicas.max(1))).ceil();
-        (asked - 1.0) * target
-    });
-    Some(StepsShown { one_more_above: steps.more_above, one_fewer_at: steps.fewer_at, panic_above })
+    if !revision.refused_settings.is_empty() {
+        text.line("", "What counted before these still does.");
+    }
+    text.shown()
 }
 
 /// What it is doing, in a sentence.
@@ -74,12 +61,15 @@ pub(crate) fn headline(revision: &Revision) -> String {
     let name = full(&revision.namespace, &revision.name);
     let replicas = match (revision.ready_replicas, revision.starting_replicas) {
         (0, 0) => "nothing runs".to_owned(),
+        (0, starting) => format!("{} starting", counted(starting, "replica")),
         (ready, 0) => format!("{} ready", counted(ready, "replica")),
         (ready, starting) => format!("{} ready, {starting} starting", counted(ready, "replica")),
     };
     let state = match revision.state {
         State::Zero => "is asleep",
         State::Waking => "is waking",
+        // Between two rounds of promises it is as it was; but that is where it goes.
+        State::Active if revision.desired_replicas == Some(0) => "is going to sleep",
         State::Active => "is awake",
         State::Draining => "is going to sleep",
         State::Failed => "does not start",
@@ -88,202 +78,205 @@ pub(crate) fn headline(revision: &Revision) -> String {
 }
 
 fn wants(revision: &Revision, last: &Decision) -> String {
-    let many =
-        last.want.or(revision.desired_replicas).map_or("as many as there are".to_owned(), |want| want.to_string());
-    let mut said = format!("{many}. {} ({}{})", last.sentence, last.because, since(last));
-    if let (true, Some(wait)) = (last.because != "start-failed", last.wait_seconds) {
-        // Only what is being waited for has a time to it.
-        let _ = write!(said, " About {} of that are left.", span(wait.ceil()));
-    }
-    said
-}
-
-fn since(last: &Decision) -> String {
+    let want = match last.want.or(revision.desired_replicas) {
+        Some(0) => "none".to_owned(),
+        Some(want) => counted(want, "replica"),
+        None => "as many as there are".to_owned(),
+    };
     let parse = |text: &str| text.parse::<jiff::Timestamp>().ok();
-    let span_of = parse(&last.at).zip(parse(&last.until)).map(|(at, until)| until.duration_since(at).as_secs());
-    span_of.filter(|seconds| 2 <= *seconds).map_or(String::new(), |seconds| format!(", for {}", span(seconds as f64)))
-}
-
-fn next_try(last: &Decision) -> String {
-    let wait = last
-        .wait_seconds
-        .map_or("the next request".to_owned(), |wait| format!("the next request, in {} at the earliest", span(wait)));
-    format!(". Tried again with {wait}, or as soon as the workload is changed")
+    let lasted = parse(&last.at).zip(parse(&last.until)).map(|(at, until)| until.duration_since(at).as_secs());
+    let lasted = lasted.filter(|seconds| 2 <= *seconds);
+    let lasted = lasted.map_or(String::new(), |seconds| format!(", for {}", span(seconds as f64)));
+    format!("{want}: {} ({}{lasted})", reason(revision, last), last.because)
 }
 
 fn sees(revision: &Revision, last: &Decision) -> String {
-    let unit = unit(revision);
-    let over = |demand: Option<f64>, window: Option<Duration>| match (demand, window) {
-        (Some(demand), Some(window)) => format!("{demand:.1} over the last {}", span(window.as_secs_f64())),
-        (Some(demand), None) => format!("{demand:.1}"),
-        (None, _) => "nothing measured".to_owned(),
-    };
-    let (stable, panic) = windows(revision);
-    let mut said = match (last.stable, last.panic) {
-        (None, None) => format!("{unit}: nothing was measured yet"),
-        (by_stable, by_panic) => format!("{unit}: {}, {}", over(by_stable, stable), over(by_panic, panic)),
+    let mut said = match (last.stable, last.panic, &revision.outlook) {
+        (Some(stable), Some(panic), Some(outlook)) => format!(
+            "{} over the last {}, {panic:.1} over the last {}",
+            load(revision, stable),
+            span(outlook.stable_window_seconds),
+            span(outlook.panic_window_seconds)
+        ),
+        (Some(stable), _, _) => load(revision, stable),
+        (None, _, _) => "nothing that was measured yet".to_owned(),
     };
     if last.held_requests != 0 {
-        let _ = write!(said, "; {} held for want of a replica", counted(last.held_requests, "request"));
+        said += &format!("; {} held for want of a replica", counted(last.held_requests, "request"));
     }
     said
 }
 
 fn one_replica(revision: &Revision) -> String {
-    let target = revision.demand.target.map_or("?".to_owned(), |target| format!("{target:.1}"));
-    let part = |name: &str| revision.settings.get(name);
-    match (part("targetUtilizationPercentage"), part("target")) {
-        (Some(share), Some(whole)) => {
-            format!("is for {target} of these: {} % of {}{}", share.value, whole.value, from(whole))
+    let Some(target) = revision.demand.target else { return "is for as much as it can do".to_owned() };
+    let target = load(revision, target);
+    match (revision.settings.get("targetUtilizationPercentage"), revision.settings.get("target")) {
+        (Some(share), Some(whole)) if whole.value.parse::<f64>().is_ok_and(|whole| 0.0 < whole) => {
+            format!("is for {target}: {} % of {}{}", share.value, whole.value, from(whole))
         }
-        _ => format!("is for {target} of these"),
+        (Some(share), _) => format!("is for {target}, at {} % of what it can do", share.value),
+        (None, _) => format!("is for {target}"),
     }
 }
 
-/// What would have to change for one more and one fewer.
-fn around(revision: &Revision, last: &Decision) -> Vec<(&'static str, String)> {
-    let (stable, panic) = windows(revision);
-    let window = |window: Option<Duration>| window.map_or("the window".to_owned(), |window| span(window.as_secs_f64()));
-    let (stable, panic) = (window(stable), window(panic));
-    let (Some(steps), Some(want)) = (steps(revision), revision.desired_replicas) else { return Vec::new() };
-    if want == 0 {
-        let first = match revision.state {
-            State::Failed => "when a start is tried again",
-            _ => "with the first request, which is held until it is ready",
-        };
-        return vec![("one more", first.to_owned())];
-    }
-    let mut said = Vec::new();
-    let max = revision.settings.get("maxReplicas");
-    match (last.max_replicas, max) {
-        (Some(most), Some(max)) if most <= want => {
-            said.push(("one more", format!("is not allowed: the maximum is {}{}", max.value, from(max))));
+fn one_more(revision: &Revision, outlook: &Outlook) -> String {
+    let Turn { by, stable, panic, wait_seconds } = &outlook.more;
+    match by.as_str() {
+        "demand" => {
+            let (long, short) = (span(outlook.stable_window_seconds), span(outlook.panic_window_seconds));
+            match (stable, panic) {
+                (Some(stable), Some(panic)) if revision.mode == api::admin::Mode::Stable => {
+                    format!("above {stable:.1} over {long}; at once above {panic:.1} over {short}: that is a burst")
+                }
+                (_, Some(panic)) => format!("above {panic:.1} over {short}"),
+                (Some(stable), None) => format!("above {stable:.1} over {long}"),
+                (None, None) => "with more demand".to_owned(),
+            }
         }
-        _ if last.mode == Mode::Panic => {
-            said.push(("one more", format!("when it is above {:.1} over {panic}", steps.one_more_above)));
+        "learned-demand" => "with more demand; what is starting and what a request takes count too".to_owned(),
+        "first-request" if revision.ready_replicas != 0 => "with the next request, which breaks this off".to_owned(),
+        "first-request" => "with the first request, which is held until a replica is ready".to_owned(),
+        "growth" => {
+            format!("as soon as these are ready: so many are added at a time{}", source(revision, "maxScaleUpRate"))
         }
-        _ => {
-            let burst = steps.panic_above.filter(|_| last.mode == Mode::Stable);
-            let burst =
-                burst.map_or(String::new(), |burst| format!("; at once when it is above {burst:.1} over {panic}"));
-            said.push(("one more", format!("when it is above {:.1} over {stable}{burst}", steps.one_more_above)));
+        "next-start" => {
+            let wait = wait_seconds.filter(|wait| 0.0 < *wait);
+            let wait = wait.map_or(String::new(), |wait| format!(" after {}", span(wait.ceil())));
+            format!("with the first request{wait}, or at once when the workload is changed")
         }
-    }
-    let delay = revision.settings.get("scaleDownDelay").filter(|delay| delay.value != "0s");
-    let delayed = delay.map_or(String::new(), |delay| format!(", and was so for {}{}", delay.value, from(delay)));
-    let unknown = ["activator-unheard", "no-data", "not-adopted", "bypassed"].contains(&last.because.as_str());
-    match steps.one_fewer_at {
-        _ if unknown => said.push(("one fewer", "not while that is so".to_owned())),
-        _ if last.mode == Mode::Panic => {
-            said.push((
-                "one fewer",
-                format!("not before the burst is over: {stable} after it last asked for twice what is ready"),
-            ));
-        }
-        _ if want <= last.min_replicas => {
-            let min = revision.settings.get("minReplicas").map_or(String::new(), from);
-            said.push(("one fewer", format!("is not allowed: the minimum is {}{min}", last.min_replicas)));
-        }
-        Some(fewer) if 1 < want => {
-            said.push(("one fewer", format!("when it is {fewer:.1} or less over {stable}{delayed}")));
-        }
-        // The last one is the way to zero.
-        Some(_) | None => {}
-    }
-    said
-}
-
-fn to_zero(revision: &Revision, last: &Decision) -> String {
-    let get = |name: &str| revision.settings.get(name);
-    if let Some(never) = get("enableScaleToZero").filter(|set| set.value == "false") {
-        return format!("never: enable-scale-to-zero is false{}", from(never));
-    }
-    if last.min_replicas != 0 {
-        let min = get("minReplicas").map_or(String::new(), from);
-        return format!("never: the minimum is {}{min}", last.min_replicas);
-    }
-    if revision.desired_replicas == Some(0) && revision.ready_replicas == 0 {
-        return "it is there".to_owned();
-    }
-    if revision.desired_replicas == Some(0) {
-        return "on the way: every activator and replica is asked to promise that it holds nothing".to_owned();
-    }
-    let window = windows(revision).0.map_or("the stable window".to_owned(), |window| span(window.as_secs_f64()));
-    let mut said = format!("when nothing has come for {window}");
-    if let Some(kept) = get("scaleToZeroRetention").filter(|set| set.value != "0s") {
-        let _ = write!(said, ", the last replica was kept for {}{}", kept.value, from(kept));
-    }
-    if let Some(grace) = get("scaleToZeroGracePeriod") {
-        let _ = write!(said, ", routers had {} to learn of it", grace.value);
-    }
-    said + ", and every activator and replica has promised that it holds nothing"
-}
-
-/// The stable and the panic window.
-fn windows(revision: &Revision) -> (Option<Duration>, Option<Duration>) {
-    let value = |name: &str| revision.settings.get(name).map(|setting| setting.value.as_str());
-    let nanoseconds = value("window").and_then(kpa::policy::text::duration);
-    let stable = nanoseconds.and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos);
-    let share = value("panicWindowPercentage").and_then(|percent| percent.parse::<f64>().ok());
-    // As the core does: at least a second, in whole seconds.
-    let panic = stable
-        .zip(share)
-        .map(|(stable, share)| Duration::from_secs((stable.as_secs_f64() * share / 100.0).round().max(1.0) as u64));
-    (stable, panic)
-}
-
-fn unit(revision: &Revision) -> &'static str {
-    match revision.demand.metric.as_str() {
-        "rps" => "requests a second",
-        _ => "requests at once",
+        "maximum" => format!("never: the maximum is {}", setting(revision, "maxReplicas")),
+        _ => "not while that is so".to_owned(),
     }
 }
 
-/// Who said it, where that is worth a word.
-fn from(setting: &Setting) -> String {
-    match setting.source.as_str() {
-        "built-in" => String::new(),
-        source => format!(" ({source})"),
+fn one_fewer(revision: &Revision, last: &Decision, outlook: &Outlook) -> String {
+    let Turn { by, stable, panic: _, wait_seconds } = &outlook.fewer;
+    let long = span(outlook.stable_window_seconds);
+    let at = stable.map_or("with less demand".to_owned(), |stable| format!("at {stable:.1} or less over {long}"));
+    let wait = wait_seconds.map(|wait| span(wait.ceil()));
+    match by.as_str() {
+        "demand" => match wait {
+            Some(delay) => format!("at {:.1} or less over {long}, and that for {delay}", stable.unwrap_or_default()),
+            None => at,
+        },
+        "learned-demand" => "with less demand".to_owned(),
+        "panic-end" => {
+            let wait = wait.map_or(String::new(), |wait| format!(", in {wait} at the earliest"));
+            format!("not before the burst is over{wait}; then {at}")
+        }
+        "delay-end" => {
+            let wait = wait.map_or("when the delay is over".to_owned(), |wait| format!("in {wait}"));
+            format!("{wait}, if it is {at} until then")
+        }
+        "shrinking" => "in a moment: only so many are taken at a time".to_owned(),
+        "way-to-zero" => "is none: see below".to_owned(),
+        "nothing-there" => "there is none to take".to_owned(),
+        "minimum" => format!("never: the minimum is {}", setting(revision, "minReplicas")),
+        "initial-scale" => format!("not before {} were ready once: the initial scale", last.min_replicas),
+        _ => "not while that is so".to_owned(),
     }
 }
 
-fn counted(number: u32, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+/// When, and what has to be first.
+fn to_zero(revision: &Revision, outlook: &Outlook) -> (String, Vec<String>) {
+    let Some(first) = outlook.before_zero.first() else { return ("it is there".to_owned(), Vec::new()) };
+    match first.what.as_str() {
+        "minimum" => return (format!("never: the minimum is {}", setting(revision, "minReplicas")), Vec::new()),
+        "scaling-disabled" => {
+            return (format!("never: enableScaleToZero is {}", setting(revision, "enableScaleToZero")), Vec::new());
+        }
+        _ => {}
+    }
+    let when = match outlook.zero_in_seconds {
+        Some(0.0) => "now, if nothing comes:".to_owned(),
+        Some(seconds) => format!("in about {}, if nothing comes:", span(seconds.ceil())),
+        None => "when all of this has been, one after the other:".to_owned(),
+    };
+    let has_requests = outlook.before_zero.iter().any(|obstacle| obstacle.what == "requests");
+    let items = outlook.before_zero.iter().map(|obstacle| {
+        let wait = obstacle.wait_seconds.map(|wait| span(wait.ceil()));
+        let wait = wait.as_deref();
+        match (obstacle.what.as_str(), wait) {
+            ("activator-unheard" | "no-data", _) if !outlook.silent.is_empty() => {
+                let names: Vec<&str> = outlook.silent.iter().map(|silent| &*silent.name).collect();
+                format!("{} is heard again, or gone", names.join(", "))
+            }
+            ("activator-unheard", _) => "every activator is heard again".to_owned(),
+            ("no-data", _) => "something is known of its demand".to_owned(),
+            ("not-adopted", _) => "a request has come through Rouse".to_owned(),
+            ("bypassed", _) => "nobody reaches its replicas past Rouse any more".to_owned(),
+            ("initial-scale", _) => "the initial scale was reached once".to_owned(),
+            ("requests", _) => "what is asked is answered".to_owned(),
+            ("start", _) => "its start is over".to_owned(),
+            ("window", Some(wait)) if has_requests => format!("no request for {wait}"),
+            ("window", Some(wait)) => format!("{wait} more without a request"),
+            ("scale-down-delay", Some(wait)) => format!("the scale-down delay: {wait}"),
+            ("scale-down-delay", None) => format!("the scale-down delay of {}", setting(revision, "scaleDownDelay")),
+            ("activators", _) => "every activator knows that it is in the path".to_owned(),
+            ("retention", Some(wait)) => {
+                format!("the last replica is kept for {wait}{}", source(revision, "scaleToZeroRetention"))
+            }
+            ("grace", Some(wait)) => {
+                format!("routers have {wait} to learn of the path{}", source(revision, "scaleToZeroGracePeriod"))
+            }
+            ("promise", _) => "every activator and replica promises that it holds nothing".to_owned(),
+            (other, _) => other.to_owned(),
+        }
+    });
+    let items: Vec<String> = items.collect();
+    match (&items[..], outlook.zero_in_seconds) {
+        ([only], None) => (format!("as soon as {only}"), Vec::new()),
+        _ => (when, items),
+    }
 }
 
-fn span(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 10.0 && seconds.fract() != 0.0 => format!("{seconds:.1} s"),
-        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
-        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
-        seconds => format!("{:.0} h", seconds / 3600.0),
-    }
+fn woken(wake: &Wake) -> String {
+    let request = wake.request_id.as_ref().map_or(String::new(), |id| format!(" for request {id}"));
+    let end = match (wake.ready_seconds, wake.outcome.as_deref()) {
+        (Some(ready), _) => format!("ready after {}", time(ready)),
+        (None, Some(outcome)) => outcome.to_owned(),
+        (None, None) => "not ready yet".to_owned(),
+    };
+    format!("at {} by {}{request}: {end}", hour(&wake.at), wake.asked_by)
+}
+
+/// The time of day; the rings hold only the last few.
+fn hour(at: &str) -> &str {
+    at.get(11..19).unwrap_or(at)
+}
+
+/// A setting and who set it.
+fn setting(revision: &Revision, name: &str) -> String {
+    revision.settings.get(name).map_or("?".to_owned(), |setting| format!("{}{}", setting.value, from(setting)))
 }
 
 /// Lines with a label; a long one goes on below itself.
 struct Text(String);
 
-/// The labels' column, and where a line is broken.
-const LABEL: usize = 13;
-const WIDTH: usize = 80;
-
 impl Text {
     fn line(&mut self, label: &str, said: &str) {
-        let mut line = format!("  {label:<11}");
-        let mut is_first = true;
-        for word in said.split(' ') {
-            if !is_first && WIDTH < line.chars().count() + 1 + word.chars().count() {
-                self.0.push_str(&line);
-                self.0.push('\n');
-                line = " ".repeat(LABEL);
-                is_first = true;
-            }
-            line.push_str(if is_first { "" } else { " " });
-            line.push_str(word);
-            is_first = false;
+        let first = format!("  {label:<11}");
+        self.lines(&first, said);
+    }
+
+    /// One of several below a line.
+    fn item(&mut self, said: &str) {
+        self.lines(&format!("{:LABEL$}- ", ""), said);
+    }
+
+    fn lines(&mut self, first: &str, said: &str) {
+        let indent = first.chars().count();
+        for (number, line) in wrapped(said, WIDTH - indent).into_iter().enumerate() {
+            let before = if number == 0 { first.to_owned() } else { " ".repeat(indent) };
+            self.0.push_str(&before);
+            self.0.push_str(&line);
+            self.0.push('\n');
         }
-        self.0.push_str(&line);
-        self.0.push('\n');
+    }
+
+    /// What comes over a socket is not allowed to steer a terminal.
+    fn shown(self) -> String {
+        self.0.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
     }
 }
 

@@ -1,3 +1,5 @@
+mod foretold;
+
 use std::collections::HashMap;
 
 use units::Incarnation;

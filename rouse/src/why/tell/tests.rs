@@ -1,105 +1,117 @@
-//! What is said in each situation, whole.
+//! What is said in each situation, whole. The situations are those of the real autoscaler (`autoscaler/src/admin`).
 
-use kpa::Because;
+use serde::Deserialize;
 
 use super::*;
-use crate::fixture::{decision, revision};
 
-/// A revision without replicas.
-fn asleep() -> Revision {
-    Revision { state: State::Zero, desired_replicas: Some(0), ready_replicas: 0, replicas: Vec::new(), ..revision() }
+#[derive(Deserialize)]
+struct Situation {
+    revision: Revision,
+    decisions: Vec<Decision>,
+    wakes: Vec<Wake>,
 }
 
-fn idle(because: Because, wait: Option<f64>) -> Decision {
-    let want = u32::from(because != Because::Sealed);
-    Decision { stable: Some(0.0), panic: Some(0.0), wait_seconds: wait, ready_replicas: 1, ..decision(because, want) }
+/// The head of a kept file ends with its second line of dashes.
+fn situation(kept: &str) -> Situation {
+    let json = kept.splitn(3, "---\n").nth(2).unwrap();
+    serde_json::from_str(json).unwrap()
 }
 
-fn one(desired: u32) -> Revision {
-    Revision { desired_replicas: Some(desired), ready_replicas: 1, ..revision() }
+fn said(kept: &str) -> String {
+    let Situation { revision, decisions, wakes } = situation(kept);
+    tell(&revision, &decisions, &wakes)
 }
 
-#[test]
-fn asleep_at_zero() {
-    let last = Decision { stable: Some(0.0), panic: Some(0.0), ..decision(Because::Zero, 0) };
-    insta::assert_snapshot!(tell(&asleep(), Some(&last)));
-}
-
-#[test]
-fn waking() {
-    let waking = Revision { state: State::Waking, desired_replicas: Some(1), starting_replicas: 1, ..asleep() };
-    let last = Decision { held_requests: 3, stable: None, panic: None, ..decision(Because::Waking, 1) };
-    insta::assert_snapshot!(tell(&waking, Some(&last)));
-}
-
-#[test]
-fn stable() {
-    insta::assert_snapshot!(tell(&revision(), Some(&decision(Because::Steady, 2))));
-}
-
-#[test]
-fn in_panic() {
-    let many = Revision { mode: Mode::Panic, desired_replicas: Some(6), starting_replicas: 4, ..revision() };
-    let last = Decision { mode: Mode::Panic, panic: Some(19.4), ..decision(Because::Panicking, 6) };
-    insta::assert_snapshot!(tell(&many, Some(&last)));
-}
-
-#[test]
-fn held_by_a_delay() {
-    let mut delayed = Revision { desired_replicas: Some(4), ready_replicas: 4, ..revision() };
-    let delay = Setting { value: "5m".to_owned(), source: "deployment".to_owned() };
-    delayed.settings.insert("scaleDownDelay".to_owned(), delay);
-    insta::assert_snapshot!(tell(&delayed, Some(&decision(Because::ScaleDownDelay, 4))));
-}
-
-#[test]
-fn bounded_by_the_maximum() {
-    let full = Revision { desired_replicas: Some(8), ready_replicas: 8, ..revision() };
-    let last = Decision { stable: Some(90.0), panic: Some(91.5), held_requests: 41, ..decision(Because::Maximum, 8) };
-    insta::assert_snapshot!(tell(&full, Some(&last)));
-}
-
-#[test]
-fn waiting_for_grace() {
-    insta::assert_snapshot!(tell(&one(1), Some(&idle(Because::Grace, Some(17.5)))));
-}
-
-#[test]
-fn sealed() {
-    let mut going = one(0);
-    going.state = State::Draining;
-    going.zero_blocked_by = vec!["activator-7f9c".to_owned()];
-    insta::assert_snapshot!(tell(&going, Some(&idle(Because::Sealed, None))));
-}
-
-#[test]
-fn an_activator_is_not_heard() {
-    insta::assert_snapshot!(tell(&revision(), Some(&decision(Because::ActivatorUnheard, 2))));
-}
-
-#[test]
-fn failed_to_start() {
-    let failed = Revision {
-        state: State::Failed,
-        reason: Some(
-            "it exited with status 1, five times in a row; its last words: no such file: model.joblib".to_owned(),
-        ),
-        ..asleep()
+macro_rules! situations {
+    ($($test:ident: $file:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                insta::assert_snapshot!(said(include_str!(concat!("../situations/", $file, ".snap"))));
+            }
+        )*
     };
-    let last = Decision { wait_seconds: Some(20.0), stable: None, panic: None, ..decision(Because::StartFailed, 0) };
-    insta::assert_snapshot!(tell(&failed, Some(&last)));
 }
 
-#[test]
-fn a_setting_is_refused() {
-    let mut minded = revision();
-    minded.settings.insert("minReplicas".to_owned(), Setting { value: "2".to_owned(), source: "endpoint".to_owned() });
-    minded.refused_settings = vec!["window: 1s: 6s to 1h in whole seconds (deployment)".to_owned()];
-    let last = Decision { min_replicas: 2, stable: Some(1.0), ..decision(Because::Minimum, 2) };
-    insta::assert_snapshot!(tell(&minded, Some(&last)));
+situations! {
+    asleep_at_zero: "zero",
+    waking: "waking",
+    stable: "stable",
+    in_panic: "panic",
+    after_a_panic_that_is_not_over: "panic-ends",
+    held_by_a_delay: "delay",
+    bounded_by_the_maximum: "maximum",
+    kept_by_the_minimum: "minimum",
+    idle_until_the_window_ends: "idle",
+    waiting_for_grace: "grace",
+    sealed: "sealed",
+    an_activator_is_not_heard: "unheard",
+    failed_to_start: "failed",
+    a_setting_is_refused: "refused",
 }
+
+const STABLE: &str = include_str!("../situations/stable.snap");
 
 #[test]
 fn nothing_was_decided_yet() {
-    assert!(tell(&asleep(), None).contains("no decision has been made"));
+    let Situation { revision, .. } = situation(STABLE);
+    assert!(tell(&revision, &[], &[]).contains("no decision has been made"));
+}
+
+#[test]
+fn each_rule_has_its_sentence_and_fits_into_eighty_columns() {
+    let Situation { revision, decisions, wakes } = situation(STABLE);
+    for because in kpa::Because::ALL {
+        let last = Decision {
+            because: because.word().to_owned(),
+            sentence: because.sentence().to_owned(),
+            ..decisions[0].clone()
+        };
+        let text = tell(&revision, &[last], &wakes);
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 80, "{text}");
+        assert!(!text.contains('?'), "{text}");
+    }
+}
+
+#[test]
+fn each_turn_and_each_obstacle_has_its_words() {
+    use kpa::{By, What};
+    let Situation { mut revision, decisions, wakes } = situation(STABLE);
+    let more = [By::Demand, By::LearnedDemand, By::FirstRequest, By::Growth, By::NextStart, By::Maximum];
+    let fewer = [By::Demand, By::LearnedDemand, By::Shrinking, By::PanicEnd, By::DelayEnd, By::WayToZero]
+        .into_iter()
+        .chain([By::Minimum, By::InitialScale, By::NothingThere]);
+    let mut said = Vec::new();
+    for (is_more, by) in more.map(|by| (true, by)).into_iter().chain(fewer.map(|by| (false, by))) {
+        let outlook = revision.outlook.as_mut().unwrap();
+        let turn = if is_more { &mut outlook.more } else { &mut outlook.fewer };
+        turn.by = by.word().to_owned();
+        let text = tell(&revision, &decisions, &wakes);
+        let label = if is_more { "  one more" } else { "  one fewer" };
+        let line = text.lines().find(|line| line.starts_with(label)).unwrap().to_owned();
+        assert!(!line.contains("while that is so"), "{by:?}: {line}");
+        said.push(line);
+    }
+    for what in [What::Start, What::Window, What::Delay, What::Activators, What::Retention, What::Grace, What::Promise]
+    {
+        let outlook = revision.outlook.as_mut().unwrap();
+        outlook.before_zero = vec![api::admin::Obstacle { what: what.word().to_owned(), wait_seconds: Some(3.0) }];
+        let text = tell(&revision, &decisions, &wakes);
+        assert!(!text.contains(&format!("- {}\n", what.word())), "{what:?} has no words: {text}");
+    }
+}
+
+#[test]
+fn what_comes_over_a_socket_does_not_steer_the_terminal() {
+    let Situation { mut revision, decisions, wakes } = situation(STABLE);
+    revision.reason = Some("\u{1b}[31mred\u{7}".to_owned());
+    assert!(!tell(&revision, &decisions, &wakes).contains(['\u{1b}', '\u{7}']));
+}
+
+#[test]
+fn who_is_silent_before_zero_is_named() {
+    let Situation { mut revision, decisions, wakes } = situation(include_str!("../situations/sealed.snap"));
+    revision.zero_blocked_by = vec!["activator-7f9c".to_owned()];
+    assert!(tell(&revision, &decisions, &wakes).contains("in the way activator-7f9c: asked whether"));
 }
