@@ -7,6 +7,7 @@
 //! only here it is known who should be talking.
 
 mod stage;
+mod undeducted;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -22,6 +23,7 @@ use crate::{
     Rules, Seen, Series, SidecarReading, Stat, Status, Step, Timers, Wish, World, threshold,
 };
 use stage::{PathWish, Stage, Standing};
+use undeducted::Undeducted;
 
 /// How often a decision is taken anew at the latest, as in Knative.
 pub const TICK: Duration = Duration::from_secs(2);
@@ -91,38 +93,6 @@ struct Activator {
     reporter: Reporter,
     /// When it last had anything of this revision, as far as is known.
     routed: Option<Moment>,
-}
-
-/// Sums over seconds: request-seconds, and requests.
-#[derive(Clone, Copy, Debug, Default)]
-struct Undeducted {
-    /// The first and the last second that they are of; of none at first.
-    span: Option<(u64, u64)>,
-    concurrency: f64,
-    requests: f64,
-}
-
-impl Undeducted {
-    fn add(&mut self, told: Seconds) {
-        if 0.0 < told.each.average_proxied_concurrency || 0.0 < told.each.proxied_count {
-            let (first, last) = self.span.unwrap_or((told.first, told.last));
-            self.span = Some((first.min(told.first), last.max(told.last)));
-        }
-        self.concurrency += told.each.average_proxied_concurrency * told.count();
-        self.requests += told.each.proxied_count * told.count();
-    }
-
-    /// What is left of each of an activator's seconds.
-    fn take_off(&mut self, told: Seconds) -> Stat {
-        let left = |sum: &mut f64, each: f64| {
-            let taken = sum.min(each * told.count()).max(0.0);
-            *sum -= taken;
-            each - taken / told.count()
-        };
-        let average_concurrency = left(&mut self.concurrency, told.each.average_concurrency);
-        let request_count = left(&mut self.requests, told.each.request_count);
-        Stat { average_concurrency, request_count, ..told.each }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
