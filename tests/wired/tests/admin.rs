@@ -41,6 +41,7 @@ async fn endpoints_come_with_their_revisions_in_full() {
             "mode",
             "name",
             "namespace",
+            "outlook",
             "path",
             "readyReplicas",
             "reason",
