@@ -23,6 +23,9 @@ for need in chromium:chromium; do
             || echo "deps: ${need##*:} cannot be had; its tests will be left out"
     fi
 done
+# A linker that finds the disk full dies of a bus error, which tells nobody what to do.
+free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+[ "$free" -ge 6 ] || echo "deps: only $free GiB are free here; the tests build about 4 GiB" >&2
 if ! command -v cargo > /dev/null; then
     echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
     exit 1
