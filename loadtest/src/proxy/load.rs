@@ -7,31 +7,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use loadtest::times::Times;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::proxy::message;
+use crate::proxy::message::{self, Asked, Size};
+use crate::proxy::model::{discard, write_bytes};
+
+/// What every connection of a client asks.
+#[derive(Debug)]
+struct Question {
+    head: String,
+    /// Bytes of the body that come after what is in `head`.
+    to_follow: usize,
+    answer: Size,
+}
+
+impl Question {
+    fn new(to: SocketAddr, asked: Asked) -> Self {
+        let (head, to_follow) = message::request(&to.to_string(), asked);
+        Self { head, to_follow, answer: asked.answer }
+    }
+}
 
 /// Connections, each of which asks again as soon as it is answered.
 #[derive(Debug)]
 pub(crate) struct ClosedLoop {
     streams: Vec<TcpStream>,
-    request: Arc<str>,
+    question: Arc<Question>,
 }
 
 impl ClosedLoop {
-    pub(crate) async fn connect(to: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(to: SocketAddr, connections: usize, asked: Asked) -> anyhow::Result<Self> {
         let mut streams = Vec::with_capacity(connections);
         for _ in 0..connections {
             let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
             stream.set_nodelay(true)?;
             streams.push(stream);
         }
-        Ok(Self { streams, request: message::request(&to.to_string()).into() })
+        Ok(Self { streams, question: Arc::new(Question::new(to, asked)) })
     }
 
     /// Asks so often, all connections together, and says how long that took. The connections stay open.
@@ -43,11 +60,11 @@ impl ClosedLoop {
         let begin = Instant::now();
         let mut clients = JoinSet::new();
         for mut stream in self.streams.drain(..) {
-            let (left, request) = (Arc::clone(&left), Arc::clone(&self.request));
+            let (left, question) = (Arc::clone(&left), Arc::clone(&self.question));
             clients.spawn(async move {
                 let mut heard = Vec::with_capacity(4096);
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                    exchange(&mut stream, &request, &mut heard).await?;
+                    exchange(&mut stream, &question, &mut heard).await?;
                 }
                 anyhow::Ok(stream)
             });
@@ -59,25 +76,35 @@ impl ClosedLoop {
     }
 }
 
-async fn exchange(stream: &mut TcpStream, request: &str, heard: &mut Vec<u8>) -> anyhow::Result<()> {
-    stream.write_all(request.as_bytes()).await?;
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    question: &Question,
+    heard: &mut Vec<u8>,
+) -> anyhow::Result<()> {
+    stream.write_all(question.head.as_bytes()).await?;
+    write_bytes(stream, question.to_follow).await.context("writing the request's body")?;
     heard.clear();
     loop {
         ensure!(stream.read_buf(heard).await? != 0, "the connection ended before the answer did");
-        if is_complete(heard)? {
-            return Ok(());
+        if let Some(missing) = missing(heard, question.answer)? {
+            return discard(stream, missing).await.context("reading the answer's body");
         }
     }
 }
 
-fn is_complete(heard: &[u8]) -> anyhow::Result<bool> {
-    if message::length(heard)?.is_none_or(|length| heard.len() < length) {
-        return Ok(false);
+/// How much of the answer is still to come; `None` while that cannot be told.
+///
+/// # Errors
+/// If it is not the answer that was asked for.
+fn missing(heard: &[u8], asked: Size) -> anyhow::Result<Option<usize>> {
+    let Some((head, body)) = message::length(heard)? else { return Ok(None) };
+    let missing = (head + body).saturating_sub(heard.len());
+    if asked == Size::Small && missing != 0 {
+        return Ok(None);
     }
-    if !message::is_the_answer(heard) {
-        bail!("not the answer that was given: {}", String::from_utf8_lossy(heard));
-    }
-    Ok(true)
+    let is = message::is_the_answer(heard, body, asked);
+    ensure!(is, "not the answer that was given: {}", String::from_utf8_lossy(&heard[..heard.len().min(1000)]));
+    Ok(Some(missing))
 }
 
 /// Connections that share a constant rate. A thread each, for a runtime's timers are exact to a millisecond only.
@@ -85,7 +112,8 @@ const PACED: u32 = 8;
 /// A sleeping thread may be woken so much late; what remains until a request is due is waited for awake.
 const AWAKE: Duration = Duration::from_micros(150);
 
-/// Asks at a constant rate, whether or not others are answered, and times each from when it was due. Blocks.
+/// Asks for small answers at a constant rate, whether or not others are answered, and times each from when it was due.
+/// Blocks.
 ///
 /// # Errors
 /// With the first request that was not answered as it should be.
@@ -107,7 +135,7 @@ fn paced(to: SocketAddr, first: Instant, step: Duration, requests: u32) -> anyho
     let mut stream = std::net::TcpStream::connect(to).with_context(|| format!("connecting to {to}"))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let request = message::request(&to.to_string());
+    let Question { head, answer, .. } = Question::new(to, Asked::SMALL);
     let (mut heard, mut piece) = (Vec::with_capacity(4096), [0; 4096]);
     let mut times = Vec::with_capacity(requests as usize);
     for number in 0..requests {
@@ -116,9 +144,9 @@ fn paced(to: SocketAddr, first: Instant, step: Duration, requests: u32) -> anyho
         while Instant::now() < due {
             std::hint::spin_loop();
         }
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(head.as_bytes())?;
         heard.clear();
-        while !is_complete(&heard)? {
+        while missing(&heard, answer)?.is_none() {
             let read = stream.read(&mut piece).context("waiting for an answer")?;
             ensure!(read != 0, "the connection ended before the answer did");
             heard.extend_from_slice(&piece[..read]);
