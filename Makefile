@@ -43,9 +43,9 @@ bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> for
 	cargo build --profile dist -p rouse -p loadtest
 	target/dist/loadtest wake --rouse target/dist/rouse
 
-bench-proxy: ## the sidecar's cost a request beside nginx, HAProxy and a bare hyper proxy (profile dist); ROW=docs/performance.md adds a row
+bench-proxy: ## what sidecar and activator cost a request beside nginx, HAProxy and a bare hyper proxy (profile dist); ONLY=PART,.. measures a part; ROW=docs/performance.md adds rows
 	cargo build --profile dist -p queue-proxy -p loadtest
-	target/dist/loadtest proxy --queue-proxy target/dist/queue-proxy $(if $(KNATIVE_QUEUE_PROXY),--knative-queue-proxy $(KNATIVE_QUEUE_PROXY)) $(if $(ROW),--row $(ROW))
+	target/dist/loadtest proxy --queue-proxy target/dist/queue-proxy $(if $(ONLY),--only $(ONLY)) $(if $(KNATIVE_QUEUE_PROXY),--knative-queue-proxy $(KNATIVE_QUEUE_PROXY)) $(if $(ROW),--row $(ROW))
 
 bench-kpa: ## what decisions cost: one, 10,000 revisions, a day (profile dist); ROW=docs/performance.md adds a row
 	cargo bench --profile dist -p kpa --bench decisions -- $(if $(ROW),--row $(abspath $(ROW)))

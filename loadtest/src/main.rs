@@ -11,9 +11,7 @@ mod wake;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum What {
     Wake(Wake),
-    Proxy(Proxy),
+    Proxy(Box<proxy::Flags>),
     /// Forwards with hyper and does nothing else: a peer of `proxy`
     #[command(hide = true)]
     BareProxy {
@@ -40,6 +38,9 @@ enum What {
         #[arg(long)]
         upstream: SocketAddr,
     },
+    /// Forwards with our activator alone: a peer of `proxy`
+    #[command(hide = true)]
+    Activator(proxy::Between),
     /// Writes down when it began, and becomes COMMAND: how `wake` learns when a replica's process was there
     #[command(hide = true)]
     Begun {
@@ -73,45 +74,6 @@ struct Wake {
     output: Form,
 }
 
-/// What the sidecar costs each request, beside nginx, HAProxy and a bare hyper proxy
-///
-/// Each has one worker thread and 64 kept connections on both sides, and passes the same small JSON on; the sidecar with all
-/// it does in production, and a limit of 100 requests at once that is never reached. All take turns in each round, and are
-/// started anew for it, so that a slow moment of the machine slows all alike: trust the ratios. CPU is the processor time of
-/// the whole process tree. Latency is measured at 1,000 requests a second from when each was due, less what the model
-/// answers by itself. nginx and HAProxy are taken from PATH and /usr/sbin.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: loadtest proxy --queue-proxy target/dist/queue-proxy --row docs/performance.md")]
-struct Proxy {
-    /// How often all are measured
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
-    /// Requests to each in each round
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    requests: u64,
-    /// How long latency is measured, of each in each round
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
-    paced: u64,
-    /// The program to measure
-    #[arg(long, value_name = "PATH", default_value = "target/dist/queue-proxy")]
-    queue_proxy: PathBuf,
-    /// Another build of it, to compare with in the same rounds
-    #[arg(long, value_name = "PATH")]
-    against: Option<PathBuf>,
-    /// Knative's queue-proxy, to measure it too
-    #[arg(long, value_name = "PATH")]
-    knative_queue_proxy: Option<PathBuf>,
-    /// Only these, with commas between them
-    #[arg(long, value_name = "PEER", value_delimiter = ',')]
-    only: Vec<proxy::Kind>,
-    /// For people or for programs
-    #[arg(short, long, value_name = "FORM", default_value = "table")]
-    output: Form,
-    /// Adds a row to the table of this file, which is `docs/performance.md`
-    #[arg(long, value_name = "FILE")]
-    row: Option<PathBuf>,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     Table,
@@ -130,6 +92,7 @@ fn main() -> ExitCode {
         What::BareProxy { listen, upstream } => {
             runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream)))
         }
+        What::Activator(between) => runtime().and_then(|runtime| runtime.block_on(proxy::serve_activator(&between))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -154,16 +117,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn measure_proxies(flags: &Proxy) -> anyhow::Result<()> {
-    let (peers, left_out) = peers(flags)?;
-    for left_out in &left_out {
-        eprintln!("LEFT OUT: {left_out}");
-    }
-    let plan = proxy::Plan { rounds: flags.rounds, requests: flags.requests, paced: Duration::from_secs(flags.paced) };
+fn measure_proxies(flags: &proxy::Flags) -> anyhow::Result<()> {
     let report = runtime()?.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
-            report = proxy::measure(plan, &peers, left_out) => report,
+            report = proxy::measure(flags) => report,
             // Dropped in the middle, it ends whatever it started.
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminated.recv() => anyhow::bail!("terminated"),
@@ -173,35 +131,5 @@ fn measure_proxies(flags: &Proxy) -> anyhow::Result<()> {
         Form::Table => print!("{report}"),
         Form::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    flags.row.as_ref().map_or(Ok(()), |file| proxy::add_row(file, &report))
-}
-
-/// Who is here of those that are asked for, and why the others are not.
-fn peers(flags: &Proxy) -> anyhow::Result<(Vec<proxy::Peer>, Vec<String>)> {
-    let path = std::env::var_os("PATH");
-    let (mut here, mut left_out) = (Vec::new(), Vec::new());
-    let asked = |kind: &proxy::Kind| match kind {
-        proxy::Kind::Other => flags.against.is_some(),
-        _ => flags.only.is_empty() || flags.only.contains(kind),
-    };
-    for kind in proxy::Kind::ALL.into_iter().filter(asked) {
-        let server = |name| proxy::find(name, path.as_deref()).ok_or(format!("no program {name} in PATH or /usr/sbin"));
-        let program = match kind {
-            proxy::Kind::QueueProxy => Ok(flags.queue_proxy.clone()),
-            proxy::Kind::Other => flags.against.clone().ok_or("no --against".to_owned()),
-            proxy::Kind::Bare => Ok(std::env::current_exe().context("where is this program?")?),
-            proxy::Kind::Nginx => server("nginx"),
-            proxy::Kind::Haproxy => server("haproxy"),
-            proxy::Kind::Knative => flags.knative_queue_proxy.clone().ok_or("no --knative-queue-proxy".to_owned()),
-        };
-        match program {
-            Ok(program) => {
-                anyhow::ensure!(program.is_file(), "{}: no such program: {}", kind.name(), program.display());
-                here.push(proxy::Peer { kind, program });
-            }
-            Err(why) => left_out.push(format!("{}: {why}", kind.name())),
-        }
-    }
-    anyhow::ensure!(!here.is_empty(), "nobody is left to be measured: {}", left_out.join("; "));
-    Ok((here, left_out))
+    flags.row.as_ref().map_or(Ok(()), |file| proxy::add_rows(file, &report))
 }

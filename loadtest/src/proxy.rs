@@ -1,39 +1,48 @@
-//! What the sidecar costs each request, beside others that forward: processor time, added latency, memory, size.
+//! What our proxies cost each request, beside others that forward: processor time, added latency, memory, size.
 //!
 //! All are measured in one run and in turns, for what is stable on a machine is the ratio of two of them, not the figure of
-//! one. In reading order: `peers` (who, and how set up), `message`, `model` (what stands behind), `load` (who asks),
-//! `process` (what it cost), `bare` (the proxy that does nothing else), `figures` (medians and ratios), `row` (one line for
-//! `docs/performance.md`). Measured here and nowhere: TLS, HTTP/2, bodies that stream.
+//! one. In reading order: `flags` (what is asked for), `scenes` (what is measured), `peers` and `others` (who, and how set
+//! up), `activator` (ours, alone), `bare` (the proxy that does nothing else), `message`, `model` (what stands behind),
+//! `load` (who asks), `process` (what it cost), `machine`, `figures` (medians and ratios), `budgets`, `told` (for people), `row`
+//! (lines for `docs/performance.md`).
 
+mod activator;
 mod bare;
+mod budgets;
 mod figures;
+mod flags;
 mod load;
+mod machine;
 mod message;
 mod model;
+mod others;
 mod peers;
 mod process;
 mod row;
+mod scenes;
+mod told;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
+pub(crate) use activator::{Between, serve as serve_activator};
 pub(crate) use bare::serve as serve_bare;
-pub(crate) use figures::Report;
-pub(crate) use peers::{Kind, Peer, find};
-pub(crate) use row::add_to as add_row;
+pub(crate) use flags::Flags;
+pub(crate) use row::add_to as add_rows;
 
-use figures::{Machine, Sample};
+use figures::{Report, Sample, Samples};
 use load::{ClosedLoop, at_constant_rate};
 use loadtest::times::Times;
+use machine::Machine;
 use model::Behind;
+use peers::{Kind, Peer};
 use process::Running;
+use scenes::{Part, SCENES, Scene};
 
-/// Connections of the client, and those that proxies keep.
-const CONNECTIONS: usize = 64;
 /// A round's first requests, which fill caches and pools: one in so many of those that are measured.
 const WARM_UP: u64 = 5;
 /// Turns that each has in a round.
@@ -42,82 +51,114 @@ const TURNS: u32 = 10;
 const RATE: u32 = 1_000;
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) rounds: u32,
-    /// Of each peer in each round.
-    pub(crate) requests: u64,
+    parts: Vec<Part>,
+    rounds: u32,
+    /// Of each peer in each round, where 64 connections ask a sidecar; elsewhere in proportion.
+    requests: u64,
     /// How long latency is measured, of each peer in each round.
-    pub(crate) paced: Duration,
+    paced: Duration,
 }
 
-/// Measures them in turns. Whatever it started has ended when it returns, or is dropped.
+/// Measures what is asked for. Whatever it started has ended when it returns, or is dropped.
 ///
 /// # Errors
 /// If one does not start, or a request is not answered as it should be.
-pub(crate) async fn measure(plan: Plan, peers: &[Peer], left_out: Vec<String>) -> anyhow::Result<Report> {
-    let machine = Machine::look()?;
+pub(crate) async fn measure(flags: &Flags) -> anyhow::Result<Report> {
+    let plan = flags.plan();
+    let (peers, left_out) = flags.peers()?;
+    for left_out in &left_out {
+        eprintln!("LEFT OUT: {left_out}");
+    }
+    let machine = Machine::look(&peers)?;
     let behind = Behind::start().await?;
     let folder = TempDir::new().context("making a temporary folder")?;
-    let mut samples: BTreeMap<Kind, Vec<Sample>> = BTreeMap::new();
+    let mut samples = Samples::new();
+    let begin = Instant::now();
+    let scenes: Vec<&Scene> = SCENES.iter().filter(|scene| plan.parts.contains(&scene.part)).collect();
     for round in 0..plan.rounds {
-        eprintln!("round {} of {}", round + 1, plan.rounds);
-        let place = folder.path().join(round.to_string());
-        for (kind, sample) in one_round(plan, peers, &behind, &place, round as usize).await? {
-            samples.entry(kind).or_default().push(sample);
+        for (place, scene) in scenes.iter().enumerate() {
+            let part = f64::from(round) + place as f64 / scenes.len() as f64;
+            eprintln!(
+                "round {} of {}: {}{}",
+                round + 1,
+                plan.rounds,
+                scene.name,
+                told::left(begin.elapsed(), part, plan.rounds)
+            );
+            let here: Vec<&Peer> = peers.iter().filter(|peer| scene.peers.contains(&peer.kind)).collect();
+            let folder = folder.path().join(format!("{round}-{place}"));
+            let measured = one_round(&plan, scene, &here, &behind, &folder, round as usize).await;
+            for (kind, sample) in measured.context(scene.name)? {
+                samples.entry(scene.name).or_default().entry(kind).or_default().push(sample);
+            }
         }
     }
     let sizes = peers.iter().map(|peer| Ok((peer.kind, peer.binary_bytes()?))).collect::<anyhow::Result<_>>()?;
-    Ok(Report::new(machine, plan, left_out, &samples, &sizes))
+    Ok(Report::new(machine, &plan, begin.elapsed(), left_out, &samples, sizes))
 }
 
 /// All of them at once, each at work only in its turns. The turns are short, for the machine may be slow for a while: so
 /// it is for all alike. Who begins changes from round to round.
 async fn one_round(
-    plan: Plan,
-    peers: &[Peer],
+    plan: &Plan,
+    scene: &Scene,
+    peers: &[&Peer],
     behind: &Behind,
     place: &Path,
     round: usize,
 ) -> anyhow::Result<Vec<(Kind, Sample)>> {
+    if peers.is_empty() {
+        return Ok(Vec::new());
+    }
     let first = round % peers.len();
     let mut measured = Vec::with_capacity(peers.len());
     for peer in peers[first..].iter().chain(&peers[..first]) {
         let place = place.join(format!("{:?}", peer.kind));
         std::fs::create_dir_all(&place)?;
-        measured.push(Measured::start(peer, behind, &place).await?);
+        measured.push(Measured::start(peer, scene, behind, &place).await?);
     }
+    let requests = scene.requests(plan.requests);
     for one in &mut measured {
-        one.ask((plan.requests / WARM_UP).max(1)).await?;
+        one.ask((requests / WARM_UP).max(1)).await?;
         one.sample.cpu = -one.running.processor_time()?.as_secs_f64();
         one.took = Duration::ZERO;
     }
     for turn in 0..TURNS {
         for one in &mut measured {
-            one.ask(share(plan.requests, turn)).await?;
+            one.ask(share(requests, turn)).await?;
         }
     }
     for one in &mut measured {
         let Measured { sample, running, took, .. } = one;
-        sample.cpu = (sample.cpu + running.processor_time()?.as_secs_f64()) / plan.requests as f64;
-        sample.requests_per_second = plan.requests as f64 / took.as_secs_f64();
+        sample.cpu = (sample.cpu + running.processor_time()?.as_secs_f64()) / requests as f64;
+        sample.requests_per_second = requests as f64 / took.as_secs_f64();
         sample.loaded_bytes = running.own_memory()?;
         one.clients = None;
     }
+    if scene.paced {
+        add_latency(plan.paced, behind, &mut measured).await?;
+    }
+    Ok(measured.into_iter().map(|one| (one.kind, one.sample)).collect())
+}
 
+/// What each adds to what the model takes by itself.
+async fn add_latency(lasts: Duration, behind: &Behind, measured: &mut [Measured]) -> anyhow::Result<()> {
     let mut direct = Times::new();
+    let mut through: Vec<Times> = measured.iter().map(|_| Times::new()).collect();
     for _ in 0..TURNS {
-        let turn = plan.paced / TURNS;
+        let turn = lasts / TURNS;
         direct.add(&paced(behind.model, turn).await.context("the model itself")?);
-        for one in &mut measured {
-            one.times.add(&paced(one.running.address, turn).await.with_context(|| one.kind.name())?);
+        for (one, times) in measured.iter().zip(&mut through) {
+            times.add(&paced(one.running.address, turn).await.with_context(|| one.kind.name())?);
         }
     }
-    let finish = |one: Measured| {
-        let added = |quantile| one.times.quantile(quantile).as_secs_f64() - direct.quantile(quantile).as_secs_f64();
-        (one.kind, Sample { added_p50: added(0.5), added_p99: added(0.99), ..one.sample })
-    };
-    Ok(measured.into_iter().map(finish).collect())
+    for (one, times) in measured.iter_mut().zip(&through) {
+        let added = |quantile| times.quantile(quantile).as_secs_f64() - direct.quantile(quantile).as_secs_f64();
+        one.sample.added = Some((added(0.5), added(0.99)));
+    }
+    Ok(())
 }
 
 /// One peer in one round, while it is measured.
@@ -128,17 +169,15 @@ struct Measured {
     /// `None` once they have hung up.
     clients: Option<ClosedLoop>,
     took: Duration,
-    /// At the constant rate.
-    times: Times,
     sample: Sample,
 }
 
 impl Measured {
-    async fn start(peer: &Peer, behind: &Behind, place: &Path) -> anyhow::Result<Self> {
+    async fn start(peer: &Peer, scene: &Scene, behind: &Behind, place: &Path) -> anyhow::Result<Self> {
         let running = peer.start(behind, place).await?;
         let sample = Sample { idle_bytes: running.own_memory()?, ..Sample::default() };
-        let clients = Some(ClosedLoop::connect(running.address, CONNECTIONS).await?);
-        Ok(Self { kind: peer.kind, running, clients, took: Duration::ZERO, times: Times::new(), sample })
+        let clients = Some(ClosedLoop::connect(running.address, scene.connections, scene.asked).await?);
+        Ok(Self { kind: peer.kind, running, clients, took: Duration::ZERO, sample })
     }
 
     async fn ask(&mut self, requests: u64) -> anyhow::Result<()> {

@@ -83,7 +83,9 @@ pub(crate) fn wanted(head: &[u8]) -> (Size, Duration) {
     let usual = (Size::Small, Duration::ZERO);
     let Some(rest) = head.strip_prefix(b"POST /v2/") else { return usual };
     let path = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-    let Some((size, takes)) = std::str::from_utf8(path).ok().and_then(|path| path.split_once('/')) else { return usual };
+    let Some((size, takes)) = std::str::from_utf8(path).ok().and_then(|path| path.split_once('/')) else {
+        return usual;
+    };
     (size.parse().map_or(Size::Small, Size::Bytes), Duration::from_millis(takes.parse().unwrap_or(0)))
 }
 
@@ -127,7 +129,8 @@ mod tests {
 
     #[test]
     fn the_path_says_how_much_and_when() {
-        for (answer, takes_ms) in [(Size::Small, 0), (Size::Small, 7), (Size::Bytes(10 << 20), 0), (Size::Bytes(0), 3)] {
+        for (answer, takes_ms) in [(Size::Small, 0), (Size::Small, 7), (Size::Bytes(10 << 20), 0), (Size::Bytes(0), 3)]
+        {
             let takes = Duration::from_millis(takes_ms);
             let (head, to_follow) = request("model", Asked { request: Size::Bytes(5), answer, takes });
             assert_eq!((wanted(head.as_bytes()), to_follow), ((answer, takes), 5), "{head}");

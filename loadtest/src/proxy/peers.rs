@@ -1,5 +1,5 @@
-//! Who is measured, and how each is set up: one worker thread, HTTP/1.1 and kept connections on both sides, bodies passed on
-//! as they come, nothing logged for a request. The others add no header; ours does all it does in production.
+//! Who is measured, and how each is started: one worker thread, HTTP/1.1 and kept connections on both sides, bodies passed on
+//! as they come, nothing logged for a request. The others (`others`) add no header; ours do all they do in production.
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,39 +9,68 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::proxy::CONNECTIONS;
 use crate::proxy::model::Behind;
+use crate::proxy::others;
 use crate::proxy::process::Running;
 
 /// A program that forwards requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Kind {
-    /// Ours.
+    /// Our sidecar
     QueueProxy,
-    /// Another build of ours.
+    /// Another build of it
     Other,
-    /// `loadtest bare-proxy`.
+    /// Our activator, straight before the model
+    Activator,
+    /// Another build of it
+    OtherActivator,
+    /// Our activator, with a sidecar between it and the model; only the activator is measured
+    ActivatorAndSidecar,
+    /// hyper and nothing else
     Bare,
+    /// From PATH
     Nginx,
+    /// From PATH
     Haproxy,
-    /// Knative's queue-proxy.
+    /// Knative's sidecar
     Knative,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::QueueProxy, Self::Other, Self::Bare, Self::Nginx, Self::Haproxy, Self::Knative];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::QueueProxy,
+        Self::Other,
+        Self::Activator,
+        Self::OtherActivator,
+        Self::ActivatorAndSidecar,
+        Self::Bare,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Knative,
+    ];
 
     /// As people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::QueueProxy => "queue-proxy",
             Self::Other => "another build of it",
+            Self::Activator => "activator",
+            Self::OtherActivator => "another build of it",
+            Self::ActivatorAndSidecar => "activator to sidecar",
             Self::Bare => "bare hyper proxy",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Knative => "Knative's queue-proxy",
+        }
+    }
+
+    /// The other build that it is compared with.
+    pub(crate) fn other_build(self) -> Option<Self> {
+        match self {
+            Self::QueueProxy => Some(Self::Other),
+            Self::Activator => Some(Self::OtherActivator),
+            _ => None,
         }
     }
 }
@@ -51,25 +80,41 @@ impl Kind {
 pub(crate) struct Peer {
     pub(crate) kind: Kind,
     pub(crate) program: PathBuf,
+    /// The sidecar, where one stands between it and the model.
+    pub(crate) sidecar: Option<PathBuf>,
 }
 
+/// The most connections that there are on either side of any of them.
+pub(crate) const MOST_CONNECTIONS: usize = 1100;
+
 /// More than the connections that there are, so that nobody waits; but counted and bounded as in production.
-const CONTAINER_CONCURRENCY: &str = "100";
+const CONTAINER_CONCURRENCY: u32 = 1_000;
+
+/// The allocator of our sidecar, as it is set there: an activator of the same process image as this bench has it too.
+const ALLOCATOR: &str =
+    "background_thread:true,narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_nslots_small_min:128";
 
 impl Peer {
     /// Starts it in front of the model. `folder` is its own, and empty.
     pub(crate) async fn start(&self, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
-        let [listen, other, third] = free_ports()?;
+        self.start_it(behind, folder).await.with_context(|| format!("{} cannot be measured", self.kind.name()))
+    }
+
+    async fn start_it(&self, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
+        let [listen, other, direct, proxied] = free_ports()?;
         let model = behind.model;
         let mut command = Command::new(&self.program);
+        let mut sidecar = None;
         match self.kind {
-            Kind::QueueProxy | Kind::Other => {
-                command.env_clear();
-                command.env("UPSTREAM", model.to_string()).env("LISTEN", listen.to_string());
-                command.env("PROXIED_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", "127.0.0.1:0");
-                command.env("CONTAINER_CONCURRENCY", CONTAINER_CONCURRENCY).env("WORKERS", "1");
-                command.env("AUTOSCALER", behind.autoscaler.to_string());
-                command.env("NAMESPACE", "default").env("REVISION", "iris-v1").env("POD_NAME", "iris-v1-0");
+            Kind::QueueProxy | Kind::Other => queue_proxy(&mut command, listen, other, behind),
+            Kind::Activator | Kind::OtherActivator => activator(&mut command, listen, model, behind),
+            Kind::ActivatorAndSidecar => {
+                let program = self.sidecar.as_ref().context("it needs a sidecar")?;
+                let mut beside = Command::new(program);
+                queue_proxy(&mut beside, direct, proxied, behind);
+                sidecar = Some(Running::start(beside, proxied, &folder.join("sidecar")).await?);
+                activator(&mut command, listen, proxied, behind);
+                command.arg("--sidecar");
             }
             Kind::Bare => {
                 command.args(["bare-proxy", "--listen"]).arg(listen.to_string());
@@ -77,26 +122,43 @@ impl Peer {
             }
             Kind::Nginx => {
                 let file = folder.join("nginx.conf");
-                std::fs::write(&file, nginx(listen, model, folder))?;
+                std::fs::write(&file, others::nginx(listen, model, folder))?;
                 command.arg("-p").arg(folder).arg("-c").arg(file).arg("-e").arg(folder.join("error.log"));
             }
             Kind::Haproxy => {
                 let file = folder.join("haproxy.cfg");
-                std::fs::write(&file, haproxy(listen, model))?;
+                std::fs::write(&file, others::haproxy(listen, model))?;
                 command.arg("-db").arg("-q").arg("-f").arg(file);
             }
             Kind::Knative => {
-                command.env_clear().env("GOMAXPROCS", "1").envs(knative(listen, [other, third], model));
+                let vars = others::knative(listen, other, model, CONTAINER_CONCURRENCY);
+                command.env_clear().env("GOMAXPROCS", "1").envs(vars);
             }
         }
-        let running = Running::start(command, listen, &folder.join("output")).await;
-        running.with_context(|| format!("{} cannot be measured", self.kind.name()))
+        Ok(Running::start(command, listen, &folder.join("output")).await?.with(sidecar))
     }
 
     /// Bytes of its binary.
     pub(crate) fn binary_bytes(&self) -> anyhow::Result<u64> {
         Ok(std::fs::metadata(&self.program).with_context(|| self.program.display().to_string())?.len())
     }
+}
+
+fn queue_proxy(command: &mut Command, direct: SocketAddr, proxied: SocketAddr, behind: &Behind) {
+    command.env_clear();
+    command.env("UPSTREAM", behind.model.to_string()).env("LISTEN", direct.to_string());
+    command.env("PROXIED_LISTEN", proxied.to_string()).env("ADMIN_LISTEN", "127.0.0.1:0");
+    command.env("CONTAINER_CONCURRENCY", CONTAINER_CONCURRENCY.to_string()).env("WORKERS", "1");
+    command.env("AUTOSCALER", behind.autoscaler.to_string());
+    command.env("NAMESPACE", "default").env("REVISION", "iris-v1").env("POD_NAME", "iris-v1-0");
+}
+
+fn activator(command: &mut Command, listen: SocketAddr, replica: SocketAddr, behind: &Behind) {
+    command.env_clear().env("_RJEM_MALLOC_CONF", ALLOCATOR);
+    command.arg("activator").arg("--listen").arg(listen.to_string());
+    command.arg("--replica").arg(replica.to_string());
+    command.arg("--autoscaler").arg(behind.autoscaler.to_string());
+    command.arg("--container-concurrency").arg(CONTAINER_CONCURRENCY.to_string());
 }
 
 /// Where a program lies: in the folders of `path`, and in those where servers are installed.
@@ -107,130 +169,18 @@ pub(crate) fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
 }
 
 /// Free until now. All are held at once, so that they differ.
-fn free_ports() -> anyhow::Result<[SocketAddr; 3]> {
-    let taken = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-    let mut ports = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 3];
+fn free_ports() -> anyhow::Result<[SocketAddr; 4]> {
+    let taken = [(); 4].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let mut ports = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 4];
     for (port, listener) in ports.iter_mut().zip(&taken) {
         *port = listener.as_ref().map_err(|error| anyhow::anyhow!("no free port: {error}"))?.local_addr()?;
     }
     Ok(ports)
 }
 
-fn nginx(listen: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000000;
-    keepalive_timeout 600s;
-    upstream model {{
-        server {upstream};
-        keepalive {CONNECTIONS};
-        keepalive_requests 1000000000;
-    }}
-    server {{
-        listen {listen};
-        location / {{
-            proxy_pass http://model;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Connection \"\";
-            proxy_buffering off;
-            proxy_request_buffering off;
-        }}
-    }}
-}}
-"
-    )
-}
-
-fn haproxy(listen: SocketAddr, upstream: SocketAddr) -> String {
-    format!(
-        "global
-    nbthread 1
-    maxconn 1024
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 600s
-    timeout server 300s
-    http-reuse always
-frontend clients
-    bind {listen}
-    default_backend model
-backend model
-    server model {upstream}
-"
-    )
-}
-
-/// What Knative's sidecar must be told. It serves plain HTTP on the first port, TLS on the second (unused here), and its own
-/// probes and statistics elsewhere.
-fn knative(listen: SocketAddr, others: [SocketAddr; 2], upstream: SocketAddr) -> Vec<(&'static str, String)> {
-    let port = upstream.port();
-    let probe = format!(r#"{{"tcpSocket":{{"host":"127.0.0.1","port":{port}}},"successThreshold":1}}"#);
-    let text = |(name, value): (&'static str, &str)| (name, value.to_owned());
-    let mut all = vec![
-        ("QUEUE_SERVING_PORT", listen.port().to_string()),
-        ("QUEUE_SERVING_TLS_PORT", others[0].port().to_string()),
-        ("USER_PORT", port.to_string()),
-        ("SERVING_READINESS_PROBE", probe),
-    ];
-    all.extend(
-        [
-            ("CONTAINER_CONCURRENCY", CONTAINER_CONCURRENCY),
-            ("REVISION_TIMEOUT_SECONDS", "300"),
-            ("SERVING_LOGGING_CONFIG", ""),
-            ("SERVING_LOGGING_LEVEL", "error"),
-            ("SERVING_NAMESPACE", "default"),
-            ("SERVING_CONFIGURATION", "iris"),
-            ("SERVING_REVISION", "iris-v1"),
-            ("SERVING_POD", "iris-v1-0"),
-            ("SERVING_POD_IP", "127.0.0.1"),
-        ]
-        .map(text),
-    );
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4001);
-    const MODEL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4002);
-
-    #[test]
-    fn others_are_set_up_as_fast_as_they_go_and_write_only_where_they_may() {
-        let nginx = nginx(LISTEN, MODEL, Path::new("/made-up"));
-        for line in ["worker_processes 1;", "access_log off;", "listen 127.0.0.1:4001;", "server 127.0.0.1:4002;"] {
-            assert!(nginx.contains(line), "{line} is not in\n{nginx}");
-        }
-        assert!(nginx.contains("keepalive 64;") && nginx.contains("proxy_set_header Connection \"\";"), "{nginx}");
-        let paths = nginx.lines().filter(|line| line.contains("_path") || line.contains("pid "));
-        assert!(paths.clone().count() == 6 && paths.clone().all(|line| line.contains(" /made-up/")), "{nginx}");
-        let haproxy = haproxy(LISTEN, MODEL);
-        for line in ["nbthread 1", "bind 127.0.0.1:4001", "server model 127.0.0.1:4002", "http-reuse always"] {
-            assert!(haproxy.contains(line), "{line} is not in\n{haproxy}");
-        }
-    }
-
-    #[test]
-    fn knatives_sidecar_is_told_where_the_model_is() {
-        let vars = knative(LISTEN, [LISTEN; 2], MODEL);
-        let get = |name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
-        assert_eq!((get("QUEUE_SERVING_PORT"), get("USER_PORT")), (Some("4001"), Some("4002")));
-        assert!(get("SERVING_READINESS_PROBE").is_some_and(|probe| probe.contains("\"port\":4002")));
-    }
 
     #[test]
     fn a_program_is_looked_for_in_the_path_first() {

@@ -23,6 +23,8 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    /// What it needs and what is not measured with it. Ends after it.
+    needs: Option<Box<Self>>,
     /// Where it takes requests.
     pub(crate) address: SocketAddr,
 }
@@ -34,7 +36,7 @@ impl Running {
         let program = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("starting {program}"))?;
-        let mut running = Self { child, address };
+        let mut running = Self { child, needs: None, address };
         let coming = async {
             while TcpStream::connect(address).await.is_err() {
                 if let Some(status) = running.child.try_wait()? {
@@ -48,6 +50,12 @@ impl Running {
             .await
             .with_context(|| format!("{program} takes no connection after {START:?}"))??;
         Ok(running)
+    }
+
+    /// The same, and another that is to run for as long.
+    pub(crate) fn with(mut self, needs: Option<Self>) -> Self {
+        self.needs = needs.map(Box::new);
+        self
     }
 
     /// Processor time of it and all its children until now, to ten milliseconds.

@@ -1,0 +1,168 @@
+//! The activator alone, in front of one replica that is there: what it costs a request without an autoscaler, a platform
+//! and sidecars in the same process. `loadtest activator`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activator::{Activator, Config, Metrics};
+use daemon::{Clock, Draining, Problems, Telemetry, Vars};
+use platform::{
+    ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, Replica, ReplicaState,
+    Revision, Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
+};
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
+
+/// Where it stands, and between whom.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Between {
+    /// Where it takes requests, for any Host
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Where the replica does
+    #[arg(long)]
+    replica: SocketAddr,
+    /// Whether that is a sidecar
+    #[arg(long)]
+    sidecar: bool,
+    /// Whom it reports to
+    #[arg(long)]
+    autoscaler: SocketAddr,
+    /// The most requests that the replica takes at once
+    #[arg(long)]
+    container_concurrency: u32,
+}
+
+const NAME: &str = "activator";
+
+/// Serves until it is killed, and logs as programs do.
+pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
+    let mut problems = Problems::none();
+    if let Some(telemetry) = Telemetry::parse(&Vars::of_process(), &mut problems) {
+        telemetry.init()?;
+    }
+    let config = Config {
+        namespace: "default".into(),
+        name: NAME.into(),
+        uid: NAME.into(),
+        listen: between.listen,
+        autoscalers: vec![between.autoscaler],
+        cluster_domain: "cluster.local".into(),
+        alone_answers_every_host: true,
+        grace: Duration::from_secs(30),
+    };
+    let clock = Clock::start();
+    let metrics = Metrics::register(&Registry::new())?;
+    let catalogue = Arc::new(World::of(between, clock));
+    let never = Draining::when(CancellationToken::new());
+    Activator::bind(config, clock, metrics, None)?.run(catalogue, never).await
+}
+
+/// One endpoint, one revision, one replica; nothing ever changes.
+struct World {
+    endpoints: Board<EndpointKey, Endpoint>,
+    revisions: Board<RevisionKey, Revision>,
+    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
+    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
+}
+
+impl World {
+    fn of(between: &Between, clock: Clock) -> Self {
+        let endpoint = EndpointKey::new("default", "iris");
+        let revision = RevisionKey::new("default", "iris-v1");
+        let limit = ConcurrencyLimit::from_field(between.container_concurrency);
+        let itself = ActivatorPod { name: NAME.into(), uid: NAME.into(), out_since: None };
+        let world = Self {
+            endpoints: Board::new(),
+            revisions: Board::new(),
+            activators: watch::Sender::new(Some(Arc::from([itself]))),
+            config: watch::Sender::new(Some(Arc::default())),
+        };
+        world.endpoints.put(endpoint.clone(), served(endpoint.clone(), revision.clone(), limit));
+        world.revisions.put(revision.clone(), running(endpoint, revision, between, limit, clock));
+        world.endpoints.synced();
+        world.revisions.synced();
+        world
+    }
+}
+
+/// With the limits that an endpoint has by default.
+fn served(key: EndpointKey, revision: RevisionKey, limit: ConcurrencyLimit) -> Endpoint {
+    let all = Target { revision, percent: Percent::new(100).expect("is a percentage"), tag: None };
+    let five_minutes = Duration::from_secs(300);
+    Endpoint {
+        key,
+        generation: 1,
+        hosts: Vec::new(),
+        own_port: None,
+        targets: vec![all],
+        upstream: UpstreamProtocol::Http1,
+        path: PathPolicy::Auto,
+        route: Route::Proxied { through: Arc::from([Arc::from(NAME)]) },
+        container_concurrency: limit,
+        timeouts: Timeouts { request: Some(five_minutes), response_start: None, idle: None },
+        queue: QueueLimits {
+            max_requests: NonZeroU32::new(10_000).expect("is not zero"),
+            max_bytes: 256 << 20,
+            max_wait: five_minutes,
+        },
+        on_unavailable: OnUnavailable::Fail,
+        answer_headers: true,
+    }
+}
+
+fn running(
+    endpoint: EndpointKey,
+    key: RevisionKey,
+    between: &Between,
+    limit: ConcurrencyLimit,
+    clock: Clock,
+) -> Revision {
+    let now = clock.now();
+    let replica = Replica {
+        name: "iris-v1-0".into(),
+        address: Some(between.replica),
+        state: ReplicaState::Ready,
+        since: now,
+        created: now,
+    };
+    Revision {
+        key,
+        endpoint,
+        workload: Workload::Present {
+            generation: 1,
+            scale: Scale { replicas: ReplicaCount(1), version: ScaleVersion("1".into()) },
+        },
+        reachable: true,
+        container_concurrency: limit,
+        sidecars: between.sidecar,
+        layers: Vec::new(),
+        adopted: true,
+        replicas: vec![replica],
+        progress_deadline: Duration::from_secs(60),
+        trouble: None,
+    }
+}
+
+impl Catalogue for World {
+    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
+        self.endpoints.feed()
+    }
+
+    fn revisions(&self) -> Feed<RevisionKey, Revision> {
+        self.revisions.feed()
+    }
+
+    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
+        self.activators.subscribe()
+    }
+
+    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
+        self.config.subscribe()
+    }
+}
