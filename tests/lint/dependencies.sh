@@ -30,7 +30,8 @@ must_never api kube k8s-openapi hyper tokio
 must_never forward kube k8s-openapi api kpa
 must_never daemon kube k8s-openapi api kpa
 must_never rouse kube k8s-openapi
-must_never rouse openssl-sys aws-lc-sys
+must_never rouse openssl-sys aws-lc-sys rcgen
+must_never queue-proxy openssl-sys aws-lc-sys rcgen
 
 [ "$faults" = 0 ] && echo "dependencies: as the table says"
 exit $((faults != 0))

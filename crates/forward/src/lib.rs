@@ -7,7 +7,8 @@
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
 //! In reading order: `server` (clients), `headers`, `exchange` (what may be tried again), `pool` (replicas), `body`,
-//! `upgrade`, `timeouts`, `watch`, `aside`, `refusal`. Not here: who may go and who waits (`breaker`), which replica (`balance`), TLS.
+//! `upgrade`, `timeouts`, `watch`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not here: who may go and who waits
+//! (`breaker`), which replica (`balance`).
 
 mod aside;
 mod body;
@@ -18,14 +19,17 @@ mod refusal;
 mod server;
 mod stream;
 mod timeouts;
+pub mod tls;
+mod transport;
 mod upgrade;
 mod watch;
 
 pub use body::{Body, BodyError, RequestBody};
 pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
 pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
-pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol};
+pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol, dial};
 pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
 pub use server::{Arrival, Drained, Server, ServerLimits, Service};
 pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};
+pub use transport::Transport;
 pub use upgrade::LooseEnds;

@@ -25,6 +25,8 @@ use tracing::debug;
 
 use crate::body::RequestBody;
 use crate::stream::{Observed, ReadOut};
+use crate::tls::ClientTls;
+use crate::transport::Transport;
 
 /// How long an idle connection is kept.
 pub const KEPT_IDLE: Duration = Duration::from_secs(4);
@@ -43,26 +45,55 @@ const STREAM_WINDOW: u32 = 256 << 10;
 pub enum Protocol {
     /// HTTP/1.1, with upgrades.
     Http1,
-    /// HTTP/2 without TLS, by prior knowledge.
+    /// HTTP/2 by prior knowledge: without TLS where the pool has none.
     H2c,
 }
 
 /// How a pool connects.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolOptions {
     /// What is spoken.
     pub protocol: Protocol,
-    /// How long a connect may take.
+    /// How long a connect may take, with the handshake.
     pub connect_timeout: Duration,
     /// The longest head of an answer, in bytes.
     pub max_head_bytes: usize,
+    /// Below HTTP: with whom, and as whom. `None`: plain TCP.
+    pub tls: Option<ClientTls>,
 }
 
 impl PoolOptions {
-    /// For a replica nearby: 2 s to connect, heads of 256 KiB (models put metrics into them).
+    /// For a replica nearby: 2 s to connect, heads of 256 KiB (models put metrics into them), no TLS.
     pub fn nearby(protocol: Protocol) -> Self {
-        Self { protocol, connect_timeout: Duration::from_secs(2), max_head_bytes: 256 << 10 }
+        Self { protocol, connect_timeout: Duration::from_secs(2), max_head_bytes: 256 << 10, tls: None }
     }
+
+    /// The same, within TLS.
+    pub fn within(self, tls: ClientTls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+}
+
+/// Opens one connection, of which nothing is kept. Within TLS it is there once the other side has accepted us.
+///
+/// # Errors
+/// If it cannot be had in that time. Nothing can have been begun then.
+pub async fn dial(
+    target: SocketAddr,
+    tls: Option<&ClientTls>,
+    protocol: Protocol,
+    limit: Duration,
+) -> io::Result<Transport> {
+    let connect = async {
+        let stream = TcpStream::connect(target).await?;
+        stream.set_nodelay(true)?;
+        match tls {
+            None => Ok(stream.into()),
+            // In a box: a handshake is large, and requests wait for connections in futures of their own.
+            Some(tls) => Box::pin(tls.connect(stream, protocol)).await,
+        }
+    };
+    timeout(limit, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// The connections to one address. Cheap to clone; the last one dropped closes them.
@@ -295,11 +326,9 @@ impl Pool {
         Ok(Exclusive { sender, heard })
     }
 
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let connect = timeout(self.0.options.connect_timeout, TcpStream::connect(self.0.target));
-        let stream = connect.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    async fn dial(&self) -> io::Result<Transport> {
+        let PoolOptions { protocol, connect_timeout, tls, .. } = &self.0.options;
+        dial(self.0.target, tls.as_ref(), *protocol, *connect_timeout).await
     }
 
     fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {

@@ -1,4 +1,4 @@
-//! Connections of clients: HTTP/1.1 and HTTP/2 without TLS on one port, upgrades, limits, and leaving without a loss.
+//! Connections of clients: HTTP/1.1 and HTTP/2 on one port, plain or within TLS, upgrades, limits, and leaving without a loss.
 //!
 //! The owner accepts, and hands each connection to [`Server::serve`]. What a connection may not do: say nothing after it
 //! was opened, dawdle over a head (408), send a huge one (431), or stay idle for ever. Hyper's own timer for heads is not
@@ -29,7 +29,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -37,6 +37,8 @@ use tracing::debug;
 use crate::aside::Aside;
 use crate::body::BodyError;
 use crate::stream::{Observed, Spoken, detect};
+use crate::tls::ServerTls;
+use crate::transport::Transport;
 use crate::upgrade::LooseEnds;
 
 /// Answers requests.
@@ -61,7 +63,9 @@ pub struct Arrival {
 /// What a connection may do.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// From the connection to its first bytes.
+    /// For the handshake, where there is TLS.
+    pub handshake: Duration,
+    /// From the connection, or the handshake, to its first bytes.
     pub first_byte: Duration,
     /// From the first byte of a head to its last. At most half as much again.
     pub head: Duration,
@@ -76,6 +80,7 @@ impl Default for ServerLimits {
     /// that it is the client that closes, and no request meets a close of ours.
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(30),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(620),
@@ -89,7 +94,7 @@ const STREAMS: u32 = 250;
 const STREAM_WINDOW: u32 = 64 << 10;
 
 /// How long a client is listened to that still sends a body after its connection was closed.
-const HEARD_OUT: Duration = Duration::from_secs(1);
+pub(crate) const HEARD_OUT: Duration = Duration::from_secs(1);
 
 /// How far the leaving has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +116,7 @@ pub struct Drained {
 pub struct Server<S> {
     service: Arc<S>,
     limits: ServerLimits,
+    tls: Option<ServerTls>,
     ends: LooseEnds,
     connections: TaskTracker,
     phase: watch::Sender<Phase>,
@@ -124,7 +130,13 @@ impl<S: Service> Server<S> {
     pub fn new(service: Arc<S>, limits: ServerLimits, ends: LooseEnds) -> Self {
         let (phase, _) = watch::channel(Phase::Serving);
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-        Self { service, limits, ends, connections, phase, leaving: Arc::default(), cut }
+        Self { service, limits, tls: None, ends, connections, phase, leaving: Arc::default(), cut }
+    }
+
+    /// With TLS below each connection, and nothing for who does not pass it.
+    pub fn within(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Serves one connection in the background, until it ends or is drained.
@@ -140,11 +152,11 @@ impl<S: Service> Server<S> {
             heard: Arc::default(),
             had_body: AtomicBool::new(false),
         };
-        let (phase, cut) = (self.phase.subscribe(), self.cut.clone());
+        let (phase, cut, tls) = (self.phase.subscribe(), self.cut.clone(), self.tls.clone());
         self.connections.spawn(async move {
             tokio::select! {
                 biased;
-                () = line.serve(stream, phase) => {}
+                () = line.serve(stream, tls, phase) => {}
                 () = Aside::new(cut.cancelled()) => {}
             }
         });
@@ -207,20 +219,37 @@ struct Line<S> {
 }
 
 impl<S: Service> Line<S> {
-    async fn serve(self, stream: TcpStream, mut phase: watch::Receiver<Phase>) {
+    async fn serve(self, stream: TcpStream, tls: Option<ServerTls>, mut phase: watch::Receiver<Phase>) {
+        let within_tls = tls.is_some();
         let detected = tokio::select! {
             // What was sent before we leave is read.
             biased;
-            detected = timeout(self.limits.first_byte, detect(stream)) => detected,
-            // It has said nothing: nobody loses by a close.
-            () = reached(&mut phase, Phase::Draining) => return,
+            detected = self.detect(stream, tls) => detected,
+            // It has said nothing: nobody loses by a close. In the middle of a handshake it has, and what it wants may be
+            // right behind.
+            () = async {
+                reached(&mut phase, Phase::Draining).await;
+                if within_tls {
+                    sleep(HEARD_OUT).await;
+                }
+            } => return,
         };
-        let Ok(Ok(Some((spoken, stream)))) = detected else { return };
+        let Some((spoken, stream)) = detected else { return };
         let line = Arc::new(Self { heard: stream.heard(), ..self });
         match spoken {
             Spoken::Http1 => serve_http1(line, stream, phase).await,
             Spoken::Http2 => serve_http2(line, stream, phase).await,
         }
+    }
+
+    /// Which HTTP it speaks. `None` if there is nobody to speak with.
+    async fn detect(&self, stream: TcpStream, tls: Option<ServerTls>) -> Option<(Spoken, Observed<Transport>)> {
+        let stream = match tls {
+            None => stream.into(),
+            // In a box: a handshake is large, and every plain connection would have the room for one.
+            Some(tls) => Box::pin(tls.accept(stream, self.arrival.peer, self.limits.handshake)).await?,
+        };
+        timeout(self.limits.first_byte, detect(stream)).await.ok()?.ok()?
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Watched<S>>, Infallible> {
@@ -238,7 +267,7 @@ impl<S: Service> Line<S> {
     }
 }
 
-async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>, mut phase: watch::Receiver<Phase>) {
+async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut phase: watch::Receiver<Phase>) {
     let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http1::Builder::new();
     // The number of headers stays hyper's own limit (100): another one costs an allocation with every head.
@@ -276,7 +305,7 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>
 
 /// Reads what a client still sends after its answer, for a moment. Closed with bytes unread, a connection is reset, and
 /// then the client may never see the answer that came before.
-async fn hear_out<S>(line: &Line<S>, io: Option<TokioIo<Observed<TcpStream>>>) {
+async fn hear_out<S>(line: &Line<S>, io: Option<TokioIo<Observed<Transport>>>) {
     let Some(io) = io.filter(|_| line.had_body.load(Ordering::Relaxed)) else { return };
     let mut stream = io.into_inner();
     let mut unwanted = vec![0; 16 << 10];
@@ -288,7 +317,7 @@ async fn hear_out<S>(line: &Line<S>, io: Option<TokioIo<Observed<TcpStream>>>) {
     let _ = timeout(HEARD_OUT, rest).await;
 }
 
-async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<TcpStream>, mut phase: watch::Receiver<Phase>) {
+async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut phase: watch::Receiver<Phase>) {
     let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
@@ -327,7 +356,7 @@ fn note(ended: hyper::Result<()>, arrival: &Arrival) {
 }
 
 /// Hyper would close without a word.
-async fn head_timed_out(io: Option<TokioIo<Observed<TcpStream>>>) {
+async fn head_timed_out(io: Option<TokioIo<Observed<Transport>>>) {
     const ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let Some(io) = io else { return };
     let mut stream = io.into_inner();

@@ -1,0 +1,92 @@
+//! An authority for tests, and certificates of it: such as activators and sidecars have, and faulty ones.
+//!
+//! ```
+//! let authority = certs::Authority::new();
+//! let sidecar = authority.issue("sidecar.rouse", certs::Use::Server, certs::Valid::Now);
+//! assert!(sidecar.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "for tests: a fault here is a fault of the test")]
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+
+/// Signs certificates. Each one is another, though all have the same name, as the old and the new one of a rotation.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key, PKCS #8.
+    pub key: String,
+}
+
+/// What a certificate may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// To be connected to.
+    Server,
+    /// To connect.
+    Client,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Valid {
+    /// From long ago to long from now.
+    Now,
+    /// Until some years ago.
+    Before,
+    /// From many years hence.
+    Later,
+}
+
+impl Authority {
+    /// A new one, with a key of its own.
+    #[expect(clippy::new_without_default, reason = "no two are alike")]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "rouse");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its certificate, as PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate with this one DNS name.
+    pub fn issue(&self, name: &str, purpose: Use, valid: Valid) -> Leaf {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![match purpose {
+            Use::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Use::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        let (from, to) = match valid {
+            Valid::Now => (2020, 2120),
+            Valid::Before => (2010, 2020),
+            Valid::Later => (2110, 2120),
+        };
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
+        Leaf { certificate, key: key.serialize_pem() }
+    }
+
+    /// What an activator has.
+    pub fn activator(&self) -> Leaf {
+        self.issue("activator.rouse", Use::Client, Valid::Now)
+    }
+
+    /// What a sidecar has.
+    pub fn sidecar(&self) -> Leaf {
+        self.issue("sidecar.rouse", Use::Server, Valid::Now)
+    }
+}
