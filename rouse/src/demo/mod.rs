@@ -87,9 +87,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     let admin = admin_address(&args.admin)?;
     let log = File::create(&args.log).with_context(|| format!("--log {}", args.log.display()))?;
-    // A fault of the path should not wait for the end.
-    let unfinished = File::create(&args.report).with_context(|| format!("--report {}", args.report.display()))?;
-    drop(unfinished);
+    // A fault of the path should not wait for the end; the report of an earlier run stays until there is a new one.
+    let report = File::options().append(true).create(true).open(&args.report);
+    drop(report.with_context(|| format!("--report {}", args.report.display()))?);
     let mut problems = daemon::Problems::none();
     let telemetry = daemon::Telemetry::parse_with(&daemon::Vars::of_process(), up::usual_levels(), &mut problems);
     let mut telemetry = problems.or_value(telemetry)?;
@@ -117,7 +117,11 @@ async fn show(args: &Args, admin: SocketAddr, log: File) -> anyhow::Result<()> {
         let told = tokio::select! {
             told = direct(args, addresses) => told,
             () = interrupted.begun() => Err(daemon::Interrupted.into()),
-            served = &mut serving => bail!("serving ended before the demonstration: {:?}", served.err()),
+            // Why it cannot serve is the answer, in its own words and with its own code.
+            served = &mut serving => {
+                served?;
+                bail!("serving ended before the demonstration did");
+            }
         };
         over.cancel();
         let served = serving.await;
