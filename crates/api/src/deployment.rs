@@ -74,7 +74,7 @@ pub struct Container {
     pub args: Vec<String>,
     /// Environment, in order: a value may refer to an earlier one as `$(NAME)`.
     pub env: Vec<EnvVar>,
-    /// Where it runs; a relative one is relative to the file it stands in.
+    /// Where it runs, if not in the folder of the file it stands in; a relative one begins there.
     pub working_dir: Option<String>,
     /// The ports it says it listens on.
     pub ports: Vec<ContainerPort>,

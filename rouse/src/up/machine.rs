@@ -123,11 +123,15 @@ fn executable(path: &Path) -> io::Result<bool> {
     Ok(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Where a container runs: a relative folder is relative to the file that it stands in.
+/// Where a container runs: in the folder of the file that it stands in, unless it says another; a relative one is relative
+/// to that file. So it does not matter where `rouse up` was started. `None`: a command without a file, which runs here.
 pub(crate) fn working_dir<T>(document: &Placed<T>, container: &Container) -> Option<PathBuf> {
-    let given = Path::new(container.working_dir.as_deref()?);
-    let beside = document.file().and_then(|file| Path::new(&**file).parent()).unwrap_or(Path::new(""));
-    let whole = beside.join(given);
+    let beside = document.file().and_then(|file| Path::new(&**file).parent());
+    let whole = match (beside, container.working_dir.as_deref()) {
+        (None, None) => return None,
+        (Some(beside), None) => beside.to_owned(),
+        (beside, Some(given)) => beside.unwrap_or(Path::new("")).join(given),
+    };
     // `.` rather than nothing, for who joins it.
     Some(if whole.as_os_str().is_empty() { PathBuf::from(".") } else { whole })
 }

@@ -74,8 +74,9 @@ Examples:
   rouse up -f server.yaml                                   the same from the file, which is followed
   rouse up --check -f server.yaml                           every fault of the file at once; 64 if there is one
 
-In a file, `rouse` as a command is this very program, a relative workingDir is relative to the file, and a port of
-1024 or more in spec.ports is the endpoint's own port here too. With images that exist, kubectl takes the same file.";
+In a file, `rouse` as a command is this very program, replicas run in the folder of the file (a relative workingDir
+begins there), and a port of 1024 or more in spec.ports is the endpoint's own port here too. With images that exist,
+kubectl takes the same file.";
 
 /// Does what the flags say.
 ///

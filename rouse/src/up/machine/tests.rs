@@ -73,6 +73,22 @@ fn a_folder_is_relative_to_the_file_that_names_it() {
     assert_eq!(container.command[0], whole.join("serve").to_str().unwrap());
 }
 
+#[test]
+fn without_a_folder_of_its_own_a_replica_runs_beside_its_file() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: m }\n\
+                spec: { template: { spec: { containers: [{ command: [./serve] }] } } }\n";
+    for (file, folder) in [("some/folder/m.yaml", "some/folder"), ("m.yaml", ".")] {
+        let documents = api::read(&[(file, text)]).documents;
+        let deployment = &documents.deployments[0];
+        let container = at_home(deployment, &deployment.value.container);
+        let whole = std::path::absolute(folder).unwrap();
+        assert_eq!(container.working_dir.as_deref(), whole.to_str());
+        assert_eq!(container.command[0], whole.join("serve").to_str().unwrap());
+    }
+    let made = Placed::made(Deployment::new(RevisionKey::new("default", "m-v1"), vec!["serve".to_owned()]));
+    assert_eq!(at_home(&made, &made.value.container).working_dir, None, "a command runs where it was typed");
+}
+
 #[tokio::test]
 async fn a_taken_port_is_told_unless_it_is_ours() {
     let taken = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
