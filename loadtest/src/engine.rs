@@ -87,6 +87,22 @@ impl Options {
 /// # Errors
 /// If the request cannot be written down as HTTP.
 pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: &Live) -> anyhow::Result<Results> {
+    run_until(scenario, target, options, live, std::future::pending()).await
+}
+
+/// The same, until `stopped`: then nothing more is sent, what is on its way is given up, and what came so far is told.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_until(
+    scenario: &Scenario,
+    target: &Target,
+    options: &Options,
+    live: &Live,
+    stopped: impl Future<Output = ()>,
+) -> anyhow::Result<Results> {
+    tokio::pin!(stopped);
+    let mut interrupted = false;
     let connections = Arc::new(Connections::to(target.address));
     let asked = Arc::new(Asked::of(&scenario.request, target)?);
     let mut under_way = JoinSet::new();
@@ -99,6 +115,10 @@ pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: 
         let next = moments.peek().map_or(end, |(_, due)| begin + *due);
         tokio::select! {
             biased;
+            () = &mut stopped => {
+                interrupted = true;
+                break;
+            }
             () = sleep_until(next) => match moments.next() {
                 Some((number, due)) => {
                     let due = Due { number, at: due };
@@ -124,8 +144,9 @@ pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: 
             _ = seconds.tick() => live.reaches(begin.elapsed()),
         }
     }
-    loop {
+    while !interrupted {
         tokio::select! {
+            () = &mut stopped => interrupted = true,
             ended = under_way.join_next() => match ended {
                 Some(ended) => ended.context("a request's task")?,
                 None => break,
@@ -134,10 +155,13 @@ pub async fn run(scenario: &Scenario, target: &Target, options: &Options, live: 
         }
     }
     let lasted = begin.elapsed();
-    if let Some(connections) = Arc::into_inner(connections) {
+    under_way.shutdown().await;
+    live.are_given_up();
+    // A connection in the middle of an answer would be waited for until the server ends it.
+    if let Some(connections) = Arc::into_inner(connections).filter(|_| !interrupted) {
         connections.end().await;
     }
-    Ok(live.results(Results::of(scenario, target, options, lasted)))
+    Ok(live.results(Results { interrupted, ..Results::of(scenario, target, options, lasted) }))
 }
 
 #[cfg(test)]

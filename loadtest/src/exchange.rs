@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     TimedOut,
     /// Too many were on their way already.
     NotSent,
+    /// It was on its way when the load was stopped.
+    Interrupted,
 }
 
 impl Failure {
@@ -51,6 +53,7 @@ impl Failure {
             Self::Cut => "cut",
             Self::TimedOut => "timedOut",
             Self::NotSent => "notSent",
+            Self::Interrupted => "interrupted",
         }
     }
 }

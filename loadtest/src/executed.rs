@@ -11,7 +11,7 @@ use serde::Serialize;
 /// How a request ended, as far as its sender knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// Not yet.
+    /// Not before the load was stopped.
     #[default]
     Open,
     /// By a complete answer, whatever it says, that is not Rouse's own.

@@ -15,7 +15,7 @@ pub mod shape;
 mod tally;
 pub mod times;
 
-pub use engine::{Nowhere, Options, Target, run};
+pub use engine::{Nowhere, Options, Target, run, run_until};
 pub use results::Results;
 pub use scenario::Scenario;
 pub use tally::{Live, Snapshot};

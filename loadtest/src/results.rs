@@ -23,8 +23,10 @@ pub struct Results {
     pub run: String,
     /// What arrivals were drawn with.
     pub seed: u64,
-    /// From the beginning to the last answer.
+    /// From the beginning to the last answer, or until it was stopped.
     pub lasted_seconds: f64,
+    /// Was it stopped before its end? Then the figures are of what was due until then.
+    pub interrupted: bool,
     /// How many.
     #[serde(flatten)]
     pub counts: Counts,
@@ -58,7 +60,7 @@ pub struct Counts {
     pub by_status: BTreeMap<String, u64>,
     /// Of those, answers of Rouse itself, by reason.
     pub refused_by_rouse: BTreeMap<String, u64>,
-    /// Have none: `connectFailed`, `cut`, `timedOut`, `notSent`.
+    /// Have none: `connectFailed`, `cut`, `timedOut`, `notSent`, `interrupted`.
     pub unanswered: BTreeMap<String, u64>,
 }
 
@@ -93,6 +95,7 @@ impl Results {
             run: options.run.clone(),
             seed: scenario.seed,
             lasted_seconds: lasted.as_secs_f64(),
+            interrupted: false,
             counts: Counts::default(),
             latency: None,
             latency_from_sending: None,
@@ -126,7 +129,9 @@ impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { due, answered, by_status, refused_by_rouse, unanswered } = &self.counts;
         let rate = *due as f64 / self.lasted_seconds.max(f64::EPSILON);
-        writeln!(f, "{} at {}, {:.1} s, seed {}\n", self.scenario, self.target, self.lasted_seconds, self.seed)?;
+        let stopped = if self.interrupted { ", interrupted" } else { "" };
+        let Self { scenario, target, lasted_seconds, seed, .. } = self;
+        writeln!(f, "{scenario} at {target}, {lasted_seconds:.1} s, seed {seed}{stopped}\n")?;
         let without: u64 = unanswered.values().sum();
         for (what, count, more) in [
             ("due", due, format!("{rate:.1} a second")),

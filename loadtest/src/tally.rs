@@ -81,6 +81,16 @@ impl Live {
         self.0.lock().failed(due, now, Failure::NotSent);
     }
 
+    /// Whoever is still on the way is not waited for any more.
+    pub(crate) fn are_given_up(&self) {
+        let mut tally = self.0.lock();
+        tally.in_flight = 0;
+        let open = tally.ends.iter().filter(|end| **end == End::Open).count();
+        if open != 0 {
+            *tally.failures.entry(Failure::Interrupted).or_default() += open as u64;
+        }
+    }
+
     /// Seconds in which nothing was due or ended have a place too.
     pub(crate) fn reaches(&self, at: Duration) {
         let mut tally = self.0.lock();

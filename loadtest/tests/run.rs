@@ -139,6 +139,31 @@ async fn what_is_due_beyond_the_most_in_flight_is_counted_as_not_sent() {
 }
 
 #[tokio::test]
+async fn a_load_that_is_stopped_tells_what_came_until_then() {
+    let mut tasks = JoinSet::new();
+    let (address, _) = server(&mut tasks, |number| if number < 4 { (OK, Then::Keep) } else { ("", Then::Hang) }).await;
+    let target = Target { address, host: address.to_string(), prefix: String::new() };
+    let live = Live::default();
+    // It would go on for a minute.
+    let scenario = Scenario {
+        phases: vec![Phase { name: String::new(), shape: Shape(vec![Piece::hold(50.0, Duration::from_secs(60))]) }],
+        ..load(0.0, "POST")
+    };
+    let stopped = async {
+        while live.snapshot().in_flight < 2 || live.snapshot().answered < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let options = Options::usual("stopped");
+    let results = loadtest::run_until(&scenario, &target, &options, &live, stopped).await.unwrap();
+    let unanswered = results.counts.unanswered.get("interrupted").copied().unwrap_or(0);
+    assert!(results.interrupted && 2 <= unanswered, "{results}");
+    assert_eq!((results.counts.answered, results.counts.due), (3, 3 + unanswered));
+    assert!(!results.nothing_was_lost() && results.lasted_seconds < 30.0, "{results}");
+    assert!(results.to_string().lines().next().unwrap().ends_with("seed 7, interrupted"), "{results}");
+}
+
+#[tokio::test]
 async fn a_connection_that_the_server_ends_after_each_answer_loses_nothing() {
     let mut tasks = JoinSet::new();
     // It does not say so before: the next request may be under way already.
@@ -192,6 +217,7 @@ fn against(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String>
         "string" => value.is_string(),
         "integer" => value.is_u64(),
         "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
         "null" => value.is_null(),
         other => panic!("a type that this check does not know: {other}"),
     };

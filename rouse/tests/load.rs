@@ -95,6 +95,43 @@ fn a_url_that_is_none_is_bad_input_and_one_where_nobody_is_is_unavailable() {
 }
 
 #[test]
+fn an_admin_port_where_nobody_is_is_told_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("begun");
+    let model = Model::start(&log);
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let page = folder.path().join("page.html");
+    let admin = format!("http://{free}");
+    let ended = load(&["step", &model.url, "--report", page.to_str().unwrap(), "--admin", &admin]);
+    assert_eq!(ended.status.code(), Some(69), "{}", text(&ended.stderr));
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "");
+}
+
+#[test]
+fn a_load_that_is_interrupted_tells_and_writes_what_came_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, file) = (folder.path().join("begun"), folder.path().join("long.yaml"));
+    std::fs::write(&file, "about: Ten minutes\nphases:\n- { rate: 100, for: 10m }\n").unwrap();
+    let (model, page) = (Model::start(&log), folder.path().join("page.html"));
+    let mut load = std::process::Command::new(env!("CARGO_BIN_EXE_rouse"));
+    load.arg("load").arg(&file).args([&model.url, "-o", "json", "--report"]).arg(&page);
+    let load = load.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let arrived = (0..2_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        20 <= std::fs::read_to_string(&log).unwrap().lines().count()
+    });
+    assert!(arrived, "nothing arrives within 20 s");
+    let pid = nix::unistd::Pid::from_raw(load.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let ended = load.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
+    let results: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(results["interrupted"], true);
+    assert!(10 <= results["byStatus"]["200"].as_u64().unwrap(), "{results}");
+    assert!(std::fs::read_to_string(page).unwrap().contains("<title>Ten minutes</title>"));
+}
+
+#[test]
 fn the_list_names_every_scenario_with_what_it_shows() {
     let list = text(&load(&["--list"]).stdout);
     let names: Vec<&str> = list.lines().map(|line| line.split("  ").next().unwrap()).collect();

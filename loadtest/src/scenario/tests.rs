@@ -80,6 +80,14 @@ fn a_trace_is_stretched_to_its_time_and_scaled_to_its_peak() {
 }
 
 #[test]
+fn a_file_of_several_documents_is_told_what_a_file_may_hold() {
+    assert_eq!(
+        faults_of("about: x\nphases:\n- { rate: 1, for: 1s }\n---\nabout: y\n"),
+        ["mine:5:1: one document in a file"]
+    );
+}
+
+#[test]
 fn on_and_off_end_with_the_phase() {
     let scenario = read("about: x\nphases:\n- { rate: 4, on: 2s, off: 3s, for: 8s }\n").unwrap();
     let lengths: Vec<u64> = scenario.shape().0.iter().map(|piece| piece.lasts.as_secs()).collect();

@@ -33,7 +33,10 @@ pub(super) fn read(name: &str, text: &str, open: Open<'_>) -> Result<Scenario, F
             let told = error.without_snippet().to_string();
             // The place stands in front already.
             let why = told.split_once(": ").filter(|_| told.starts_with("line ")).map_or(told.as_str(), |(_, why)| why);
-            let why = why.split(" at line ").next().unwrap_or(why);
+            let why = match error.without_snippet() {
+                serde_saphyr::Error::MultipleDocuments { .. } => "one document in a file",
+                _ => why.split(" at line ").next().unwrap_or(why),
+            };
             reader.fault(error.location().unwrap_or(Location::UNKNOWN), "", "", why);
             None
         }

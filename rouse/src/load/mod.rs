@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::{Fault, Faults};
-use beside::Beside;
+use beside::Watch;
+use daemon::{Interrupted, Stop};
 use loadtest::scenario::MOST_REQUESTS;
 use loadtest::{Live, Nowhere, Options, Results, Scenario, Target};
 
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     /// Write a page for a browser, in one file: load, latency and replicas over one axis
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// The admin port of `rouse up`: replicas and decisions of the last ten minutes stand on the page too
+    /// The admin port of `rouse up`: replicas and decisions stand on the page too
     #[arg(long, value_name = "URL", requires = "report")]
     admin: Option<String>,
     /// table, or json (loadtest/results.schema.json)
@@ -77,7 +78,7 @@ What was executed, and not only answered:
   rouse load spike http://127.0.0.1:8080 --log begun.log
 
 Exit codes: 0 every request has its answer (and with --log none was lost or duplicated); 1 not so; 64 bad input;
-69 nobody is there; 130 interrupted.";
+69 nobody is there; 130 interrupted: what came until then is told and written.";
 
 /// Does what the flags say.
 ///
@@ -90,21 +91,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let plan = Plan::read(args)?;
     let url = args.url.as_deref().unwrap_or_default();
     let begin = crate::demo::wall_clock();
+    let mut watch = plan.admin.clone().map(|admin| Watch::new(admin, begin));
     let runtime = daemon::runtime(daemon::default_workers(2))?;
-    let mut results = runtime.block_on(send(args, &plan.scenario, url))?;
+    let mut results = runtime.block_on(send(args, &plan.scenario, url, watch.as_mut()))?;
     // What came of it is told even if one of the files cannot be had.
     let held = hold_against(&args.logs, &mut results);
     let text = if plan.json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
     say(&text)?;
     held?;
     if let Some(file) = &args.report {
-        let beside = match &plan.admin {
-            Some(admin) => runtime.block_on(Beside::ask(admin, begin))?,
-            None => Vec::new(),
-        };
+        let beside = watch.map_or_else(Vec::new, |watch| watch.were_up());
         let page = page::report(&report::report(&plan.scenario.about, &results, &beside, begin));
         std::fs::write(file, page).with_context(|| format!("--report {}", file.display()))?;
         eprintln!("the page, for a browser: {}", file.display());
+    }
+    if results.interrupted {
+        return Err(Interrupted.into());
     }
     match &results.executed {
         Some(executed) if !executed.is_right() => {
@@ -202,7 +204,11 @@ fn scenario(name: &str, trace: Option<&Path>) -> Result<Scenario, Faults> {
 /// How often it is said how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Results> {
+/// How often the admin port is asked. It keeps ten minutes, and 256 decisions of each revision.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Sends it all, or until a signal; meanwhile looks at the admin port, if there is one to look at.
+async fn send(args: &Args, scenario: &Scenario, url: &str, mut watch: Option<&mut Watch>) -> anyhow::Result<Results> {
     let target = Target::of(url).await.map_err(|nowhere| match nowhere {
         Nowhere::NoUrl => Faults(vec![Fault::of_flag("URL", url, "one such as http://127.0.0.1:8080")]).into(),
         Nowhere::NoAddress(why) => anyhow::Error::from(daemon::Unavailable(why)),
@@ -210,6 +216,9 @@ async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Res
     // Whether anybody is there at all is said now, and not after a minute.
     let there = tokio::net::TcpStream::connect(target.address).await;
     there.map_err(|error| daemon::Unavailable(format!("nobody is at {url}: {error}")))?;
+    if let Some(watch) = &mut watch {
+        watch.look().await?;
+    }
     let options = Options {
         most_in_flight: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         patience: args.timeout,
@@ -230,11 +239,28 @@ async fn send(args: &Args, scenario: &Scenario, url: &str) -> anyhow::Result<Res
             );
         }
     };
-    let results = tokio::select! {
-        results = loadtest::run(scenario, &target, &options, &live) => results?,
-        () = progress => unreachable!("it goes on for ever"),
-        _ = tokio::signal::ctrl_c() => return Err(daemon::Interrupted.into()),
+    let looking = async {
+        let Some(watch) = &mut watch else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // The load goes on; at the end it is asked once more.
+            drop(watch.look().await);
+        }
     };
+    let stop = Stop::on_signals().context("listening for signals")?;
+    let results = stop.guard(async |stopped| {
+        tokio::select! {
+            results = loadtest::run_until(scenario, &target, &options, &live, stopped.begun()) => results,
+            () = progress => unreachable!("it goes on for ever"),
+            () = looking => unreachable!("it goes on for ever"),
+        }
+    });
+    let results = results.await?;
+    if let Some(watch) = watch
+        && let Err(error) = watch.look().await
+    {
+        eprintln!("--admin: {error:#}; the page has what was heard before");
+    }
     Ok(results)
 }
 
