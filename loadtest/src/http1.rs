@@ -12,7 +12,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 /// Asks with GET, and reads the whole answer.
-pub(crate) async fn get(to: SocketAddr, host: &str, path: &str) -> anyhow::Result<Response<Bytes>> {
+///
+/// # Errors
+/// If there is none.
+pub async fn get(to: SocketAddr, host: &str, path: &str) -> anyhow::Result<Response<Bytes>> {
     let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

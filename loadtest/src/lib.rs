@@ -4,16 +4,22 @@
 //! (the moments at which requests are due, pure), `engine` (sends each when it is due, whether or not others are
 //! answered), `exchange` (one request), `tally` (what is counted while it runs), `results` (what came of it), `executed`
 //! (what the servers say they began), `times` (distributions).
+//!
+//! Beside it: `storm` (a closed load while replicas come, go and are killed, and whether anything was lost or begun
+//! twice), and what the measuring program shares with it: `up` (a running `rouse up`), `http1` (one request).
 
 pub mod arrivals;
 pub mod engine;
 mod exchange;
 pub mod executed;
+pub mod http1;
 pub mod results;
 pub mod scenario;
 pub mod shape;
+pub mod storm;
 mod tally;
 pub mod times;
+pub mod up;
 
 pub use engine::{Nowhere, Options, Target, run, run_until};
 pub use results::Results;

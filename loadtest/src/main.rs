@@ -2,17 +2,17 @@
 //!
 //! Every figure in `docs/performance.md` has its command here. This file only reads the flags.
 
-mod http1;
 mod proxy;
 mod table;
-mod up;
 mod wake;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use loadtest::{http1, storm, up};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures Rouse, and says how each figure stands to its budget.
@@ -30,6 +30,7 @@ struct Cli {
 enum What {
     Wake(Wake),
     Proxy(Box<proxy::Flags>),
+    Storm(Storm),
     /// Forwards with hyper and does nothing else: a peer of `proxy`
     #[command(hide = true)]
     BareProxy {
@@ -74,6 +75,28 @@ struct Wake {
     output: Form,
 }
 
+/// Is anything lost or begun twice while replicas come, go and are killed?
+///
+/// Keeps so many requests in flight through `rouse up`: GET, POST with and without an idempotency-key, bodies, slow bodies,
+/// streams. Each second, by chance, replicas are added, removed, replaced, killed or asked to end. Then what the clients saw is held
+/// against what the replicas wrote down. Exit code 1 if anything was lost or duplicated; what was written is kept then.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loadtest storm --rouse target/release/rouse --seed 7")]
+struct Storm {
+    /// The program that is to stand it
+    #[arg(long, value_name = "PATH", default_value = "target/release/rouse")]
+    rouse: PathBuf,
+    /// How long it lasts
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Requests at once
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    in_flight: u32,
+    /// Where chance begins [default: another each time; it is told]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     Table,
@@ -89,6 +112,7 @@ fn main() -> ExitCode {
         What::Begun { file, command } => Err(wake::begin(&file, &command)),
         What::Wake(flags) => measure_wakes(&flags),
         What::Proxy(flags) => measure_proxies(&flags),
+        What::Storm(flags) => stand_storm(&flags),
         What::BareProxy { listen, upstream } => {
             runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream)))
         }
@@ -109,6 +133,19 @@ fn measure_wakes(flags: &Wake) -> anyhow::Result<()> {
         Form::Table => print!("{table}"),
         Form::Json => println!("{}", serde_json::to_string_pretty(&table)?),
     }
+    Ok(())
+}
+
+fn stand_storm(flags: &Storm) -> anyhow::Result<()> {
+    let plan = storm::Plan {
+        lasts: Duration::from_secs(flags.seconds),
+        in_flight: flags.in_flight as usize,
+        seed: flags.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+    };
+    eprintln!("a storm of {} s, seed {}", flags.seconds, plan.seed);
+    let report = runtime()?.block_on(storm::run(&flags.rouse, plan))?;
+    println!("{report}");
+    anyhow::ensure!(report.verdict.is_right(), "something was lost or duplicated");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running `rouse up`. Killed when it is dropped; its replicas go with it, as it promises.
 #[derive(Debug)]
-pub(crate) struct Up {
+pub struct Up {
     process: Child,
     addresses: Addresses,
 }
@@ -46,8 +46,12 @@ impl Announced {
 }
 
 impl Up {
-    /// Starts it on `file`, a path inside `folder`, and returns once it takes requests.
-    pub(crate) async fn start(rouse: &Path, folder: &TempDir, file: &Path) -> anyhow::Result<Self> {
+    /// Starts it on `file`, a path inside `folder`, and returns once it takes requests. What it prints stands in `output`
+    /// there.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start(rouse: &Path, folder: &TempDir, file: &Path) -> anyhow::Result<Self> {
         let announced = folder.path().join("addresses.json");
         let output = folder.path().join("output");
         let log = std::fs::File::create(&output)?;
@@ -84,12 +88,20 @@ impl Up {
     }
 
     /// Where requests go.
-    pub(crate) fn listen(&self) -> SocketAddr {
+    pub fn listen(&self) -> SocketAddr {
         self.addresses.listen
     }
 
+    /// Its own process number; `None` once it was seen to have ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Waits until no revision has a replica any more, ordered or leaving.
-    pub(crate) async fn until_all_is_at_zero(&self, within: Duration) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// If there still is one when the time is over, or it does not say.
+    pub async fn until_all_is_at_zero(&self, within: Duration) -> anyhow::Result<()> {
         let waiting = async {
             while !self.all_is_at_zero().await? {
                 tokio::time::sleep(PAUSE * 10).await;
