@@ -141,7 +141,7 @@ impl Exchange {
     pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Self, (Refusal, Form)> {
         let (mut head, body) = request.into_parts();
         let form = Form::for_request(&head.headers);
-        let fault = |fault: &'static str| (Refusal::new(Reason::BadRequest, fault), form);
+        let fault = |(reason, fault)| (Refusal::new(reason, fault as &'static str), form);
         let noted = headers::prepare_request(&mut head, peer, origin).map_err(fault)?;
         let upgrade = noted.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
         head.extensions.clear();

@@ -15,6 +15,8 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Version, request};
 use smallvec::SmallVec;
 
+use crate::refusal::Reason;
+
 /// `x-request-id`: kept, or made.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `rouse-tag`: asks the activator for a tagged revision.
@@ -30,6 +32,10 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest path and query, in bytes. Half of the longest head, so that who is told 414 knows that it was the request
+/// line: a longer head is a 431, whatever made it long.
+const LONGEST_TARGET: usize = 32 << 10;
 
 /// Who handed us a request or an answer, and what we therefore believe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +62,25 @@ pub struct Noted {
 /// Makes a request ready for the next hop. Changes the head only.
 ///
 /// # Errors
-/// With what is wrong, for a 400: no host, or a method that makes no sense here.
-pub(crate) fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) -> Result<Noted, &'static str> {
+/// With what is wrong: no host, a method that makes no sense here (400), or a target that is too long (414).
+pub(crate) fn prepare_request(
+    head: &mut request::Parts,
+    peer: IpAddr,
+    from: Origin,
+) -> Result<Noted, (Reason, &'static str)> {
+    let bad = |fault| (Reason::BadRequest, fault);
     if head.method == Method::CONNECT {
-        return Err("CONNECT is for forward proxies");
+        return Err(bad("CONNECT is for forward proxies"));
+    }
+    if head.uri.path_and_query().is_some_and(|target| LONGEST_TARGET < target.as_str().len()) {
+        return Err((Reason::UriTooLong, "path and query are longer than 32 KiB"));
     }
     let grpc = is_grpc(&head.headers);
     let idempotent = is_idempotent(&head.method, &head.headers);
     let upgrade = remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
     let expects_continue = head.headers.remove(EXPECT).is_some();
     remove_steering(&mut head.headers, from);
-    name_host(head)?;
+    name_host(head).map_err(bad)?;
     note_origin(&mut head.headers, peer);
     if !head.headers.contains_key(REQUEST_ID) {
         head.headers.insert(REQUEST_ID, new_request_id());
@@ -167,13 +181,21 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
             headers.remove(TE);
         }
     }
-    wants_upgrade &= headers.contains_key(UPGRADE);
+    wants_upgrade &= is_offer_for_us(headers);
     if wants_upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
         headers.remove(UPGRADE);
     }
     wants_upgrade
+}
+
+/// Is there another protocol to change to? HTTP/2 is spoken by prior knowledge here, and an offer of it concerns the
+/// connection on which it was made: passed on, it would be a tunnel in which nobody looks at requests any more.
+fn is_offer_for_us(headers: &HeaderMap) -> bool {
+    let mut offers = headers.get_all(UPGRADE).iter().flat_map(|offers| offers.as_bytes().split(|byte| *byte == b','));
+    let is_http2 = |offer: &[u8]| offer.trim_ascii().eq_ignore_ascii_case(b"h2c");
+    headers.contains_key(UPGRADE) && !offers.any(is_http2)
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {

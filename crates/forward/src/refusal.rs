@@ -50,13 +50,15 @@ pub enum Reason {
     Leaving,
     /// Not HTTP as it should be.
     BadRequest,
+    /// Path and query are longer than anyone needs.
+    UriTooLong,
     /// The host is another endpoint's.
     Misdirected,
 }
 
 impl Reason {
     /// Every one, for metrics that are born with all their children.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::QueueFull,
         Self::QueueFullByCaller,
         Self::ActivatorFull,
@@ -71,6 +73,7 @@ impl Reason {
         Self::NotSynced,
         Self::Leaving,
         Self::BadRequest,
+        Self::UriTooLong,
         Self::Misdirected,
     ];
 
@@ -91,6 +94,7 @@ impl Reason {
             Self::NotSynced => "not-synced",
             Self::Leaving => "leaving",
             Self::BadRequest => "bad-request",
+            Self::UriTooLong => "uri-too-long",
             Self::Misdirected => "misdirected",
         }
     }
@@ -112,6 +116,7 @@ impl Reason {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::UnknownHost => StatusCode::NOT_FOUND,
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         }
     }
@@ -121,7 +126,7 @@ impl Reason {
         match self {
             Self::Timeout => 4,
             Self::UnknownHost | Self::Misdirected => 5,
-            Self::BadRequest => 3,
+            Self::BadRequest | Self::UriTooLong => 3,
             Self::QueueFullByCaller => 8,
             Self::QueueFull
             | Self::ActivatorFull

@@ -53,16 +53,19 @@ fn of_te_only_trailers_pass() {
 
 #[test]
 fn an_upgrade_passes_only_over_http1_and_only_if_connection_says_so() {
-    let ask = |version, connection: &'static str| {
+    let offer = |version, connection: &'static str, protocol: &'static str| {
         let mut head = head(|head| {
-            head.version(version).header("host", "a").header("connection", connection).header("upgrade", "websocket")
+            head.version(version).header("host", "a").header("connection", connection).header("upgrade", protocol)
         });
         let noted = prepare_request(&mut head, [10, 0, 0, 9].into(), Origin::Stranger).unwrap();
         (noted.upgrade, text(&head.headers, "upgrade").map(str::to_owned), head.headers.contains_key("connection"))
     };
+    let ask = |version, connection| offer(version, connection, "websocket");
     assert_eq!(ask(Version::HTTP_11, "keep-alive, Upgrade"), (true, Some("websocket".to_owned()), true));
     assert_eq!(ask(Version::HTTP_11, "keep-alive"), (false, None, false));
     assert_eq!(ask(Version::HTTP_2, "upgrade"), (false, None, false));
+    assert_eq!(offer(Version::HTTP_11, "upgrade, http2-settings", "H2C"), (false, None, false));
+    assert_eq!(offer(Version::HTTP_11, "upgrade", "websocket, h2c"), (false, None, false));
 }
 
 #[test]
@@ -95,9 +98,21 @@ fn without_one_host_there_is_no_request() {
     let refuse = |build: fn(request::Builder) -> request::Builder| {
         prepare_request(&mut head(build), [10, 0, 0, 9].into(), Origin::Stranger).unwrap_err()
     };
-    assert_eq!(refuse(|head| head), "no host");
-    assert_eq!(refuse(|head| head.header("host", "a").header("host", "b")), "more than one host");
-    assert_eq!(refuse(|head| head.method("CONNECT").header("host", "a")), "CONNECT is for forward proxies");
+    let bad = |fault| (Reason::BadRequest, fault);
+    assert_eq!(refuse(|head| head), bad("no host"));
+    assert_eq!(refuse(|head| head.header("host", "a").header("host", "b")), bad("more than one host"));
+    assert_eq!(refuse(|head| head.method("CONNECT").header("host", "a")), bad("CONNECT is for forward proxies"));
+}
+
+#[test]
+fn path_and_query_may_be_32_kib_long() {
+    let ask = |bytes: usize| {
+        let mut head = head(|head| head.uri(format!("/?{}", "x".repeat(bytes - 2))).header("host", "a"));
+        prepare_request(&mut head, [10, 0, 0, 9].into(), Origin::Stranger)
+            .map_err(|(reason, _)| reason.status().as_u16())
+    };
+    assert_eq!(ask(32 << 10).map(|_| ()), Ok(()));
+    assert_eq!(ask((32 << 10) + 1).map(|_| ()), Err(414));
 }
 
 #[test]
