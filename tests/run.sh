@@ -8,11 +8,12 @@ trap 'rm -f "$log"' EXIT
 left_out=()
 status=0
 
-# The tests of tests/wired need the program, and this command builds it anyway.
+# The tests of tests/wired and tests/peers need the programs, and this command builds them anyway.
 case ${CARGO_TARGET_DIR:-target} in
-    /*) export ROUSE_BIN=$CARGO_TARGET_DIR/debug/rouse ;;
-    *) export ROUSE_BIN=$PWD/${CARGO_TARGET_DIR:-target}/debug/rouse ;;
+    /*) built=$CARGO_TARGET_DIR/debug ;;
+    *) built=$PWD/${CARGO_TARGET_DIR:-target}/debug ;;
 esac
+export ROUSE_BIN=$built/rouse QUEUE_PROXY_BIN=$built/queue-proxy
 
 echo "== building and running the tests of the workspace; the first build takes some minutes"
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=1

@@ -169,8 +169,9 @@ impl Browser {
     }
 }
 
+/// A program by its name, as a shell finds it.
 #[expect(clippy::disallowed_methods, reason = "a test looks for a program as a shell does")]
-fn on_path(name: &str) -> Option<PathBuf> {
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").ok()?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }

@@ -19,10 +19,10 @@ mod processes;
 mod program;
 mod wait;
 
-pub use browser::{Browser, Seen};
+pub use browser::{Browser, Seen, on_path};
 pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
 pub use file::{File, Model};
 pub use load::{Load, Outcome};
 pub use processes::{Mark, alive, command_line};
-pub use program::{Up, rouse, run};
+pub use program::{Up, queue_proxy, rouse, run};
 pub use wait::{eventually, secs, throughout};

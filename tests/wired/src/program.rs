@@ -31,26 +31,39 @@ const VANISH: Duration = Duration::from_secs(10);
 /// If it cannot be built.
 pub fn rouse() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| match std::env::var_os("ROUSE_BIN") {
-        Some(given) => fs::canonicalize(&given).unwrap_or_else(|error| panic!("ROUSE_BIN={given:?}: {error}")),
-        None => build(),
-    })
+    BUILT.get_or_init(|| given_or_built("ROUSE_BIN", "rouse"))
 }
 
-fn build() -> PathBuf {
+/// The program `queue-proxy`: `QUEUE_PROXY_BIN`, or else built likewise.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn queue_proxy() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| given_or_built("QUEUE_PROXY_BIN", "queue-proxy"))
+}
+
+fn given_or_built(variable: &str, name: &str) -> PathBuf {
+    match std::env::var_os(variable) {
+        Some(given) => fs::canonicalize(&given).unwrap_or_else(|error| panic!("{variable}={given:?}: {error}")),
+        None => build(name),
+    }
+}
+
+fn build(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test knows where it is");
     // target/debug/deps/wired-0123456789abcdef
     let target = this.ancestors().nth(3).expect("a test is three folders deep");
     let lock = fs::File::create(target.join("wired.lock")).expect("the target folder can be written to");
     let _alone = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("a lock can be had");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "rouse", "--bin", "rouse", "--target-dir"])
+        .args(["build", "--quiet", "--package", name, "--bin", name, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(built.status.success(), "rouse could not be built:\n{}", String::from_utf8_lossy(&built.stderr));
-    target.join("debug/rouse")
+    assert!(built.status.success(), "{name} could not be built:\n{}", String::from_utf8_lossy(&built.stderr));
+    target.join("debug").join(name)
 }
 
 /// Runs `rouse` to its end, in an empty folder with `file` as `models.yaml`.

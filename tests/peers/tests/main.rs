@@ -1,0 +1,5 @@
+//! What clients and servers that others wrote see of the data plane.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod curl;
