@@ -38,6 +38,8 @@ enum What {
         listen: SocketAddr,
         #[arg(long)]
         upstream: SocketAddr,
+        #[arg(long)]
+        h2c: bool,
     },
     /// Forwards with our activator alone: a peer of `proxy`
     #[command(hide = true)]
@@ -113,8 +115,8 @@ fn main() -> ExitCode {
         What::Wake(flags) => measure_wakes(&flags),
         What::Proxy(flags) => measure_proxies(&flags),
         What::Storm(flags) => stand_storm(&flags),
-        What::BareProxy { listen, upstream } => {
-            runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream)))
+        What::BareProxy { listen, upstream, h2c } => {
+            runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream, h2c)))
         }
         What::Activator(between) => runtime().and_then(|runtime| runtime.block_on(proxy::serve_activator(&between))),
     };

@@ -3,7 +3,7 @@
 //! All are measured in one run and in turns, for what is stable on a machine is the ratio of two of them, not the figure of
 //! one. In reading order: `flags` (what is asked for), `scenes` (what is measured), `peers` and `others` (who, and how set
 //! up), `activator` (ours, alone), `bare` (the proxy that does nothing else), `message`, `model` (what stands behind),
-//! `load` (who asks), `process` (what it cost), `machine`, `figures` (medians and ratios), `budgets`, `told` (for people), `row`
+//! `load` and `h2load` (who asks), `memory`, `process` (what it cost), `machine`, `figures` (medians and ratios), `budgets`, `told` (for people), `row`
 //! (lines for `docs/performance.md`).
 
 mod activator;
@@ -11,8 +11,10 @@ mod bare;
 mod budgets;
 mod figures;
 mod flags;
+mod h2load;
 mod load;
 mod machine;
+mod memory;
 mod message;
 mod model;
 mod others;
@@ -22,7 +24,7 @@ mod row;
 mod scenes;
 mod told;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,13 +37,14 @@ pub(crate) use flags::Flags;
 pub(crate) use row::add_to as add_rows;
 
 use figures::{Report, Sample, Samples};
+use h2load::H2load;
 use load::{ClosedLoop, at_constant_rate};
 use loadtest::times::Times;
 use machine::Machine;
 use model::Behind;
-use peers::{Kind, Peer};
+use peers::{Kind, Peer, Setup, Wire};
 use process::Running;
-use scenes::{Part, SCENES, Scene};
+use scenes::{MEMORY, Part, SCENES, Scene};
 
 /// A round's first requests, which fill caches and pools: one in so many of those that are measured.
 const WARM_UP: u64 = 5;
@@ -59,6 +62,8 @@ pub(crate) struct Plan {
     requests: u64,
     /// How long latency is measured, of each peer in each round.
     paced: Duration,
+    /// Where `h2load` is.
+    h2load: Option<PathBuf>,
 }
 
 /// Measures what is asked for. Whatever it started has ended when it returns, or is dropped.
@@ -66,37 +71,48 @@ pub(crate) struct Plan {
 /// # Errors
 /// If one does not start, or a request is not answered as it should be.
 pub(crate) async fn measure(flags: &Flags) -> anyhow::Result<Report> {
-    let plan = flags.plan();
-    let (peers, left_out) = flags.peers()?;
+    let (plan, peers, left_out) = flags.plan()?;
     for left_out in &left_out {
         eprintln!("LEFT OUT: {left_out}");
     }
-    let machine = Machine::look(&peers)?;
+    let machine = Machine::look(&peers, plan.h2load.as_deref())?;
     let behind = Behind::start().await?;
     let folder = TempDir::new().context("making a temporary folder")?;
-    let mut samples = Samples::new();
+    let (mut samples, mut memory) = (Samples::new(), memory::Samples::new());
     let begin = Instant::now();
     let scenes: Vec<&Scene> = SCENES.iter().filter(|scene| plan.parts.contains(&scene.part)).collect();
+    let memory_too = plan.parts.contains(&Part::Memory);
+    let in_all = scenes.len() + usize::from(memory_too);
     for round in 0..plan.rounds {
-        for (place, scene) in scenes.iter().enumerate() {
-            let part = f64::from(round) + place as f64 / scenes.len() as f64;
+        let say = |what: &str, place: usize| {
+            let done = f64::from(round) + place as f64 / in_all as f64;
             eprintln!(
-                "round {} of {}: {}{}",
+                "round {} of {}: {what}{}",
                 round + 1,
                 plan.rounds,
-                scene.name,
-                told::left(begin.elapsed(), part, plan.rounds)
+                told::left(begin.elapsed(), done, plan.rounds)
             );
-            let here: Vec<&Peer> = peers.iter().filter(|peer| scene.peers.contains(&peer.kind)).collect();
-            let folder = folder.path().join(format!("{round}-{place}"));
-            let measured = one_round(&plan, scene, &here, &behind, &folder, round as usize).await;
+        };
+        let place_of = |place: usize| folder.path().join(format!("{round}-{place}"));
+        let taking_part =
+            |kinds: &[Kind]| -> Vec<&Peer> { peers.iter().filter(|peer| kinds.contains(&peer.kind)).collect() };
+        for (place, scene) in scenes.iter().enumerate() {
+            say(scene.name, place);
+            let here = taking_part(scene.peers);
+            let measured = one_round(&plan, scene, &here, &behind, &place_of(place), round as usize).await;
             for (kind, sample) in measured.context(scene.name)? {
                 samples.entry(scene.name).or_default().entry(kind).or_default().push(sample);
             }
         }
+        if memory_too {
+            say("memory", scenes.len());
+            for (kind, sample) in memory::one_round(&taking_part(MEMORY), &behind, &place_of(scenes.len())).await? {
+                memory.entry(kind).or_default().push(sample);
+            }
+        }
     }
     let sizes = peers.iter().map(|peer| Ok((peer.kind, peer.binary_bytes()?))).collect::<anyhow::Result<_>>()?;
-    Ok(Report::new(machine, &plan, begin.elapsed(), left_out, &samples, sizes))
+    Ok(Report::new(machine, &plan, begin.elapsed(), left_out, &samples, &memory, sizes))
 }
 
 /// All of them at once, each at work only in its turns. The turns are short, for the machine may be slow for a while: so
@@ -117,7 +133,7 @@ async fn one_round(
     for peer in peers[first..].iter().chain(&peers[..first]) {
         let place = place.join(format!("{:?}", peer.kind));
         std::fs::create_dir_all(&place)?;
-        measured.push(Measured::start(peer, scene, behind, &place).await?);
+        measured.push(Measured::start(plan, peer, scene, behind, &place).await?);
     }
     let requests = scene.requests(plan.requests);
     for one in &mut measured {
@@ -167,23 +183,49 @@ struct Measured {
     kind: Kind,
     running: Running,
     /// `None` once they have hung up.
-    clients: Option<ClosedLoop>,
+    clients: Option<Clients>,
     took: Duration,
     sample: Sample,
 }
 
 impl Measured {
-    async fn start(peer: &Peer, scene: &Scene, behind: &Behind, place: &Path) -> anyhow::Result<Self> {
-        let running = peer.start(behind, place).await?;
+    async fn start(plan: &Plan, peer: &Peer, scene: &Scene, behind: &Behind, place: &Path) -> anyhow::Result<Self> {
+        let running = peer.start(Setup::unhindered(scene.wire), behind, place).await?;
         let sample = Sample { idle_bytes: running.own_memory()?, ..Sample::default() };
-        let clients = Some(ClosedLoop::connect(running.address, scene.connections, scene.asked).await?);
-        Ok(Self { kind: peer.kind, running, clients, took: Duration::ZERO, sample })
+        let clients = Clients::of(plan, scene, &running, place).await?;
+        Ok(Self { kind: peer.kind, running, clients: Some(clients), took: Duration::ZERO, sample })
     }
 
     async fn ask(&mut self, requests: u64) -> anyhow::Result<()> {
         let clients = self.clients.as_mut().context("its clients have hung up")?;
         self.took += clients.ask(requests).await.with_context(|| self.kind.name())?;
         Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum Clients {
+    Http1(ClosedLoop),
+    Http2(H2load),
+}
+
+impl Clients {
+    async fn of(plan: &Plan, scene: &Scene, running: &Running, place: &Path) -> anyhow::Result<Self> {
+        let to = running.address;
+        Ok(match scene.wire {
+            Wire::Http1 => Self::Http1(ClosedLoop::connect(to, scene.connections, scene.asked).await?),
+            Wire::Http2 => {
+                let program = plan.h2load.as_ref().context("without h2load nobody speaks HTTP/2")?;
+                Self::Http2(H2load::new(program, to, scene.connections, place)?)
+            }
+        })
+    }
+
+    async fn ask(&mut self, requests: u64) -> anyhow::Result<Duration> {
+        match self {
+            Self::Http1(clients) => clients.ask(requests).await,
+            Self::Http2(clients) => clients.ask(requests).await,
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) fn budgets(report: &Report) -> Vec<Budget> {
     let p99 = |kind, scene| report.get(scene, kind).and_then(|of| median(of.added_p99_seconds)).map(|p99| p99 * 1e3);
     let to_nginx = |kind| report.get(ACTIVATOR, kind).and_then(|of| median(of.to_nginx));
     let size = report.binary_bytes.get(&Kind::QueueProxy).map(|bytes| mib(*bytes as f64));
+    let memory = report.memory.get(&Kind::QueueProxy);
+    let idle = sidecar(|of| Some(of.idle_bytes)).or(memory.map(|memory| memory.idle_bytes));
+    let with_64 = sidecar(|of| Some(of.loaded_bytes)).or(memory.map(|memory| memory.with_64_bytes));
     let sidecar_was_measured = sidecar(|_| Some(0.0)).is_some();
     let [ours, activator, chain] = [Kind::QueueProxy, Kind::Activator, Kind::ActivatorAndSidecar].map(Kind::name);
     let aimed = [
@@ -37,8 +40,8 @@ pub(crate) fn budgets(report: &Report) -> Vec<Budget> {
         (ours, "CPU a request, to a bare hyper proxy", "×", sidecar(|of| of.to_bare.map(|to| to.median)), 1.15),
         (ours, "CPU a request, to nginx", "×", sidecar(|of| of.to_nginx.map(|to| to.median)), 1.5),
         (ours, "p99 added at 1,000 requests/s", "ms", p99(Kind::QueueProxy, SIDECAR), 0.5),
-        (ours, "RssAnon idle", "MiB", sidecar(|of| Some(mib(of.idle_bytes))), 4.0),
-        (ours, "RssAnon with 64 connections", "MiB", sidecar(|of| Some(mib(of.loaded_bytes))), 10.0),
+        (ours, "RssAnon idle", "MiB", idle.map(mib), 4.0),
+        (ours, "RssAnon with 64 connections", "MiB", with_64.map(mib), 10.0),
         (ours, "binary, stripped", "MiB", size.filter(|_| sidecar_was_measured), 6.0),
         (activator, "CPU a request, to nginx", "×", to_nginx(Kind::Activator), 1.8),
         (chain, "CPU a request, to nginx", "×", to_nginx(Kind::ActivatorAndSidecar), 1.8),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::proxy::Plan;
 use crate::proxy::budgets::{Budget, budgets};
 use crate::proxy::machine::Machine;
+use crate::proxy::memory::{self, Memory};
 use crate::proxy::peers::Kind;
 use crate::proxy::scenes::{Part, SCENES};
 
@@ -115,6 +116,7 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) took_seconds: f64,
     pub(crate) scenes: Vec<SceneFigures>,
+    pub(crate) memory: BTreeMap<Kind, Memory>,
     pub(crate) binary_bytes: BTreeMap<Kind, u64>,
     pub(crate) budgets: Vec<Budget>,
     /// Who is not in it, and why.
@@ -128,6 +130,7 @@ impl Report {
         took: Duration,
         left_out: Vec<String>,
         samples: &Samples,
+        memory: &memory::Samples,
         binary_bytes: BTreeMap<Kind, u64>,
     ) -> Self {
         let scenes = SCENES.iter().filter_map(|scene| {
@@ -146,6 +149,7 @@ impl Report {
             rounds: plan.rounds,
             took_seconds: took.as_secs_f64(),
             scenes: scenes.collect(),
+            memory: memory.iter().filter_map(|(kind, rounds)| Some((*kind, Memory::of(*kind, rounds)?))).collect(),
             binary_bytes,
             budgets: Vec::new(),
             left_out,
@@ -178,7 +182,7 @@ pub(crate) mod tests {
         let machine =
             Machine { cores: 2, kernel: "6.1".to_owned(), load_average: 0.25, versions: vec!["nginx 1.2".to_owned()] };
         let paced = Duration::ZERO;
-        let plan = Plan { parts: Part::ALL.to_vec(), rounds: 3, requests: 1000, paced };
+        let plan = Plan { parts: Part::ALL.to_vec(), rounds: 3, requests: 1000, paced, h2load: None };
         let sidecar = BTreeMap::from([
             (Kind::QueueProxy, rounds(&[12.0, 30.0, 13.0])),
             (Kind::Bare, rounds(&[10.0, 25.0, 12.0])),
@@ -192,7 +196,7 @@ pub(crate) mod tests {
         let samples = Samples::from([(SIDECAR, sidecar), (ACTIVATOR, activator)]);
         let left_out = vec!["HAProxy: not here".to_owned()];
         let sizes = BTreeMap::from([(Kind::QueueProxy, 3 << 20)]);
-        Report::new(machine, &plan, Duration::from_secs(90), left_out, &samples, sizes)
+        Report::new(machine, &plan, Duration::from_secs(90), left_out, &samples, &memory::Samples::new(), sizes)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is asked for on the command line, and who is here to be measured.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::Context as _;
 use crate::Form;
 use crate::proxy::Plan;
 use crate::proxy::peers::{Kind, Peer, find};
-use crate::proxy::scenes::{Part, SCENES};
+use crate::proxy::scenes::{MEMORY, Part, SCENES};
 
 /// What the sidecar and the activator cost each request, beside nginx, HAProxy and a bare hyper proxy
 ///
@@ -58,15 +59,23 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    pub(super) fn plan(&self) -> Plan {
-        let parts = if self.only.is_empty() { Part::ALL.to_vec() } else { self.only.clone() };
-        Plan { parts, rounds: self.rounds, requests: self.requests, paced: Duration::from_secs(self.paced) }
+    /// What is to be measured and can be, and why the rest cannot.
+    pub(super) fn plan(&self) -> anyhow::Result<(Plan, Vec<Peer>, Vec<String>)> {
+        let mut parts = if self.only.is_empty() { Part::ALL.to_vec() } else { self.only.clone() };
+        let path = std::env::var_os("PATH");
+        let h2load = find("h2load", path.as_deref());
+        let mut left_out = Vec::new();
+        if h2load.is_none() && parts.contains(&Part::H2c) {
+            parts.retain(|part| *part != Part::H2c);
+            left_out.push("h2c: no program h2load in PATH: sudo apt-get install nghttp2-client".to_owned());
+        }
+        let peers = self.peers(&parts, path.as_deref(), &mut left_out)?;
+        anyhow::ensure!(!peers.is_empty(), "nobody is left to be measured: {}", left_out.join("; "));
+        let paced = Duration::from_secs(self.paced);
+        Ok((Plan { parts, rounds: self.rounds, requests: self.requests, paced, h2load }, peers, left_out))
     }
 
-    /// Who is here of those that are asked for, and why the others are not.
-    pub(super) fn peers(&self) -> anyhow::Result<(Vec<Peer>, Vec<String>)> {
-        let path = std::env::var_os("PATH");
-        let parts = self.plan().parts;
+    fn peers(&self, parts: &[Part], path: Option<&OsStr>, left_out: &mut Vec<String>) -> anyhow::Result<Vec<Peer>> {
         let takes_part = |kind: &Kind| {
             let in_scene = SCENES.iter().any(|scene| parts.contains(&scene.part) && scene.peers.contains(kind));
             let asked = match kind {
@@ -74,13 +83,12 @@ impl Flags {
                 Kind::OtherActivator => self.against_activator.is_some(),
                 _ => self.peers.is_empty() || self.peers.contains(kind),
             };
-            in_scene && asked
+            (in_scene || parts.contains(&Part::Memory) && MEMORY.contains(kind)) && asked
         };
-        let (mut here, mut left_out) = (Vec::new(), Vec::new());
+        let mut here = Vec::new();
         for kind in Kind::ALL.into_iter().filter(takes_part) {
             let server = |name| {
-                find(name, path.as_deref())
-                    .ok_or(format!("no program {name} in PATH or /usr/sbin: sudo apt-get install {name}"))
+                find(name, path).ok_or(format!("no program {name} in PATH or /usr/sbin: sudo apt-get install {name}"))
             };
             let given = |path: &Option<PathBuf>, flag| path.clone().ok_or(format!("no {flag}"));
             let program = match kind {
@@ -105,7 +113,6 @@ impl Flags {
                 Err(why) => left_out.push(format!("{}: {why}", kind.name())),
             }
         }
-        anyhow::ensure!(!here.is_empty(), "nobody is left to be measured: {}", left_out.join("; "));
-        Ok((here, left_out))
+        Ok(here)
     }
 }

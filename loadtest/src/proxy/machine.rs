@@ -23,14 +23,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn look(peers: &[Peer]) -> anyhow::Result<Self> {
+    pub(crate) fn look(peers: &[Peer], h2load: Option<&Path>) -> anyhow::Result<Self> {
         let read = |path: &str| std::fs::read_to_string(path).with_context(|| path.to_owned());
         let release = read("/proc/sys/kernel/osrelease")?;
         let kernel = release.trim().split(['.', '-']).take(2).collect::<Vec<_>>().join(".");
         let load = read("/proc/loadavg")?;
         let load_average = load.split(' ').next().unwrap_or_default().parse().context("/proc/loadavg")?;
         let cores = std::thread::available_parallelism()?.get();
-        Ok(Self { cores, kernel, load_average, versions: peers.iter().filter_map(version).collect() })
+        let h2load = h2load.and_then(|program| named("h2load", &said(program, "--version")?));
+        let versions = peers.iter().filter_map(version).chain(h2load).collect();
+        Ok(Self { cores, kernel, load_average, versions })
     }
 }
 
@@ -63,7 +65,7 @@ fn said(program: &Path, flag: &str) -> Option<String> {
 }
 
 /// The first number with a dot in it.
-pub(crate) fn named(name: &str, text: &str) -> Option<String> {
+fn named(name: &str, text: &str) -> Option<String> {
     let mut words = text.split([' ', '/', '-', '\n']);
     let number = words.find(|word| word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit()))?;
     Some(format!("{name} {number}"))

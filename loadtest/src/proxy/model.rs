@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::proxy::message::{self, PIECE, Size};
@@ -21,8 +21,7 @@ pub(crate) struct Behind {
 
 impl Behind {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let models = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let autoscalers = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (models, autoscalers) = (listen()?, listen()?);
         let (model, autoscaler) = (models.local_addr()?, autoscalers.local_addr()?);
         let (small, _) = message::answer(Size::Small);
         let small: Arc<str> = small.into();
@@ -31,6 +30,15 @@ impl Behind {
         tasks.spawn(accept(autoscalers, swallow));
         Ok(Self { model, autoscaler, _tasks: tasks })
     }
+}
+
+/// Who has no line connects a thousand times at once, which is as many as usually may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+fn listen() -> anyhow::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok(socket.listen(BACKLOG)?)
 }
 
 async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)

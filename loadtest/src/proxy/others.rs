@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::proxy::peers::MOST_CONNECTIONS;
+use crate::proxy::peers::{MOST_CONNECTIONS, Wire};
 
-pub(crate) fn nginx(listen: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
+pub(crate) fn nginx(listen: SocketAddr, wire: Wire, upstream: SocketAddr, folder: &Path) -> String {
     let folder = folder.display();
+    let wire = match wire {
+        Wire::Http1 => "",
+        Wire::Http2 => " http2",
+    };
     format!(
         "daemon off;
 worker_processes 1;
@@ -28,7 +32,7 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen};
+        listen {listen}{wire};
         location / {{
             proxy_pass http://model;
             proxy_http_version 1.1;
@@ -44,7 +48,12 @@ http {{
     )
 }
 
-pub(crate) fn haproxy(listen: SocketAddr, upstream: SocketAddr) -> String {
+/// `at_once`: the most requests that the model gets; the others wait.
+pub(crate) fn haproxy(listen: SocketAddr, wire: Wire, upstream: SocketAddr, at_once: u32) -> String {
+    let wire = match wire {
+        Wire::Http1 => "",
+        Wire::Http2 => " proto h2",
+    };
     format!(
         "global
     nbthread 1
@@ -52,14 +61,15 @@ pub(crate) fn haproxy(listen: SocketAddr, upstream: SocketAddr) -> String {
 defaults
     mode http
     timeout connect 2s
+    timeout queue 60s
     timeout client 600s
     timeout server 300s
     http-reuse always
 frontend clients
-    bind {listen}
+    bind {listen}{wire}
     default_backend model
 backend model
-    server model {upstream}
+    server model {upstream} maxconn {at_once}
 "
     )
 }
@@ -107,15 +117,17 @@ mod tests {
 
     #[test]
     fn others_are_set_up_as_fast_as_they_go_and_write_only_where_they_may() {
-        let nginx = nginx(LISTEN, MODEL, Path::new("/made-up"));
-        for line in ["worker_processes 1;", "access_log off;", "listen 127.0.0.1:4001;", "server 127.0.0.1:4002;"] {
+        let nginx = nginx(LISTEN, Wire::Http2, MODEL, Path::new("/made-up"));
+        for line in ["worker_processes 1;", "access_log off;", "listen 127.0.0.1:4001 http2;", "server 127.0.0.1:4002;"]
+        {
             assert!(nginx.contains(line), "{line} is not in\n{nginx}");
         }
         assert!(nginx.contains("keepalive 1100;") && nginx.contains("proxy_set_header Connection \"\";"), "{nginx}");
         let paths = nginx.lines().filter(|line| line.contains("_path") || line.contains("pid "));
         assert!(paths.clone().count() == 6 && paths.clone().all(|line| line.contains(" /made-up/")), "{nginx}");
-        let haproxy = haproxy(LISTEN, MODEL);
-        for line in ["nbthread 1", "bind 127.0.0.1:4001", "server model 127.0.0.1:4002", "http-reuse always"] {
+        let haproxy = haproxy(LISTEN, Wire::Http1, MODEL, 8);
+        for line in ["nbthread 1", "bind 127.0.0.1:4001", "server model 127.0.0.1:4002 maxconn 8", "http-reuse always"]
+        {
             assert!(haproxy.contains(line), "{line} is not in\n{haproxy}");
         }
     }

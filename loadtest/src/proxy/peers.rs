@@ -87,8 +87,31 @@ pub(crate) struct Peer {
 /// The most connections that there are on either side of any of them.
 pub(crate) const MOST_CONNECTIONS: usize = 1100;
 
-/// More than the connections that there are, so that nobody waits; but counted and bounded as in production.
-const CONTAINER_CONCURRENCY: u32 = 1_000;
+/// What clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Http1,
+    /// Without TLS, by prior knowledge.
+    Http2,
+}
+
+/// How a peer is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) wire: Wire,
+    /// The most requests at the model at once. The bare proxy and nginx have no such limit.
+    pub(crate) at_once: u32,
+}
+
+impl Setup {
+    /// Nobody waits, for there are fewer connections; but all are counted and bounded as in production.
+    pub(crate) fn unhindered(wire: Wire) -> Self {
+        Self { wire, at_once: 1_000 }
+    }
+}
+
+/// The most that wait.
+const QUEUE_DEPTH: &str = "2000";
 
 /// The allocator of our sidecar, as it is set there: an activator of the same process image as this bench has it too.
 const ALLOCATOR: &str =
@@ -96,42 +119,46 @@ const ALLOCATOR: &str =
 
 impl Peer {
     /// Starts it in front of the model. `folder` is its own, and empty.
-    pub(crate) async fn start(&self, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
-        self.start_it(behind, folder).await.with_context(|| format!("{} cannot be measured", self.kind.name()))
+    pub(crate) async fn start(&self, setup: Setup, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
+        self.start_it(setup, behind, folder).await.with_context(|| format!("{} cannot be measured", self.kind.name()))
     }
 
-    async fn start_it(&self, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
+    async fn start_it(&self, setup: Setup, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
         let [listen, other, direct, proxied] = free_ports()?;
         let model = behind.model;
+        let Setup { wire, at_once } = setup;
         let mut command = Command::new(&self.program);
         let mut sidecar = None;
         match self.kind {
-            Kind::QueueProxy | Kind::Other => queue_proxy(&mut command, listen, other, behind),
-            Kind::Activator | Kind::OtherActivator => activator(&mut command, listen, model, behind),
+            Kind::QueueProxy | Kind::Other => queue_proxy(&mut command, listen, other, at_once, behind),
+            Kind::Activator | Kind::OtherActivator => activator(&mut command, listen, model, at_once, behind),
             Kind::ActivatorAndSidecar => {
                 let program = self.sidecar.as_ref().context("it needs a sidecar")?;
                 let mut beside = Command::new(program);
-                queue_proxy(&mut beside, direct, proxied, behind);
+                queue_proxy(&mut beside, direct, proxied, at_once, behind);
                 sidecar = Some(Running::start(beside, proxied, &folder.join("sidecar")).await?);
-                activator(&mut command, listen, proxied, behind);
+                activator(&mut command, listen, proxied, at_once, behind);
                 command.arg("--sidecar");
             }
             Kind::Bare => {
                 command.args(["bare-proxy", "--listen"]).arg(listen.to_string());
                 command.arg("--upstream").arg(model.to_string());
+                if wire == Wire::Http2 {
+                    command.arg("--h2c");
+                }
             }
             Kind::Nginx => {
                 let file = folder.join("nginx.conf");
-                std::fs::write(&file, others::nginx(listen, model, folder))?;
+                std::fs::write(&file, others::nginx(listen, wire, model, folder))?;
                 command.arg("-p").arg(folder).arg("-c").arg(file).arg("-e").arg(folder.join("error.log"));
             }
             Kind::Haproxy => {
                 let file = folder.join("haproxy.cfg");
-                std::fs::write(&file, others::haproxy(listen, model))?;
+                std::fs::write(&file, others::haproxy(listen, wire, model, at_once))?;
                 command.arg("-db").arg("-q").arg("-f").arg(file);
             }
             Kind::Knative => {
-                let vars = others::knative(listen, other, model, CONTAINER_CONCURRENCY);
+                let vars = others::knative(listen, other, model, at_once);
                 command.env_clear().env("GOMAXPROCS", "1").envs(vars);
             }
         }
@@ -144,21 +171,21 @@ impl Peer {
     }
 }
 
-fn queue_proxy(command: &mut Command, direct: SocketAddr, proxied: SocketAddr, behind: &Behind) {
+fn queue_proxy(command: &mut Command, direct: SocketAddr, proxied: SocketAddr, at_once: u32, behind: &Behind) {
     command.env_clear();
     command.env("UPSTREAM", behind.model.to_string()).env("LISTEN", direct.to_string());
     command.env("PROXIED_LISTEN", proxied.to_string()).env("ADMIN_LISTEN", "127.0.0.1:0");
-    command.env("CONTAINER_CONCURRENCY", CONTAINER_CONCURRENCY.to_string()).env("WORKERS", "1");
+    command.env("CONTAINER_CONCURRENCY", at_once.to_string()).env("QUEUE_DEPTH", QUEUE_DEPTH).env("WORKERS", "1");
     command.env("AUTOSCALER", behind.autoscaler.to_string());
     command.env("NAMESPACE", "default").env("REVISION", "iris-v1").env("POD_NAME", "iris-v1-0");
 }
 
-fn activator(command: &mut Command, listen: SocketAddr, replica: SocketAddr, behind: &Behind) {
+fn activator(command: &mut Command, listen: SocketAddr, replica: SocketAddr, at_once: u32, behind: &Behind) {
     command.env_clear().env("_RJEM_MALLOC_CONF", ALLOCATOR);
     command.arg("activator").arg("--listen").arg(listen.to_string());
     command.arg("--replica").arg(replica.to_string());
     command.arg("--autoscaler").arg(behind.autoscaler.to_string());
-    command.arg("--container-concurrency").arg(CONTAINER_CONCURRENCY.to_string());
+    command.arg("--container-concurrency").arg(at_once.to_string());
 }
 
 /// Where a program lies: in the folders of `path`, and in those where servers are installed.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::proxy::figures::{Figures, Report, Spread, mib};
+use crate::proxy::memory::Memory;
 use crate::proxy::peers::Kind;
 use crate::proxy::scenes::{ACTIVATOR, Part, SIDECAR};
 
@@ -41,6 +42,7 @@ fn rows(report: &Report) -> Vec<(&'static str, Vec<String>)> {
     let all = [
         ("## The sidecar on every request", measured(&[Part::Sidecar]), sidecar(report)),
         ("### With other loads", measured(OTHER_LOADS), other_loads(report)),
+        ("### Memory", !report.memory.is_empty(), memory(report)),
         ("## The activator on every request", measured(&[Part::Activator]), activator(report)),
     ];
     all.into_iter().filter(|(_, measured, _)| *measured).map(|(section, _, cells)| (section, cells)).collect()
@@ -61,7 +63,7 @@ fn sidecar(report: &Report) -> Vec<String> {
     cells
 }
 
-const OTHER_LOADS: &[Part] = &[Part::Connections, Part::Bodies];
+const OTHER_LOADS: &[Part] = &[Part::Connections, Part::Bodies, Part::H2c];
 
 /// Of the sidecar in each scene: `CPU (to bare / to nginx)`.
 fn other_loads(report: &Report) -> Vec<String> {
@@ -71,6 +73,16 @@ fn other_loads(report: &Report) -> Vec<String> {
         format!("{us} ({} / {})", times(of.to_bare), times(of.to_nginx))
     };
     scenes.map(|scene| or_dash(report.get(scene.name, Kind::QueueProxy).map(cell))).collect()
+}
+
+/// Idle / 64 connections / 512 / holding a burst / three seconds later.
+fn memory(report: &Report) -> Vec<String> {
+    let columns = [Kind::QueueProxy, Kind::Activator, Kind::Bare, Kind::Nginx, Kind::Haproxy, Kind::Knative];
+    let cell = |of: &Memory| {
+        let all = [of.idle_bytes, of.with_64_bytes, of.with_512_bytes, of.holding_bytes, of.later_bytes];
+        all.map(|bytes| format!("{:.1}", mib(bytes))).join(" / ")
+    };
+    columns.into_iter().map(|kind| or_dash(report.memory.get(&kind).map(cell))).collect()
 }
 
 fn activator(report: &Report) -> Vec<String> {
@@ -142,6 +154,11 @@ mod tests {
                 peers: std::collections::BTreeMap::new(),
             })
             .collect();
+        report.memory.insert(
+            Kind::QueueProxy,
+            Memory::of(Kind::QueueProxy, &[crate::proxy::memory::Sample::default()]).unwrap(),
+        );
+        assert_eq!(rows(&report).len(), 4);
         for (section, cells) in rows(&report) {
             let row = format!("| date | {} | machine |", cells.join(" | "));
             with_row(page, section, &row).expect(section);

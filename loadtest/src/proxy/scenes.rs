@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::proxy::message::{Asked, Size};
-use crate::proxy::peers::Kind;
+use crate::proxy::peers::{Kind, Wire};
 
 /// What `--only` chooses from, and where a row goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -17,12 +17,17 @@ pub(crate) enum Part {
     Connections,
     /// The sidecar with bodies of 100 KiB and 10 MiB, as answers and as requests
     Bodies,
+    /// The sidecar with clients that speak HTTP/2 without TLS, by h2load
+    H2c,
     /// The activator, alone and with a sidecar behind it
     Activator,
+    /// Memory: idle, with 64 and 512 connections, while 1,000 requests are held, and 3 s after
+    Memory,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Sidecar, Self::Connections, Self::Bodies, Self::Activator];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Sidecar, Self::Connections, Self::Bodies, Self::H2c, Self::Activator, Self::Memory];
 }
 
 /// One load.
@@ -31,6 +36,7 @@ pub(crate) struct Scene {
     pub(crate) part: Part,
     /// In few words; no two are called the same.
     pub(crate) name: &'static str,
+    pub(crate) wire: Wire,
     pub(crate) connections: usize,
     pub(crate) asked: Asked,
     /// Of each peer in each round, for every 10,000 of `--requests`. Chosen so that each peer has some hundred
@@ -42,9 +48,9 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Of each peer in each round; at least one in each turn.
+    /// Of each peer in each round; in each turn at least one on each connection.
     pub(crate) fn requests(&self, of: u64) -> u64 {
-        (of * self.requests_of_10_000 / 10_000).max(u64::from(crate::proxy::TURNS))
+        (of * self.requests_of_10_000 / 10_000).max(u64::from(crate::proxy::TURNS) * self.connections as u64)
     }
 }
 
@@ -55,6 +61,19 @@ pub(crate) const ACTIVATOR: &str = "activator, 64 connections";
 const SIDECARS: &[Kind] = &[Kind::QueueProxy, Kind::Other, Kind::Bare, Kind::Nginx, Kind::Haproxy, Kind::Knative];
 const ACTIVATORS: &[Kind] =
     &[Kind::Activator, Kind::OtherActivator, Kind::ActivatorAndSidecar, Kind::Bare, Kind::Nginx, Kind::Haproxy];
+
+const H2C: &[Kind] = &[Kind::QueueProxy, Kind::Other, Kind::Bare, Kind::Nginx, Kind::Haproxy];
+/// Whose memory is looked at.
+pub(crate) const MEMORY: &[Kind] = &[
+    Kind::QueueProxy,
+    Kind::Other,
+    Kind::Activator,
+    Kind::OtherActivator,
+    Kind::Bare,
+    Kind::Nginx,
+    Kind::Haproxy,
+    Kind::Knative,
+];
 
 const KIB_100: Size = Size::Bytes(100 << 10);
 const MIB_10: Size = Size::Bytes(10 << 20);
@@ -68,14 +87,24 @@ const fn request(request: Size) -> Asked {
 }
 
 const fn body(name: &'static str, connections: usize, asked: Asked, requests_of_10_000: u64) -> Scene {
-    Scene { part: Part::Bodies, name, connections, asked, requests_of_10_000, paced: false, peers: SIDECARS }
+    Scene {
+        part: Part::Bodies,
+        name,
+        wire: Wire::Http1,
+        connections,
+        asked,
+        requests_of_10_000,
+        paced: false,
+        peers: SIDECARS,
+    }
 }
 
 /// All of them, in the order in which they are measured and told.
-pub(crate) const SCENES: [Scene; 8] = [
+pub(crate) const SCENES: [Scene; 9] = [
     Scene {
         part: Part::Sidecar,
         name: SIDECAR,
+        wire: Wire::Http1,
         connections: 64,
         asked: Asked::SMALL,
         requests_of_10_000: 10_000,
@@ -85,6 +114,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         part: Part::Connections,
         name: "1 connection",
+        wire: Wire::Http1,
         connections: 1,
         asked: Asked::SMALL,
         requests_of_10_000: 2_000,
@@ -94,6 +124,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         part: Part::Connections,
         name: "512 connections",
+        wire: Wire::Http1,
         connections: 512,
         asked: Asked::SMALL,
         requests_of_10_000: 5_000,
@@ -105,8 +136,19 @@ pub(crate) const SCENES: [Scene; 8] = [
     body("answers of 10 MiB", 4, answer(MIB_10), 10),
     body("requests of 10 MiB", 4, request(MIB_10), 10),
     Scene {
+        part: Part::H2c,
+        name: "h2c, 8 connections of 8 streams",
+        wire: Wire::Http2,
+        connections: 8,
+        asked: Asked::SMALL,
+        requests_of_10_000: 5_000,
+        paced: false,
+        peers: H2C,
+    },
+    Scene {
         part: Part::Activator,
         name: ACTIVATOR,
+        wire: Wire::Http1,
         connections: 64,
         asked: Asked::SMALL,
         requests_of_10_000: 5_000,
@@ -121,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_part_has_a_scene_and_every_scene_a_name_of_its_own() {
-        for part in Part::ALL {
+        for part in Part::ALL.into_iter().filter(|part| *part != Part::Memory) {
             assert!(SCENES.iter().any(|scene| scene.part == part), "{part:?} measures nothing");
         }
         for (place, scene) in SCENES.iter().enumerate() {
@@ -130,8 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn however_few_are_asked_for_every_turn_has_one() {
-        assert!(SCENES.iter().all(|scene| u64::from(crate::proxy::TURNS) <= scene.requests(1)));
+    fn however_few_are_asked_for_every_connection_has_one_in_each_turn() {
+        let each = |scene: &Scene| scene.requests(1) / u64::from(crate::proxy::TURNS) / scene.connections as u64;
+        assert!(SCENES.iter().all(|scene| each(scene) == 1));
         assert_eq!(SCENES[0].requests(100_000), 100_000);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::proxy::RATE;
 use crate::proxy::budgets::Budget;
 use crate::proxy::figures::{Figures, Report, SceneFigures, Spread, mib};
+use crate::proxy::memory::Memory;
 
 /// How long it has taken, and how long it will.
 pub(crate) fn left(elapsed: Duration, rounds_done: f64, rounds: u32) -> String {
@@ -23,6 +24,14 @@ impl fmt::Display for Report {
         writeln!(f, "{rounds} rounds; medians, CPU with the least and the most of a round; one worker thread each.")?;
         writeln!(f, "{machine}.")?;
         self.scenes.iter().try_for_each(|scene| write!(f, "\n{scene}"))?;
+        if !self.memory.is_empty() {
+            writeln!(
+                f,
+                "\nmemory (RssAnon, MiB), also of a burst of 1,000 requests of 64 KiB that are held for a second or more"
+            )?;
+            writeln!(f, "{:<22}{:>10}{:>10}{:>10}{:>10}{:>12}", "", "idle", "64 conn.", "512", "holding", "3 s later")?;
+        }
+        self.memory.values().try_for_each(|memory| write!(f, "{memory}"))?;
         if !self.binary_bytes.is_empty() {
             write!(f, "\nbinaries:")?;
             for (kind, bytes) in &self.binary_bytes {
@@ -43,6 +52,20 @@ impl fmt::Display for Report {
             writeln!(f, "  {whose:<22}{what:<40}{measured:>8.2} {unit:<4} at most {at_most} {unit}: {verdict}")?;
         }
         self.left_out.iter().try_for_each(|left_out| writeln!(f, "\nLEFT OUT: {left_out}"))
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<22}", self.name)?;
+        let columns = [self.idle_bytes, self.with_64_bytes, self.with_512_bytes, self.holding_bytes];
+        columns.iter().try_for_each(|bytes| write!(f, "{:>10.1}", mib(*bytes)))?;
+        writeln!(
+            f,
+            "{:>12.1}{}",
+            mib(self.later_bytes),
+            if self.has_a_line { "" } else { "  (no line: passes all on at once)" }
+        )
     }
 }
 
