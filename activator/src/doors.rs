@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::{Draining, Listener};
-use forward::{LooseEnds, Server, ServerLimits};
+use forward::{ByClass, LooseEnds, Server, ServerLimits};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
@@ -14,10 +14,17 @@ use units::EndpointKey;
 use crate::directory::{Directory, OwnPort};
 use crate::service::Door;
 
+/// What is served at one listener, and what is under way there.
+#[derive(Clone)]
+struct Doorway {
+    server: Arc<Server<Door>>,
+    ends: LooseEnds,
+}
+
 /// All listeners of one activator.
 pub(crate) struct Doors {
     directory: Arc<Directory>,
-    open: HashMap<EndpointKey, (Arc<Server<Door>>, AbortHandle)>,
+    open: HashMap<EndpointKey, (Doorway, AbortHandle)>,
     accepting: JoinSet<()>,
     /// Doors that were closed and whose last requests still run.
     closing: JoinSet<()>,
@@ -36,7 +43,7 @@ impl Doors {
         draining: Draining,
     ) -> anyhow::Result<()> {
         let shared_door = self.door(None);
-        let shared_accepting = self.accept(shared, Arc::clone(&shared_door));
+        let shared_accepting = self.accept(shared, &shared_door);
         loop {
             tokio::select! {
                 () = draining.begun() => break,
@@ -64,7 +71,7 @@ impl Doors {
     fn open(&mut self, key: EndpointKey, listener: Listener) {
         self.close(&key);
         let door = self.door(Some(key.clone()));
-        let accepting = self.accept(listener, Arc::clone(&door));
+        let accepting = self.accept(listener, &door);
         self.open.insert(key, (door, accepting));
     }
 
@@ -75,26 +82,29 @@ impl Doors {
         self.closing.spawn(async move { drain(&door, grace).await });
     }
 
-    fn door(&self, own: Option<EndpointKey>) -> Arc<Server<Door>> {
+    fn door(&self, own: Option<EndpointKey>) -> Doorway {
         let ends = LooseEnds::new();
         let service = Door { directory: Arc::clone(&self.directory), own, ends: ends.clone() };
-        Arc::new(Server::new(Arc::new(service), ServerLimits::default(), ends))
+        let server = Server::new(Arc::new(service), ServerLimits::default(), ends.clone());
+        Doorway { server: Arc::new(server), ends }
     }
 
-    fn accept(&mut self, listener: Listener, door: Arc<Server<Door>>) -> AbortHandle {
+    fn accept(&mut self, listener: Listener, door: &Doorway) -> AbortHandle {
+        let server = Arc::clone(&door.server);
         self.accepting.spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await;
-                door.serve(stream, peer);
+                server.serve(stream, peer);
             }
         })
     }
 }
 
-async fn drain(door: &Server<Door>, grace: Duration) {
-    door.leave();
-    let drained = door.drain(grace).await;
-    if drained.cut != 0 {
-        warn!(cut = drained.cut, ?grace, "connections were still busy at the end of the grace, and were cut");
+async fn drain(door: &Doorway, grace: Duration) {
+    door.ends.leave();
+    let cut = door.ends.drain(ByClass::all(grace), |_, _| {}).await.sum();
+    door.server.ended().await;
+    if cut != 0 {
+        warn!(cut, ?grace, "connections were still busy at the end of the grace, and were cut");
     }
 }

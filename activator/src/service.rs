@@ -50,6 +50,12 @@ impl forward::Service for Door {
             }
         }
     }
+
+    fn too_late(&self, form: Form) -> Response<Self::Body> {
+        let refusal = Refusal::new(Reason::Timeout, "this activator leaves, and there was no answer in time");
+        self.directory.metrics.refused(self.own.as_ref(), refusal.reason);
+        refusal.answer(form, None)
+    }
 }
 
 /// A refusal on its way to the client.

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use daemon::Readiness;
+use forward::{ByClass, Class};
 use prometheus::Registry;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -35,7 +36,7 @@ struct Stats {
     settings_generation: u64,
 }
 
-pub(crate) fn routes(shared: Arc<Shared>, registry: Registry, drain: Duration) -> Router {
+pub(crate) fn routes(shared: Arc<Shared>, registry: Registry, drain: ByClass<Duration>) -> Router {
     let asked = shared.clone();
     let readiness: Readiness = Arc::new(move || {
         if asked.is_leaving() {
@@ -79,23 +80,28 @@ async fn leave(State(shared): State<Arc<Shared>>) -> &'static str {
     "leaving\n"
 }
 
-/// The preStop of the model's container: answers when nothing is at the model, at most after `limit`.
+/// The preStop of the model's container: answers when nothing is at the model, or what is there has reached the limit of
+/// its class.
 ///
 /// It also comes when only the container is restarted, by its liveness probe. So it makes nobody leave: what comes is
 /// held until the model is back. If the pod is leaving, what still comes is served, for there is no other chance.
-async fn drained(shared: &Shared, limit: Duration) -> &'static str {
-    let until = Instant::now() + limit;
+async fn drained(shared: &Shared, limits: ByClass<Duration>) -> &'static str {
+    let asked = Instant::now();
     if !shared.is_leaving() {
         shared.readiness.going(&shared.gate);
     }
-    while Instant::now() < until {
+    loop {
         if shared.is_leaving() {
             shared.readiness.not_going();
         }
-        if shared.gate.running() == 0 {
+        let there = shared.at_model();
+        if there == ByClass::default() {
             return "drained\n";
+        }
+        let waits_for = |class: Class| 0 < there[class] && asked.elapsed() < limits[class];
+        if !Class::ALL.into_iter().any(waits_for) {
+            return "still at work\n";
         }
         sleep(LOOK).await;
     }
-    "still at work\n"
 }

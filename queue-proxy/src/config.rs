@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use daemon::{Problem, Problems, Telemetry, Vars, default_workers};
-use forward::Timeouts;
+use forward::{ByClass, Timeouts};
 use units::ConcurrencyLimit;
 
 use crate::foreign::Strangers;
@@ -32,9 +32,11 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When is the model ready?
     pub probe: Probe,
-    /// From being told to leave to the end of everything.
-    pub drain: Duration,
-    /// While leaving, how long no new direct request may have come before the ports are closed. At most half of `drain`.
+    /// How long what is in flight is given, each class from being told to leave. The longest should end within the grace
+    /// of the pod: what is there then is killed, and nobody counts it.
+    pub drain: ByClass<Duration>,
+    /// While leaving, how long no new direct request may have come before the ports are closed. At most half of what
+    /// unary requests are given.
     pub quiet: Duration,
     /// Autoscalers to report to, `host:port` each.
     pub autoscalers: Vec<String>,
@@ -63,7 +65,11 @@ pub const UNLIMITED_DEPTH: u32 = 1_000;
 /// Endpoints of a Service learn of a pod's end within a second or two; ingresses take a little longer.
 const QUIET: Duration = Duration::from_secs(5);
 
-const DRAIN: Duration = Duration::from_secs(30);
+/// A request that is answered once: within the grace that Kubernetes gives a pod unless told otherwise. A stream: as long
+/// as the request time-out would have let it go on. An upgraded connection does not end by itself, and its client knows
+/// how to connect again; so it is not what a pod waits five minutes for.
+const DRAIN: ByClass<Duration> =
+    ByClass { unary: Duration::from_secs(30), streaming: Duration::from_secs(300), upgraded: Duration::from_secs(60) };
 
 /// As Knative's `timeoutSeconds`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
@@ -172,7 +178,10 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
     let request = problems.or_default(vars, "REQUEST_TIMEOUT", Some(REQUEST_TIMEOUT), span, limit_of_time);
     let start = problems.or_default(vars, "RESPONSE_START_TIMEOUT", None, span, limit_of_time);
     let idle = problems.or_default(vars, "IDLE_TIMEOUT", None, span, limit_of_time);
-    let drain = problems.or_default(vars, "DRAIN", DRAIN, "a time such as 30s", duration);
+    let time = "a time such as 30s";
+    let drain = problems.or_default(vars, "DRAIN", DRAIN.unary, time, duration);
+    let drain_streaming = problems.or_default(vars, "DRAIN_STREAMING", DRAIN.streaming, time, duration);
+    let drain_upgraded = problems.or_default(vars, "DRAIN_UPGRADED", DRAIN.upgraded, time, duration);
     let workers = problems.or_default(vars, "WORKERS", default_workers(MOST_WORKERS), "1 to 256", |value| {
         value.parse().ok().filter(|workers| (1..=256).contains(workers)).ok_or("is not such a number")
     });
@@ -211,7 +220,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
             });
         }
     }
-    let drain = drain?;
+    let drain = ByClass { unary: drain?, streaming: drain_streaming?, upgraded: drain_upgraded? };
     let upstream = upstream?;
     let config = Config {
         upstream,
@@ -224,7 +233,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         timeouts: Timeouts { request: request?, response_start: start?, idle: idle? },
         probe: probe?,
         drain,
-        quiet: QUIET.min(drain / 2),
+        quiet: QUIET.min(drain.unary / 2),
         autoscalers,
         identity,
         strangers: Strangers::default(),
@@ -285,7 +294,10 @@ Settings are environment variables. Only UPSTREAM is needed.
   RESPONSE_START_TIMEOUT   from hand-over to the answer's head; 0: none   [0]
   IDLE_TIMEOUT             without a byte either way; 0: none             [0]
   READINESS_PROBE          JSON of a Kubernetes probe                     [TCP connect to UPSTREAM]
-  DRAIN                    from SIGTERM to the end of everything          [30s]
+  DRAIN                    when leaving, for requests with one answer     [30s]
+  DRAIN_STREAMING          for answers of unknown length (SSE, chunks)    [300s]
+  DRAIN_UPGRADED           for WebSockets; all three from SIGTERM on, and
+                           within terminationGracePeriodSeconds           [60s]
   WORKERS                  threads                                        [processors, at most 2]
   AUTOSCALER               HOST:PORT to report to, with commas between    [none]
   NAMESPACE REVISION POD_NAME POD_UID   for whom it reports; the first three are needed with AUTOSCALER

@@ -13,6 +13,7 @@ use breaker::{Entry, Limits, Line, Meter, Reading, Via, WaiterId};
 use daemon::Clock;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use units::{Capacity, ConcurrencyLimit, Moment};
 
 use crate::config::UNLIMITED_DEPTH;
@@ -27,6 +28,8 @@ pub(crate) struct Gate {
     clock: Clock,
     metrics: Metrics,
     depth: Option<u32>,
+    /// Done when requests end because their time is up, and not because their clients have gone.
+    too_late: CancellationToken,
     inner: Mutex<Inner>,
 }
 
@@ -48,8 +51,14 @@ pub(crate) struct Full {
 }
 
 impl Gate {
-    /// Closed, as the model is not known to be ready.
-    pub(crate) fn new(clock: Clock, limit: ConcurrencyLimit, depth: Option<u32>, metrics: Metrics) -> Self {
+    /// Closed, as the model is not known to be ready. `too_late`: done when what is here is cut.
+    pub(crate) fn new(
+        clock: Clock,
+        limit: ConcurrencyLimit,
+        depth: Option<u32>,
+        metrics: Metrics,
+        too_late: CancellationToken,
+    ) -> Self {
         let inner = Inner {
             line: Line::new(Capacity::NONE, limits(limit, depth)),
             meter: Meter::new(clock.now()),
@@ -58,7 +67,7 @@ impl Gate {
             next: 0,
             waiting: HashMap::new(),
         };
-        Self { clock, metrics, depth, inner: Mutex::new(inner) }
+        Self { clock, metrics, depth, too_late, inner: Mutex::new(inner) }
     }
 
     /// Lets requests through to the model, or holds them.
@@ -255,7 +264,11 @@ impl Drop for Ticket {
             inner.meter.leave(now, self.via);
             inner.vacate(self.place);
         }
-        self.gate.metrics.ended(self.counted.class, self.counted.outcome, now.since(self.since));
+        let Counted { mut class, mut outcome, .. } = self.counted;
+        if outcome == Outcome::ClientGone && self.gate.too_late.is_cancelled() {
+            (class, outcome) = (Some(5), Outcome::Refused);
+        }
+        self.gate.metrics.ended(class, outcome, now.since(self.since));
     }
 }
 
@@ -265,7 +278,13 @@ mod tests {
 
     fn gate(limit: u32, depth: u32) -> Arc<Gate> {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Arc::new(Gate::new(Clock::start(), ConcurrencyLimit::from_field(limit), Some(depth), metrics))
+        Arc::new(Gate::new(
+            Clock::start(),
+            ConcurrencyLimit::from_field(limit),
+            Some(depth),
+            metrics,
+            CancellationToken::new(),
+        ))
     }
 
     fn goes(arrived: &Arrived) -> bool {

@@ -31,17 +31,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use breaker::Via;
-use daemon::{Admin, Clock, Listener, register_build_info};
-use forward::{Server, ServerLimits};
+use daemon::{Admin, Clock, Listener, Phase, register_build_info};
+use forward::{Class, Ended, LooseEnds, Server, ServerLimits};
 use futures_util::FutureExt as _;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::info;
 
 pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
 pub use foreign::Strangers;
+pub use forward::ByClass;
 pub use metrics::every_metric;
 pub use probe::{NotReady, Probe, Question};
 
@@ -79,8 +80,10 @@ impl QueueProxy {
     pub fn bind(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
-        let gate = Gate::new(clock, config.container_concurrency, config.queue_depth, metrics.clone());
-        let shared = Arc::new(Shared::new(&config, Arc::new(gate), metrics));
+        let ends = LooseEnds::new();
+        let (limit, too_late) = (config.container_concurrency, ends.too_late().clone());
+        let gate = Gate::new(clock, limit, config.queue_depth, metrics.clone(), too_late);
+        let shared = Arc::new(Shared::new(&config, Arc::new(gate), metrics, ends));
         let seen = shared.clone();
         metrics::register_live(&registry, move || seen.now())?;
         register_build_info(&registry, "queue-proxy", env!("CARGO_PKG_VERSION"))?;
@@ -118,7 +121,8 @@ impl QueueProxy {
     /// 1. Unready; activators are told that nothing was begun; direct clients are served, and asked to connect elsewhere.
     /// 2. When no new direct request has come for the quiet period, and activators have hung up (or 5 s have
     ///    passed), the ports are closed. A close of ours would meet a request that is on its way, and lose it.
-    /// 3. What is in flight ends. After `config.drain`, counted from the first step, the rest is cut.
+    /// 3. What is in flight ends, each class within its limit of `config.drain`, counted from the first step. What has
+    ///    not ended then is cut: who has no head of an answer yet gets 504, the others a close.
     ///
     /// # Errors
     /// If something that must not end did. Being cut is logged, and is no error: it is the limit at work.
@@ -150,29 +154,32 @@ impl QueueProxy {
             () = shared.leaving.cancelled() => {}
             Some(ended) = support.join_next() => ended.context("a task of the sidecar ended")?,
         }
-        let began = Instant::now();
+        let (began, departure) = (Instant::now(), &shared.metrics.departure);
         shared.leaving.cancel();
         shared.readiness.not_going();
-        direct.server.leave();
-        proxied.server.leave();
-        info!(in_flight = shared.gate.read().0.in_flight, "leaving");
+        shared.ends.leave();
+        departure.enter(Phase::Quiet);
+        let there = shared.ends.in_flight();
+        info!(there.unary, there.streaming, there.upgraded, "leaving");
 
         tokio::select! {
             () = direct.accept() => {}
             () = proxied.accept() => {}
             () = async {
-                quiet(&shared, config.quiet, config.drain / 2).await;
-                hung_up(&proxied.server, HANG_UP.min(config.drain / 2)).await;
+                quiet(&shared, config.quiet, config.drain.unary / 2).await;
+                hung_up(&proxied.server, HANG_UP.min(config.drain.unary / 2)).await;
             } => {}
         }
-        info!(in_flight = shared.gate.read().0.in_flight, "closing the ports");
-        let left = config.drain.saturating_sub(began.elapsed());
-        let (direct, proxied) = tokio::join!(direct.drain(left), proxied.drain(left));
-        // Both wait for the same tunnels, and count them.
-        match direct.max(proxied) {
-            0 => info!("nothing is left"),
-            cut => warn!(cut, limit = ?config.drain, "cut what had not ended in time"),
-        }
+        departure.was_quiet(began.elapsed());
+        departure.enter(Phase::Draining);
+        let (direct, proxied) = (direct.close(), proxied.close());
+        let left = config.drain.map(|limit| limit.saturating_sub(began.elapsed()));
+        let ended = |class: Class, Ended { took, cut }| {
+            departure.class_ended(class.word(), took, config.drain[class], cut);
+        };
+        let cut = shared.ends.drain(left, ended).await.sum();
+        tokio::join!(direct.ended(), proxied.ended());
+        info!(took = ?began.elapsed(), cut, "nothing is left");
         Ok(())
     }
 }
@@ -191,15 +198,14 @@ impl Port {
         }
     }
 
-    /// Closes the port and ends its connections. What has connected already is served: a close would reset it.
-    async fn drain(self, limit: Duration) -> usize {
+    /// Closes the port. What has connected already is served: a close would reset it.
+    fn close(self) -> Server<Door> {
         let Self { listener, server } = self;
         // `accept` goes first, and is ready for as long as somebody waits.
         while let Some((stream, peer)) = listener.accept().now_or_never() {
             server.serve(stream, peer);
         }
-        drop(listener);
-        server.drain(limit).await.cut
+        server
     }
 }
 

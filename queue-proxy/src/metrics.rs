@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daemon::Departure;
 use forward::Reason;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -51,6 +52,7 @@ pub(crate) struct Metrics {
     refusals: Vec<IntCounter>,
     stale: IntCounter,
     no_connection: IntCounter,
+    pub(crate) departure: Departure,
 }
 
 /// What is so at one moment; read when the metrics are asked for, so that no request pays for it.
@@ -125,6 +127,7 @@ impl Metrics {
             refusals: Reason::ALL.iter().map(|reason| refusals.with_label_values(&[reason.word()])).collect(),
             stale: retries.with_label_values(&["stale-connection"]),
             no_connection: retries.with_label_values(&["no-connection"]),
+            departure: Departure::register(registry)?,
         })
     }
 
@@ -181,10 +184,13 @@ mod tests {
         assert_eq!(
             names,
             [
+                "rouse_cut_total",
                 "rouse_foreign_connections",
                 "rouse_held_requests",
                 "rouse_hold_duration_seconds",
                 "rouse_in_flight_requests",
+                "rouse_leaving_seconds",
+                "rouse_phase",
                 "rouse_ready",
                 "rouse_refusals_total",
                 "rouse_request_duration_seconds",

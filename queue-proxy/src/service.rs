@@ -53,8 +53,14 @@ impl Service for Door {
         let (ticket, arrived) = shared.gate.arrive(self.via);
         match Exchange::receive(request, arrival.peer.ip(), origin) {
             Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived).await,
-            Err((refusal, form)) => refuse(shared, &refusal, form, ticket),
+            Err((refusal, form)) => self.refuse(&refusal, form, ticket),
         }
+    }
+
+    fn too_late(&self, form: Form) -> Response<Body<Ticket>> {
+        let refusal = Refusal::new(Reason::Timeout, "this replica leaves, and there was no answer in time");
+        self.shared.metrics.refused(refusal.reason);
+        refusal.answer(form, None)
     }
 }
 
@@ -71,7 +77,7 @@ impl Door {
         // Its turn.
         if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
             exchange.discard(&shared.ends);
-            return refuse(shared, &refusal, form, ticket);
+            return self.refuse(&refusal, form, ticket);
         }
 
         // The model. A model that has gone is waited for again, in front of everyone else: nothing was begun.
@@ -92,20 +98,20 @@ impl Door {
                     debug!(error = %error.failure, via = ?self.via, "no answer from the model");
                     let refusal = error.refusal();
                     let again = error.again.filter(|_| matches!(error.failure, Failure::Connect(_)) && 0 < tries_left);
-                    let Some(again) = again else { return refuse(shared, &refusal, form, ticket) };
+                    let Some(again) = again else { return self.refuse(&refusal, form, ticket) };
                     exchange = *again;
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
                     let arrived = ticket.step_back();
                     if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
                         exchange.discard(&shared.ends);
-                        return refuse(shared, &refusal, form, ticket);
+                        return self.refuse(&refusal, form, ticket);
                     }
                 }
             }
         }
         let refusal = Refusal::new(Reason::ReplicaBroke, "the model takes no connection");
-        refuse(shared, &refusal, form, ticket)
+        self.refuse(&refusal, form, ticket)
     }
 
     /// Whom and how it is sent. An activator speaks to a sidecar as the model is to be spoken to: HTTP/2 for endpoints
@@ -140,7 +146,7 @@ impl Door {
             match self.via {
                 // Another replica takes it: nothing was begun.
                 Via::Activator => self.shared.leaving.cancelled().await,
-                Via::Direct => std::future::pending().await,
+                Via::Direct => self.shared.ends.too_late().cancelled().await,
             }
         };
         let patience = async {
@@ -155,7 +161,9 @@ impl Door {
             failure = self.client_breaks(exchange, waiter) => {
                 Err(Refusal::new(Reason::BadRequest, failure.to_string()))
             }
-            () = leaving => Err(Refusal::new(Reason::Leaving, "this replica is leaving")),
+            () = leaving => {
+                Err(Refusal::new(Reason::Leaving, "this replica is leaving, and had not begun it").retry_after(SOON))
+            }
             () = patience => {
                 let detail = format!("no turn at this replica within {}", humantime::format_duration(most.unwrap_or_default()));
                 Err(Refusal::new(Reason::WaitedTooLong, detail).retry_after(SOON))
@@ -184,23 +192,23 @@ impl Door {
         self.shared.ends.discard_all(RequestBody::stream(request.into_body()));
         let refusal = Refusal::new(Reason::Leaving, "this replica is leaving");
         self.shared.metrics.refused(refusal.reason);
-        marked(&refusal, refusal.answer(form, None))
+        self.marked(&refusal, refusal.answer(form, None))
     }
-}
 
-/// A refusal, counted, with its ticket kept until it is sent.
-fn refuse(shared: &Shared, refusal: &Refusal, form: Form, mut ticket: Ticket) -> Response<Body<Ticket>> {
-    shared.metrics.refused(refusal.reason);
-    ticket.answered(refusal.reason.status(), Outcome::Refused);
-    marked(refusal, refusal.answer(form, Some(ticket)))
-}
-
-/// What is refused because this replica leaves was not begun, and says so to the activator.
-fn marked(refusal: &Refusal, mut response: Response<Body<Ticket>>) -> Response<Body<Ticket>> {
-    if refusal.reason == Reason::Leaving {
-        response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static("leaving"));
+    /// A refusal, counted, with its ticket kept until it is sent.
+    fn refuse(&self, refusal: &Refusal, form: Form, mut ticket: Ticket) -> Response<Body<Ticket>> {
+        self.shared.metrics.refused(refusal.reason);
+        ticket.answered(refusal.reason.status(), Outcome::Refused);
+        self.marked(refusal, refusal.answer(form, Some(ticket)))
     }
-    response
+
+    /// What is refused because this replica leaves was not begun, and says so to the activator.
+    fn marked(&self, refusal: &Refusal, mut response: Response<Body<Ticket>>) -> Response<Body<Ticket>> {
+        if refusal.reason == Reason::Leaving && self.via == Via::Activator {
+            response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static("leaving"));
+        }
+        response
+    }
 }
 
 /// `grpc-timeout` bounds the wait too.

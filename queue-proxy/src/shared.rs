@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use forward::{LooseEnds, Pool, PoolOptions, Protocol, Timeouts};
+use forward::{ByClass, LooseEnds, Pool, PoolOptions, Protocol, Timeouts};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use units::{ConcurrencyLimit, Incarnation};
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, gate: Arc<Gate>, metrics: Metrics) -> Self {
+    pub(crate) fn new(config: &Config, gate: Arc<Gate>, metrics: Metrics, ends: LooseEnds) -> Self {
         let mut model_ports = vec![config.upstream.port(), config.upstream_grpc.port()];
         model_ports.dedup();
         Self {
@@ -45,7 +45,7 @@ impl Shared {
             http: Pool::new(config.upstream, PoolOptions::nearby(Protocol::Http1)),
             http2: Pool::new(config.upstream, PoolOptions::nearby(Protocol::H2c)),
             grpc: Pool::new(config.upstream_grpc, PoolOptions::nearby(Protocol::H2c)),
-            ends: LooseEnds::new(),
+            ends,
             metrics,
             incarnation: Incarnation(fastrand::u64(..)),
             leaving: CancellationToken::new(),
@@ -58,6 +58,14 @@ impl Shared {
 
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.is_cancelled()
+    }
+
+    /// What is at the model now.
+    pub(crate) fn at_model(&self) -> ByClass<usize> {
+        // Those who wait in the line are unary.
+        let there = self.ends.in_flight();
+        let unary = (self.gate.running() as usize).saturating_sub(there.streaming + there.upgraded);
+        ByClass { unary, ..there }
     }
 
     pub(crate) fn timeouts(&self) -> Timeouts {

@@ -17,6 +17,7 @@
 
 mod admin;
 mod clock;
+mod departure;
 mod exit;
 mod listener;
 mod owner;
@@ -28,6 +29,7 @@ mod telemetry;
 
 pub use admin::{Admin, Readiness, basic_routes, from_loopback_only, register_build_info};
 pub use clock::Clock;
+pub use departure::{Departure, Phase};
 pub use exit::{Exit, Interrupted, Unavailable, default_workers, exit, runtime};
 pub use listener::{BindFault, Listener};
 pub use peer::{NOTICED_WITHIN, connect};

@@ -6,14 +6,15 @@
 //! a [`SendError`] that says whether it may be sent elsewhere. [`Answer::into_response`] takes the guard that counts the
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
-//! In reading order: `server` (clients), `headers`, `exchange` (what may be tried again), `pool` (replicas), `body`,
-//! `upgrade`, `timeouts`, `watch`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not here: who may go and who waits
-//! (`breaker`), which replica (`balance`).
+//! In reading order: `server` (clients), `leaving` (what is cut when), `headers`, `exchange` (what may be tried again),
+//! `pool` (replicas), `body`, `upgrade`, `timeouts`, `watch`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not
+//! here: who may go and who waits (`breaker`), which replica (`balance`).
 
 mod aside;
 mod body;
 mod exchange;
 mod headers;
+mod leaving;
 mod pool;
 mod refusal;
 mod server;
@@ -27,9 +28,10 @@ mod watch;
 pub use body::{Body, BodyError, RequestBody};
 pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
 pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
+pub use leaving::{ByClass, Class, Ended};
 pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol, dial};
 pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
-pub use server::{Arrival, Drained, Server, ServerLimits, Service};
+pub use server::{Arrival, Server, ServerLimits, Service};
 pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};
 pub use transport::Transport;
 pub use upgrade::LooseEnds;

@@ -5,12 +5,12 @@
 //! used: it also runs while a connection is idle, and costs a timer with every request; here one slow tick per connection
 //! sees to all three.
 //!
-//! Leaving has two steps. [`Server::leave`]: what is asked is still answered, but each answer says `connection: close`,
-//! and HTTP/2 connections get a GOAWAY. [`Server::drain`]: idle connections are closed, the others end with their
-//! answer, and after the limit whatever is left is cut.
+//! Leaving has two steps. [`LooseEnds::leave`]: what is asked is still answered, but each answer says `connection: close`,
+//! and HTTP/2 connections get a GOAWAY. [`LooseEnds::drain`]: idle connections are closed, the others end with their
+//! answer, and what does not end is cut at the limit of its class (`leaving.rs`).
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,8 @@ use tracing::debug;
 
 use crate::aside::Aside;
 use crate::body::BodyError;
+use crate::leaving::{Class, Leaving, Load, Phase, Stage};
+use crate::refusal::Form;
 use crate::stream::{Observed, Spoken, detect};
 use crate::tls::ServerTls;
 use crate::transport::Transport;
@@ -49,6 +51,9 @@ pub trait Service: Send + Sync + 'static {
     /// One request. Dropped in the middle when the client goes, so what must come back does so by `Drop`.
     fn answer(&self, request: Request<Incoming>, arrival: Arrival)
     -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The answer to one whose time is up, because this program leaves. What was done for it is dropped.
+    fn too_late(&self, form: Form) -> Response<Self::Body>;
 }
 
 /// By which connection a request came.
@@ -96,21 +101,6 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// How long a client is listened to that still sends a body after its connection was closed.
 pub(crate) const HEARD_OUT: Duration = Duration::from_secs(1);
 
-/// How far the leaving has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Serving,
-    Leaving,
-    Draining,
-}
-
-/// How a drain ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections, tunnels among them, that were still busy when the limit came, and were cut.
-    pub cut: usize,
-}
-
 /// The connections of one or more ports, all answered by one service.
 #[derive(Debug)]
 pub struct Server<S> {
@@ -119,18 +109,14 @@ pub struct Server<S> {
     tls: Option<ServerTls>,
     ends: LooseEnds,
     connections: TaskTracker,
-    phase: watch::Sender<Phase>,
-    /// The first step of leaving, where each answer looks.
-    leaving: Arc<AtomicBool>,
     cut: CancellationToken,
 }
 
 impl<S: Service> Server<S> {
-    /// No connections yet. Tunnels and discarded bodies of `ends` are waited for and cut as connections are.
+    /// No connections yet. They leave together with whatever else `ends` has.
     pub fn new(service: Arc<S>, limits: ServerLimits, ends: LooseEnds) -> Self {
-        let (phase, _) = watch::channel(Phase::Serving);
-        let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-        Self { service, limits, tls: None, ends, connections, phase, leaving: Arc::default(), cut }
+        let cut = ends.last_call().child_token();
+        Self { service, limits, tls: None, ends, connections: TaskTracker::new(), cut }
     }
 
     /// With TLS below each connection, and nothing for who does not pass it.
@@ -142,21 +128,25 @@ impl<S: Service> Server<S> {
     /// Serves one connection in the background, until it ends or is drained.
     pub fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
+        let leaving = Arc::clone(self.ends.leaving());
+        let (load, counted) = leaving.enter();
         let line = Line {
             service: self.service.clone(),
             arrival: Arrival { peer, local },
             limits: self.limits,
-            leaving: self.leaving.clone(),
-            busy: AtomicU32::new(0),
+            load,
+            bell: Notify::new(),
             served: AtomicU32::new(0),
             heard: Arc::default(),
             had_body: AtomicBool::new(false),
+            leaving,
         };
-        let (phase, cut, tls) = (self.phase.subscribe(), self.cut.clone(), self.tls.clone());
+        let (stage, cut, tls) = (line.leaving.follow(), self.cut.clone(), self.tls.clone());
         self.connections.spawn(async move {
+            let _counted = counted;
             tokio::select! {
                 biased;
-                () = line.serve(stream, tls, phase) => {}
+                () = line.serve(stream, tls, stage) => {}
                 () = Aside::new(cut.cancelled()) => {}
             }
         });
@@ -167,30 +157,11 @@ impl<S: Service> Server<S> {
         self.connections.len()
     }
 
-    /// From now on every answer asks its client to leave.
-    pub fn leave(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.phase.send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Leaving)) < Phase::Leaving);
-    }
-
-    /// Ends idle connections now, the others with their answer, and cuts what is left after `limit`. Tunnels too.
-    pub async fn drain(&self, limit: Duration) -> Drained {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.phase.send_replace(Phase::Draining);
+    /// Returns once its connections have ended, and what outlives them. Nothing more may be served.
+    pub async fn ended(&self) {
         self.connections.close();
-        let ended = async {
-            self.connections.wait().await;
-            self.ends.ended().await;
-        };
-        if timeout(limit, ended).await.is_ok() {
-            return Drained { cut: 0 };
-        }
-        let cut = self.connections.len() + self.ends.len();
-        self.ends.cut();
-        self.cut.cancel();
         self.connections.wait().await;
         self.ends.ended().await;
-        Drained { cut }
     }
 }
 
@@ -206,10 +177,11 @@ struct Line<S> {
     service: Arc<S>,
     arrival: Arrival,
     limits: ServerLimits,
-    /// Set from the first step of leaving on.
-    leaving: Arc<AtomicBool>,
+    leaving: Arc<Leaving>,
     /// Requests whose answer has not ended.
-    busy: AtomicU32,
+    load: Arc<Load>,
+    /// Rung when the limit of a class comes, for requests that are no part of their connection's task.
+    bell: Notify,
     /// Requests in all; only changes matter.
     served: AtomicU32,
     /// Bytes came that belong to no request yet: a head has begun.
@@ -219,7 +191,7 @@ struct Line<S> {
 }
 
 impl<S: Service> Line<S> {
-    async fn serve(self, stream: TcpStream, tls: Option<ServerTls>, mut phase: watch::Receiver<Phase>) {
+    async fn serve(self, stream: TcpStream, tls: Option<ServerTls>, mut stage: watch::Receiver<Stage>) {
         let within_tls = tls.is_some();
         let detected = tokio::select! {
             // What was sent before we leave is read.
@@ -228,7 +200,7 @@ impl<S: Service> Line<S> {
             // It has said nothing: nobody loses by a close. In the middle of a handshake it has, and what it wants may be
             // right behind.
             () = async {
-                reached(&mut phase, Phase::Draining).await;
+                reached(&mut stage, Phase::Draining).await;
                 if within_tls {
                     sleep(HEARD_OUT).await;
                 }
@@ -237,8 +209,8 @@ impl<S: Service> Line<S> {
         let Some((spoken, stream)) = detected else { return };
         let line = Arc::new(Self { heard: stream.heard(), ..self });
         match spoken {
-            Spoken::Http1 => serve_http1(line, stream, phase).await,
-            Spoken::Http2 => serve_http2(line, stream, phase).await,
+            Spoken::Http1 => serve_http1(line, stream, stage).await,
+            Spoken::Http2 => serve_http2(line, stream, stage).await,
         }
     }
 
@@ -254,20 +226,45 @@ impl<S: Service> Line<S> {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Watched<S>>, Infallible> {
         let http1 = request.version() < Version::HTTP_2;
+        // Only who is too late needs it, and whether that will be so nobody knows yet.
+        let form = if http1 { Form::Text } else { Form::for_request(request.headers()) };
         // Whatever comes after this head belongs to another.
         self.heard.store(false, Ordering::Relaxed);
         self.had_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
-        let busy = Busy::start(self);
-        let line = &busy.0;
-        let mut response = line.service.answer(request, line.arrival).await;
-        if http1 && line.leaving.load(Ordering::Relaxed) && !response.headers().contains_key(CONNECTION) {
+        let mut busy = Busy::start(self);
+        let line = &busy.line;
+        let answered = {
+            let mut answer = pin!(line.service.answer(request, line.arrival));
+            // A request on HTTP/1 is polled with its connection, which is woken by itself.
+            let mut bell = pin!((!http1).then(|| line.bell.notified()));
+            poll_fn(|cx| {
+                if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Some(response));
+                }
+                if let Some(bell) = bell.as_mut().as_pin_mut() {
+                    // Heard or not: the limit is looked at.
+                    let _ = bell.poll(cx);
+                }
+                if line.leaving.is_over(Class::Unary) { Poll::Ready(None) } else { Poll::Pending }
+            })
+            .await
+        };
+        let mut response = answered.unwrap_or_else(|| {
+            line.leaving.count_cut(Class::Unary, 1);
+            line.service.too_late(form)
+        });
+        if http1 && line.leaving.has_begun() && !response.headers().contains_key(CONNECTION) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let body = response.body();
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            busy.streams();
         }
         Ok(response.map(|body| Watched { body, _busy: busy }))
     }
 }
 
-async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut phase: watch::Receiver<Phase>) {
+async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut stage: watch::Receiver<Stage>) {
     let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http1::Builder::new();
     // The number of headers stays hyper's own limit (100): another one costs an allocation with every head.
@@ -279,7 +276,7 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
         tokio::select! {
             biased;
             // Idle is all that it may then not be.
-            () = reached(&mut phase, Phase::Draining) => Due::Idle,
+            () = reached(&mut stage, Phase::Draining) => Due::Idle,
             due = tick.next(&line) => due,
         }
     });
@@ -299,7 +296,11 @@ async fn serve_http1<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
     if !line.heard.load(Ordering::Relaxed) {
         Pin::new(&mut connection).graceful_shutdown();
     }
-    note((&mut connection).await, &line.arrival);
+    tokio::select! {
+        biased;
+        ended = &mut connection => note(ended, &line.arrival),
+        () = line.leaving.overdue(&mut stage, &line.load, || {}) => return,
+    }
     hear_out(&line, connection.into_parts().map(|parts| parts.io)).await;
 }
 
@@ -317,7 +318,7 @@ async fn hear_out<S>(line: &Line<S>, io: Option<TokioIo<Observed<Transport>>>) {
     let _ = timeout(HEARD_OUT, rest).await;
 }
 
-async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut phase: watch::Receiver<Phase>) {
+async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>, mut stage: watch::Receiver<Stage>) {
     let answer = service_fn(|request| line.clone().answer(request));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
@@ -331,7 +332,7 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
         biased;
         ended = connection.as_mut() => return note(ended, &line.arrival),
         // Streams that were opened before the client knows are still answered: the first GOAWAY names no last one.
-        () = reached(&mut phase, Phase::Leaving) => {}
+        () = reached(&mut stage, Phase::Leaving) => {}
         _ = tick.next(&line) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -339,11 +340,12 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
         ended = connection => note(ended, &line.arrival),
         // It does not take leave, because it has vanished or does not want to, and asks for nothing either.
         _ = tick.next(&line) => {}
+        () = line.leaving.overdue(&mut stage, &line.load, || line.bell.notify_waiters()) => {}
     }
 }
 
-async fn reached(phase: &mut watch::Receiver<Phase>, at_least: Phase) {
-    if phase.wait_for(|phase| at_least <= *phase).await.is_err() {
+async fn reached(stage: &mut watch::Receiver<Stage>, at_least: Phase) {
+    if stage.wait_for(|stage| at_least <= stage.phase).await.is_err() {
         // The server is gone, and cuts its connections itself.
         std::future::pending::<()>().await;
     }
@@ -367,21 +369,30 @@ async fn head_timed_out(io: Option<TokioIo<Observed<Transport>>>) {
 
 /// Counts a request in its connection.
 #[derive(Debug)]
-struct Busy<S>(Arc<Line<S>>);
+struct Busy<S> {
+    line: Arc<Line<S>>,
+    streams: bool,
+}
 
 impl<S> Busy<S> {
     fn start(line: Arc<Line<S>>) -> Self {
         line.served.fetch_add(1, Ordering::Relaxed);
-        line.busy.fetch_add(1, Ordering::Relaxed);
-        Self(line)
+        line.load.begin();
+        Self { line, streams: false }
+    }
+
+    /// Its answer has begun, and nobody knows how long it is.
+    fn streams(&mut self) {
+        self.streams = true;
+        self.line.load.streams();
     }
 }
 
 impl<S> Drop for Busy<S> {
     fn drop(&mut self) {
         // What was read since the head was the request's body.
-        self.0.heard.store(false, Ordering::Relaxed);
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.line.heard.store(false, Ordering::Relaxed);
+        self.line.load.end(self.streams);
     }
 }
 
@@ -440,7 +451,7 @@ impl Tick {
             self.interval.tick().await;
             let served = line.served.load(Ordering::Relaxed);
             let moved = std::mem::replace(&mut self.served, served) != served;
-            if moved || 0 < line.busy.load(Ordering::Relaxed) {
+            if moved || line.load.is_busy() {
                 (self.idle, self.head) = (Duration::ZERO, Duration::ZERO);
             } else if line.heard.load(Ordering::Relaxed) {
                 self.head += self.step;

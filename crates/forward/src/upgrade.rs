@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::body::RequestBody;
+use crate::leaving::Leaving;
 use crate::timeouts::{Activity, Deadline};
 
 /// Bytes that are copied at once, each way. Frames of a WebSocket are small, and there may be thousands of tunnels.
@@ -24,11 +26,16 @@ const DISCARDED_BYTES: usize = 256 << 10;
 const DISCARDED_FOR: Duration = Duration::from_secs(1);
 const DISCARDED_ALL_FOR: Duration = Duration::from_secs(10);
 
-/// Tasks that end by themselves, counted, and cut when the program must end.
+/// What is under way at the servers that leave together: tasks that end by themselves, counted, and cut when the program
+/// must end; and how far that leaving has come.
 #[derive(Clone, Debug, Default)]
 pub struct LooseEnds {
-    tasks: TaskTracker,
+    /// Bodies that nobody wants.
+    unwanted: TaskTracker,
+    tunnels: TaskTracker,
     watches: TaskTracker,
+    leaving: Arc<Leaving>,
+    cut_tunnels: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -43,27 +50,44 @@ impl LooseEnds {
         &self.watches
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.tasks.len()
+    pub(crate) fn leaving(&self) -> &Arc<Leaving> {
+        &self.leaving
     }
 
-    /// Are there none?
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+    /// Upgraded connections.
+    pub(crate) fn tunnels(&self) -> usize {
+        self.tunnels.len()
     }
 
-    /// Returns once all that there are have ended.
-    pub async fn ended(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.watches.close();
-        self.watches.wait().await;
+    /// Is no body read that nobody wants?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unwanted.is_empty()
+    }
+
+    /// Ends the upgraded connections, and says how many.
+    pub(crate) fn cut_tunnels(&self) -> usize {
+        let cut = self.tunnels.len();
+        self.cut_tunnels.cancel();
+        cut
+    }
+
+    /// Done when everything is cut that is left, connections too.
+    pub(crate) fn last_call(&self) -> &CancellationToken {
+        &self.cut
     }
 
     /// Ends all of them now.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
+        self.cut_tunnels.cancel();
         self.cut.cancel();
+    }
+
+    /// Returns once all that there are have ended.
+    pub(crate) async fn ended(&self) {
+        for tasks in [&self.unwanted, &self.tunnels, &self.watches] {
+            tasks.close();
+            tasks.wait().await;
+        }
     }
 
     /// Reads a little of a body that nobody wants, in the background.
@@ -93,7 +117,7 @@ impl LooseEnds {
             }
         };
         let cut = self.cut.clone();
-        self.tasks.spawn(async move {
+        self.unwanted.spawn(async move {
             tokio::select! {
                 _ = tokio::time::timeout(limit, read) => {}
                 () = cut.cancelled() => {}
@@ -109,8 +133,8 @@ impl LooseEnds {
         mut deadline: Deadline,
         guard: G,
     ) {
-        let cut = self.cut.clone();
-        self.tasks.spawn(async move {
+        let cut = self.cut_tunnels.clone();
+        self.tunnels.spawn(async move {
             let activity = deadline.activity();
             let copy = async {
                 let (client, replica) = futures_util::try_join!(client, replica)?;

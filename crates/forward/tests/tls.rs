@@ -13,8 +13,8 @@ use bytes::Bytes;
 use certs::{Authority, Leaf, Use, Valid};
 use forward::tls::{ClientTls, Part, Parties, Pem, PemFiles, Refused, ServerTls};
 use forward::{
-    Arrival, Body, Exchange, Failure, LooseEnds, Origin, Pool, PoolOptions, Protocol, RequestBody, SendError, Server,
-    ServerLimits, Service, Timeouts, Trust,
+    Arrival, Body, ByClass, Exchange, Failure, Form, LooseEnds, Origin, Pool, PoolOptions, Protocol, RequestBody,
+    SendError, Server, ServerLimits, Service, Timeouts, Trust,
 };
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::{Method, Request, Response};
@@ -46,6 +46,10 @@ where
 
     fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response<Body<()>>> + Send {
         (self.0)(request, arrival)
+    }
+
+    fn too_late(&self, _: Form) -> Response<Body<()>> {
+        text("too late")
     }
 }
 
@@ -389,11 +393,12 @@ async fn who_is_in_the_middle_of_the_handshake_when_the_server_drains_is_still_s
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let pool = pool(listener.local_addr().unwrap(), Protocol::Http1, &client_of(&authority));
     let answer = Answers(async |_, _| text("served"));
-    let server = Server::new(Arc::new(answer), ServerLimits::default(), LooseEnds::new()).within(tls);
+    let ends = LooseEnds::new();
+    let server = Server::new(Arc::new(answer), ServerLimits::default(), ends.clone()).within(tls);
     let request = tokio::spawn(async move { post(&pool, "x").await });
     let (stream, peer) = listener.accept().await.unwrap();
     server.serve(stream, peer);
-    assert_eq!(within(server.drain(PATIENCE)).await.cut, 0);
+    assert_eq!(within(ends.drain(ByClass::all(PATIENCE), |_, _| {})).await.sum(), 0);
     assert_eq!(within(request).await.unwrap().unwrap(), "served");
 }
 

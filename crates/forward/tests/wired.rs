@@ -43,6 +43,10 @@ where
     fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response<Body<()>>> + Send {
         (self.0)(request, arrival)
     }
+
+    fn too_late(&self, form: Form) -> Response<Body<()>> {
+        Refusal::new(Reason::Timeout, "too late").answer(form, None)
+    }
 }
 
 fn text(text: impl Into<Bytes>) -> Response<Body<()>> {

@@ -8,7 +8,7 @@ use api::Probe;
 use daemon::Clock;
 use hyper::http::{HeaderName, HeaderValue, Uri};
 use platform::Endpoint;
-use queue_proxy::{Config, Identity, Question, QueueProxy, Strangers};
+use queue_proxy::{ByClass, Config, Identity, Question, QueueProxy, Strangers};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,8 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
     config.timeouts.request = endpoint.timeouts.request;
     config.timeouts.response_start = endpoint.timeouts.response_start;
     config.timeouts.idle = endpoint.timeouts.idle;
-    config.drain = endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN);
+    // A replica leaves because it is not needed, and nobody waits for it: each is given as long as it may last.
+    config.drain = ByClass::all(endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN));
     config.autoscalers = autoscalers.iter().map(SocketAddr::to_string).collect();
     config.strangers = strangers.clone();
     config.identity = Identity {

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
-use tokio::sync::watch;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use queue_proxy::ByClass;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
 
-use super::stage::{Sidecar, client, get, h2_client, hello_model, model, read, request, whole, within};
+use super::stage::{
+    Sidecar, client, get, h2_client, hello_model, model, piece, piecewise, read, request, wait_for, whole, within,
+};
 
 async fn slow_model() -> (watch::Sender<bool>, std::net::SocketAddr) {
     let (open, gate) = watch::channel(false);
@@ -38,13 +45,126 @@ async fn what_is_in_flight_ends_and_then_the_sidecar_does() {
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let (_open, model) = slow_model().await;
-    let mut sidecar = Sidecar::beside(model, |config| config.drain = Duration::from_millis(200)).await;
+    let mut sidecar = Sidecar::beside(model, |config| config.drain.unary = Duration::from_millis(200)).await;
     let direct = sidecar.direct;
     let stuck = tokio::spawn(async move { client().request(request(direct, "/").body(whole("")).unwrap()).await });
     sidecar.until(|stats| stats["inFlight"] == 1).await;
     sidecar.leave();
     within(sidecar.running).await.unwrap().unwrap();
-    assert!(within(stuck).await.unwrap().is_err());
+    let told = within(stuck).await.unwrap().unwrap();
+    assert_eq!((told.status().as_u16(), &told.headers()["rouse-reason"]), (504, &"timeout".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn what_still_waits_at_the_limit_is_told_that_nothing_was_begun() {
+    let (_open, model) = slow_model().await;
+    let mut sidecar = Sidecar::beside(model, |config| {
+        config.container_concurrency = units::ConcurrencyLimit::from_field(1);
+        config.drain.unary = Duration::from_millis(200);
+    })
+    .await;
+    let direct = sidecar.direct;
+    let ask = || client().request(request(direct, "/").body(whole("")).unwrap());
+    let first = tokio::spawn(ask());
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    let second = tokio::spawn(ask());
+    sidecar.until(|stats| stats["held"] == 1).await;
+    sidecar.leave();
+    let told = within(second).await.unwrap().unwrap();
+    assert_eq!((told.status().as_u16(), &told.headers()["rouse-reason"]), (503, &"leaving".parse().unwrap()));
+    assert!(!told.headers().contains_key("rouse-not-started") && told.headers().contains_key("retry-after"));
+    assert_eq!(within(first).await.unwrap().unwrap().status(), 504);
+    within(sidecar.running).await.unwrap().unwrap();
+}
+
+/// What Prometheus would read.
+async fn metrics(sidecar: &Sidecar) -> String {
+    get(sidecar.admin, "/metrics").await.1
+}
+
+#[tokio::test]
+async fn each_class_goes_at_its_own_limit() {
+    let (pieces, sent) = mpsc::unbounded_channel();
+    let model = model(move |request: Request<Incoming>| {
+        let (sender, body) = piecewise();
+        sender.send("first ").unwrap();
+        pieces.send(sender).unwrap();
+        async move {
+            match request.uri().path() {
+                "/stuck" => std::future::pending().await,
+                _ => Response::new(body),
+            }
+        }
+    });
+    let (model, mut sent) = (model.await, sent);
+    let mut sidecar = Sidecar::beside(model, |config| {
+        config.drain = ByClass {
+            unary: Duration::from_millis(300),
+            streaming: Duration::from_secs(3600),
+            upgraded: Duration::from_secs(3600),
+        };
+    })
+    .await;
+    let direct = sidecar.direct;
+    let stuck = tokio::spawn(async move { client().request(request(direct, "/stuck").body(whole("")).unwrap()).await });
+    let _kept = within(sent.recv()).await.unwrap();
+    let stream = within(client().request(request(direct, "/").body(whole("")).unwrap())).await.unwrap();
+    let mut body = stream.into_body();
+    assert_eq!(piece(&mut body).await, "first ");
+    let pieces = within(sent.recv()).await.unwrap();
+    sidecar.until(|stats| stats["inFlight"] == 2).await;
+    sidecar.leave();
+    assert_eq!(within(stuck).await.unwrap().unwrap().status(), 504);
+    // The stream outlives the limit of the others.
+    wait_for(async || metrics(&sidecar).await.contains("rouse_cut_total{class=\"unary\"} 1")).await;
+    assert!(metrics(&sidecar).await.contains("rouse_phase{phase=\"draining\"} 1"));
+    pieces.send("last").unwrap();
+    assert_eq!(piece(&mut body).await, "last");
+    drop(pieces);
+    assert!(within(body.frame()).await.is_none());
+    within(sidecar.running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_and_an_upgraded_connection_are_cut_at_their_limits() {
+    let model = model(async |mut request: Request<Incoming>| {
+        let (pieces, body) = piecewise();
+        pieces.send("first ").unwrap();
+        let is_stream = request.uri().path() == "/stream";
+        tokio::spawn(async move {
+            let _tunnel = hyper::upgrade::on(&mut request).await;
+            let () = std::future::pending().await;
+            drop(pieces);
+        });
+        if is_stream {
+            return Response::new(body);
+        }
+        let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+        answer.body(whole("")).unwrap()
+    })
+    .await;
+    let mut sidecar = Sidecar::beside(model, |config| {
+        config.drain = ByClass {
+            unary: Duration::from_millis(100),
+            streaming: Duration::from_millis(500),
+            upgraded: Duration::from_millis(300),
+        };
+    })
+    .await;
+    let direct = sidecar.direct;
+    let mut socket = TcpStream::connect(direct).await.unwrap();
+    socket.write_all(b"GET /tunnel HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await.unwrap();
+    let mut head = [0; 1024];
+    assert!(within(socket.read(&mut head)).await.unwrap() > 12 && head.starts_with(b"HTTP/1.1 101 "));
+    let stream = within(h2_client().request(request(direct, "/stream").body(whole("")).unwrap())).await.unwrap();
+    let mut body = stream.into_body();
+    assert_eq!(piece(&mut body).await, "first ");
+    sidecar.until(|stats| stats["upgraded"] == 1 && stats["inFlight"] == 2).await;
+    sidecar.leave();
+    // No farewell in the tunnel's own words: they are not ours.
+    assert!(matches!(within(socket.read(&mut head)).await, Ok(0) | Err(_)));
+    assert!(within(body.frame()).await.unwrap().is_err());
+    within(sidecar.running).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -159,6 +159,16 @@ impl Sidecar {
     }
 }
 
+/// Returns once it is so.
+pub(crate) async fn wait_for(mut is_so: impl AsyncFnMut() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    within(look).await;
+}
+
 /// Panics when it takes too long.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
