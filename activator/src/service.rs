@@ -146,7 +146,7 @@ impl Door {
                     debug!(revision = %hold.key, replica = %replica.name, %failure, "not begun, trying again");
                     guard.retried(&failure);
                     guard.visit.step_back(&request_id);
-                    exchange = *again;
+                    exchange = again;
                 }
                 Err(error) => {
                     guard.outcome = Outcome::Refused;

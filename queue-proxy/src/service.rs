@@ -11,6 +11,7 @@ use forward::{
 use http::header::HeaderValue;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -40,7 +41,7 @@ impl Service for Door {
             Via::Direct => Origin::Stranger,
             Via::Activator => {
                 if let Some(asked) = request.headers().get(PROBE) {
-                    return readiness(shared, asked.as_bytes() == b"wait").await;
+                    return Box::pin(readiness(shared, asked.as_bytes() == b"wait")).await;
                 }
                 if shared.is_leaving() {
                     return self.not_started(request);
@@ -67,7 +68,7 @@ impl Service for Door {
 impl Door {
     async fn hold_and_forward(
         &self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         mut ticket: Ticket,
         arrived: Arrived,
     ) -> Response<Body<Ticket>> {
@@ -99,7 +100,7 @@ impl Door {
                     let refusal = error.refusal();
                     let again = error.again.filter(|_| matches!(error.failure, Failure::Connect(_)) && 0 < tries_left);
                     let Some(again) = again else { return self.refuse(&refusal, form, ticket) };
-                    exchange = *again;
+                    exchange = again;
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
                     let arrived = ticket.step_back();
@@ -133,14 +134,24 @@ impl Door {
         exchange: &mut Exchange,
         most: Option<Duration>,
     ) -> Result<(), Refusal> {
-        let turn = match arrived {
-            Arrived::Goes => return Ok(()),
-            Arrived::Waits(turn) => turn,
+        match arrived {
+            Arrived::Goes => Ok(()),
+            // Apart, so that whoever goes at once does not carry what it takes to wait.
+            Arrived::Waits(turn) => Box::pin(self.wait(ticket, turn, exchange, most)).await,
             Arrived::Full(Full { waiting }) => {
                 let detail = format!("{waiting} requests wait for this replica already");
-                return Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON));
+                Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON))
             }
-        };
+        }
+    }
+
+    async fn wait(
+        &self,
+        ticket: &mut Ticket,
+        turn: oneshot::Receiver<()>,
+        exchange: &mut Exchange,
+        most: Option<Duration>,
+    ) -> Result<(), Refusal> {
         let waiter = ticket.waiter();
         let leaving = async {
             match self.via {

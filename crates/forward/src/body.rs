@@ -208,6 +208,13 @@ impl Spare {
     }
 }
 
+impl Default for RequestBody {
+    /// Empty.
+    fn default() -> Self {
+        Self::whole(Bytes::new())
+    }
+}
+
 impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = BodyError;

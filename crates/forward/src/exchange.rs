@@ -26,7 +26,7 @@ use crate::body::{Body, RequestBody, Spare};
 use crate::headers::{self, Noted, Origin};
 use crate::pool::{Connection, FRESH, KEPT_IDLE, Lease, Pool, Protocol};
 use crate::refusal::{Form, NOT_STARTED, Reason, Refusal};
-use crate::timeouts::{Deadline, Expired, Timeouts};
+use crate::timeouts::{Activity, Deadline, Expired, Timeouts};
 use crate::upgrade::LooseEnds;
 
 /// New connections that are tried when each ends before a byte of the request was written.
@@ -138,18 +138,18 @@ impl Exchange {
     ///
     /// # Errors
     /// If it is not HTTP as it should be; with the form in which its caller understands that.
-    pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Self, (Refusal, Form)> {
+    pub fn receive(request: Request<Incoming>, peer: IpAddr, origin: Origin) -> Result<Box<Self>, (Refusal, Form)> {
         let (mut head, body) = request.into_parts();
         let form = Form::for_request(&head.headers);
         let fault = |(reason, fault)| (Refusal::new(reason, fault as &'static str), form);
         let noted = headers::prepare_request(&mut head, peer, origin).map_err(fault)?;
         let upgrade = noted.upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
         head.extensions.clear();
-        Ok(Self { head, body: RequestBody::stream(body), noted, form, origin, upgrade })
+        Ok(Box::new(Self { head, body: RequestBody::stream(body), noted, form, origin, upgrade }))
     }
 
     /// A request of our own, as to a shadow or a probe. It should have a `host`.
-    pub fn own(request: Request<RequestBody>) -> Self {
+    pub fn own(request: Request<RequestBody>) -> Box<Self> {
         let (head, body) = request.into_parts();
         let noted = Noted {
             upgrade: false,
@@ -157,7 +157,8 @@ impl Exchange {
             grpc: headers::is_grpc(&head.headers),
             idempotent: headers::is_idempotent(&head.method, &head.headers),
         };
-        Self { form: Form::for_request(&head.headers), head, body, noted, origin: Origin::Stranger, upgrade: None }
+        let form = Form::for_request(&head.headers);
+        Box::new(Self { form, head, body, noted, origin: Origin::Stranger, upgrade: None })
     }
 
     /// What it wants.
@@ -196,7 +197,7 @@ impl Exchange {
     ///
     /// # Errors
     /// With what happened, and the request if it may be sent elsewhere.
-    pub async fn send(mut self, pool: &Pool, timeouts: Timeouts, trust: Trust) -> Result<Answer, SendError> {
+    pub async fn send(mut self: Box<Self>, pool: &Pool, timeouts: Timeouts, trust: Trust) -> Result<Answer, SendError> {
         let mut deadline = Deadline::start(timeouts);
         self.body.touching(deadline.activity());
         let answer = {
@@ -223,84 +224,131 @@ impl Exchange {
         Ok(Answer { head, retried, body, lease, deadline, upgrade })
     }
 
-    async fn attempts(self, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
-        let Self { head, mut body, noted, form, origin, upgrade } = self;
-        let has_body = !http_body::Body::is_end_stream(&body);
-        let may_repeat = noted.idempotent && upgrade.is_none();
-        // Kept only where it may be needed: it costs a copy of the head, and the memory of the body.
-        let keep = trust.from == Origin::Rouse || may_repeat;
-        let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
-        let mut at_most = Some(if repeatable { KEPT_IDLE } else { FRESH });
-        let (mut retried, mut returned) = (false, 0);
-        let activity = body.activity();
-        let mut spare = keep.then(|| Again { body: body.keep(trust.keep_bytes), head: clone_head(&head) });
-        let mut request = Request::from_parts(head, body);
-        address(&mut request, pool.protocol());
-        let whole = |request: Request<RequestBody>, upgrade: Option<OnUpgrade>| {
-            let (head, body) = request.into_parts();
-            let noted = Noted { ..noted };
-            Box::new(Exchange { head, body, noted, form, origin, upgrade })
-        };
+    async fn attempts(self: Box<Self>, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
+        let mut trip = Trip::prepare(self, pool.protocol(), trust);
         loop {
-            let connection = match pool.connection(at_most).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    let again = Some(whole(request, upgrade));
-                    return Err(SendError { failure: Failure::Connect(error), again, retried });
-                }
+            let connection = match pool.kept(trip.at_most) {
+                Some(connection) => connection,
+                // Rare, and large: it does not weigh on those that find a connection.
+                None => match Box::pin(pool.connection(trip.at_most)).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(trip.ends(Failure::Connect(error), true)),
+                },
             };
-            let sent = send_on(connection, pool, request).await;
-            match sent {
+            match send_on(connection, pool, &mut trip).await {
                 Ok((mut response, lease)) => {
                     // Who is not believed has it taken out with the rest.
                     let believed = trust.from == Origin::Rouse;
                     if let Some(said) = believed.then(|| response.headers_mut().remove(NOT_STARTED)).flatten() {
-                        let again = spare.and_then(Again::take_back).map(|request| whole(request, upgrade));
-                        let failure = Failure::NotStarted(text(&said));
-                        return Err(SendError { failure, again, retried });
+                        let whole = trip.take_back();
+                        return Err(trip.ends(Failure::NotStarted(text(&said)), whole));
                     }
-                    if let Some(spare) = spare.take() {
+                    if let Some(spare) = trip.spare.take() {
                         spare.body.forget();
                     }
-                    return Ok(Received { response, lease, retried, client: upgrade });
-                }
-                Err(Unsent::Returned(back)) if returned < UNWRITTEN_TRIES => {
-                    // Not a byte of it was written: the connection ended while it was kept.
-                    request = *back;
-                    at_most = None;
-                    returned += 1;
+                    return Ok(Received { response, lease, retried: trip.retried, client: trip.upgrade });
                 }
                 Err(Unsent::Returned(back)) => {
+                    trip.request = Some(*back);
+                    if trip.returned < UNWRITTEN_TRIES {
+                        // Not a byte of it was written: the connection ended while it was kept.
+                        trip.at_most = None;
+                        trip.returned += 1;
+                        continue;
+                    }
                     // Who accepts and hangs up each time is as good as not there.
-                    let failure = Failure::Connect(io::ErrorKind::ConnectionReset.into());
-                    return Err(SendError { failure, again: Some(whole(*back, upgrade)), retried });
+                    return Err(trip.ends(Failure::Connect(io::ErrorKind::ConnectionReset.into()), true));
+                }
+                Err(Unsent::Lost { error, .. }) if is_client_fault(&error) => {
+                    return Err(Failure::ClientBody(error).into());
                 }
                 Err(Unsent::Lost { error, reused, heard }) => {
-                    if is_client_fault(&error) {
-                        return Err(Failure::ClientBody(error).into());
-                    }
                     let refused = is_refused_stream(&error);
-                    let again = spare.take().filter(|_| refused || may_repeat).and_then(Again::take_back);
-                    let again = again.map(|mut request| {
-                        request.body_mut().touching(activity.clone());
-                        request
-                    });
-                    match again {
-                        Some(again) if refused => {
-                            let failure = Failure::NotStarted("the stream was refused".into());
-                            return Err(SendError { failure, again: Some(whole(again, upgrade)), retried });
-                        }
-                        Some(again) if reused && !heard && !retried => {
-                            spare = None;
-                            request = again;
-                            at_most = None;
-                            retried = true;
-                        }
-                        _ => return Err(SendError { failure: Failure::Broke(error), again: None, retried }),
+                    let whole = (refused || trip.may_repeat) && trip.take_back();
+                    if whole && refused {
+                        return Err(trip.ends(Failure::NotStarted("the stream was refused".into()), true));
                     }
+                    if whole && reused && !heard && !trip.retried {
+                        trip.at_most = None;
+                        trip.retried = true;
+                        continue;
+                    }
+                    return Err(trip.ends(Failure::Broke(error), false));
                 }
             }
         }
+    }
+}
+
+/// A request on its way, with what decides whether it may go once more.
+///
+/// Boxed, like the exchange that it was: what is moved between the futures of a request is then a pointer. Some kilobytes
+/// of copies were most of what forwarding cost beside the system calls.
+struct Trip {
+    /// Away while it is being sent.
+    request: Option<Request<RequestBody>>,
+    noted: Noted,
+    form: Form,
+    origin: Origin,
+    upgrade: Option<OnUpgrade>,
+    /// What it takes to send it again. Kept only where it may be needed: it costs a copy of the head, and the memory of
+    /// the body.
+    spare: Option<Again>,
+    /// To be touched by its body.
+    activity: Option<Activity>,
+    may_repeat: bool,
+    /// How long a connection may have been idle; `None`: a new one.
+    at_most: Option<Duration>,
+    /// It went out a second time.
+    retried: bool,
+    /// How often it came back unwritten.
+    returned: u32,
+}
+
+impl Trip {
+    fn prepare(exchange: Box<Exchange>, protocol: Protocol, trust: Trust) -> Box<Self> {
+        let Exchange { head, mut body, noted, form, origin, upgrade } = *exchange;
+        let has_body = !http_body::Body::is_end_stream(&body);
+        let may_repeat = noted.idempotent && upgrade.is_none();
+        let keep = trust.from == Origin::Rouse || may_repeat;
+        let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
+        let spare = keep.then(|| Again { body: body.keep(trust.keep_bytes), head: clone_head(&head) });
+        let activity = body.activity();
+        let mut request = Request::from_parts(head, body);
+        address(&mut request, protocol);
+        Box::new(Self {
+            request: Some(request),
+            noted,
+            form,
+            origin,
+            upgrade,
+            spare,
+            activity,
+            may_repeat,
+            at_most: Some(if repeatable { KEPT_IDLE } else { FRESH }),
+            retried: false,
+            returned: 0,
+        })
+    }
+
+    /// Takes the spare in the place of what was sent. `false`: there is none, or not all of it.
+    fn take_back(&mut self) -> bool {
+        let mut again = self.spare.take().and_then(Again::take_back);
+        if let Some(request) = &mut again {
+            request.body_mut().touching(self.activity.clone());
+        }
+        self.request = again;
+        self.request.is_some()
+    }
+
+    /// It goes no further. `whole`: and may be sent elsewhere.
+    fn ends(self: Box<Self>, failure: Failure, whole: bool) -> SendError {
+        let Self { request, noted, form, origin, upgrade, retried, .. } = *self;
+        let again = request.filter(|_| whole).map(|request| {
+            let (head, body) = request.into_parts();
+            Box::new(Exchange { head, body, noted, form, origin, upgrade })
+        });
+        SendError { failure, again, retried }
     }
 }
 
@@ -385,11 +433,9 @@ enum Unsent {
     Lost { error: hyper::Error, reused: bool, heard: bool },
 }
 
-async fn send_on(
-    connection: Connection,
-    pool: &Pool,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Unsent> {
+async fn send_on(connection: Connection, pool: &Pool, trip: &mut Trip) -> Result<(Response<Incoming>, Lease), Unsent> {
+    // It is there whenever this is called; an empty one would be refused by whoever gets it.
+    let request = trip.request.take().unwrap_or_default();
     match connection {
         Connection::Exclusive { mut connection, reused } => {
             connection.heard.store(false, Ordering::Relaxed);

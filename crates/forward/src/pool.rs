@@ -217,15 +217,22 @@ impl Pool {
         self.0.shared.lock().retain(|shared| 0 < shared.streams.load(Ordering::Acquire));
     }
 
-    /// A connection that was idle for at most `at_most`, else a new one. `None` for `at_most`: a new one.
-    pub(crate) async fn connection(&self, at_most: Option<Duration>) -> io::Result<Connection> {
+    /// A connection that is there, and was idle for at most `at_most`.
+    pub(crate) fn kept(&self, at_most: Option<Duration>) -> Option<Connection> {
+        let at_most = at_most?;
         match self.0.options.protocol {
             Protocol::Http1 => {
-                if let Some(connection) = at_most.and_then(|at_most| self.take_idle(at_most)) {
-                    return Ok(Connection::Exclusive { connection, reused: true });
-                }
-                Ok(Connection::Exclusive { connection: self.open_http1().await?, reused: false })
+                self.take_idle(at_most).map(|connection| Connection::Exclusive { connection, reused: true })
             }
+            Protocol::H2c => self.shared_with_room(at_most),
+        }
+    }
+
+    /// A new connection or, where others open one just now, a place on theirs if it was idle for at most `at_most`. To be
+    /// asked when none is [`Self::kept`].
+    pub(crate) async fn connection(&self, at_most: Option<Duration>) -> io::Result<Connection> {
+        match self.0.options.protocol {
+            Protocol::Http1 => Ok(Connection::Exclusive { connection: self.open_http1().await?, reused: false }),
             Protocol::H2c => self.shared(at_most).await,
         }
     }
@@ -261,9 +268,6 @@ impl Pool {
 
     async fn shared(&self, at_most: Option<Duration>) -> io::Result<Connection> {
         let Some(at_most) = at_most else { return self.open_shared().await };
-        if let Some(connection) = self.shared_with_room(at_most) {
-            return Ok(connection);
-        }
         let _one_at_a_time = self.0.opening.lock().await;
         match self.shared_with_room(at_most) {
             Some(connection) => Ok(connection),
