@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim sim-startup docs bench-wake bench-proxy bench-kpa storm example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs bench-wake bench-proxy bench-kpa storm example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ sim-startup: ## startup-aware scaling beside plain, as a table; TRACES_DIR=... f
 storm: ## 60 s at 256 in flight while replicas come, go, are killed and drained: nothing may be lost or begun twice; SEED=...
 	cargo build --release -p rouse -p loadtest
 	target/release/loadtest storm $(if $(SEED),--seed $(SEED))
+
+fuzz: ## bytes of others at four doors, a minute each; FUZZ_SECONDS=600, FUZZ=frames, FUZZ_KEEP=1 for more
+	@tests/fuzz/run.sh
 
 docs: ## write the pages that are made from the code: docs/settings.md, docs/metrics.md
 	@cargo run -q -p docs

@@ -127,7 +127,8 @@ impl Series {
             let count = count.saturating_sub(old.get(bucket).copied().unwrap_or(0));
             if count != 0 {
                 let bucket = u8::try_from(bucket).unwrap_or(u8::MAX);
-                *self.bin(middle).durations.entry(bucket).or_default() += count;
+                let counted = self.bin(middle).durations.entry(bucket).or_default();
+                *counted = counted.saturating_add(count);
             }
         }
         let all = || self.said.values().map(|said| &said.demand);

@@ -62,12 +62,9 @@ pub struct Noted {
 /// Makes a request ready for the next hop. Changes the head only.
 ///
 /// # Errors
-/// With what is wrong: no host, a method that makes no sense here (400), or a target that is too long (414).
-pub(crate) fn prepare_request(
-    head: &mut request::Parts,
-    peer: IpAddr,
-    from: Origin,
-) -> Result<Noted, (Reason, &'static str)> {
+/// With what is wrong: not one host, or one that is none, a method that makes no sense here (400), or a target that is
+/// too long (414).
+pub fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) -> Result<Noted, (Reason, &'static str)> {
     let bad = |fault| (Reason::BadRequest, fault);
     if head.method == Method::CONNECT {
         return Err(bad("CONNECT is for forward proxies"));
@@ -89,7 +86,7 @@ pub(crate) fn prepare_request(
 }
 
 /// Makes an answer ready for the previous hop. `upgraded`: it is the 101 that was asked for.
-pub(crate) fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
+pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
     if upgraded {
         // `connection` and `upgrade` are the answer. Nothing else of them may stay.
         let protocol = headers.remove(UPGRADE);
@@ -110,7 +107,7 @@ pub(crate) fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bo
 }
 
 /// The address form that HTTP/1 wants: path and query. The host is in `host`, also if it was made ready for HTTP/2 before.
-pub(crate) fn uri_for_http1(uri: &mut Uri, headers: &mut HeaderMap) {
+pub fn uri_for_http1(uri: &mut Uri, headers: &mut HeaderMap) {
     if let Some(authority) = uri.authority()
         && !headers.contains_key(HOST)
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -123,8 +120,11 @@ pub(crate) fn uri_for_http1(uri: &mut Uri, headers: &mut HeaderMap) {
 }
 
 /// The address form that HTTP/2 wants: scheme, authority and path. `host` becomes `:authority`.
-pub(crate) fn uri_for_http2(uri: &mut Uri, headers: &mut HeaderMap) {
-    let authority: Option<Authority> = headers.remove(HOST).and_then(|host| host.as_bytes().try_into().ok());
+pub fn uri_for_http2(uri: &mut Uri, headers: &mut HeaderMap) {
+    let authority: Option<Authority> = headers.get(HOST).and_then(|host| host.as_bytes().try_into().ok());
+    if authority.is_some() {
+        headers.remove(HOST);
+    }
     let mut parts = std::mem::take(uri).into_parts();
     parts.authority = authority.or(parts.authority);
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
@@ -245,6 +245,9 @@ const KNATIVE_STEERING: [&str; 6] =
 /// `:authority`, or the authority of an absolute address, goes before `host`.
 fn name_host(head: &mut request::Parts) -> Result<(), &'static str> {
     if let Some(authority) = head.uri.authority() {
+        if authority.as_str().contains('@') {
+            return Err("a host with a user's name");
+        }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "a host that is none")?;
         head.headers.insert(HOST, host);
         return Ok(());
@@ -252,9 +255,22 @@ fn name_host(head: &mut request::Parts) -> Result<(), &'static str> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err("more than one host"),
+        (Some(host), None) if !is_host(host.as_bytes()) => Err("a host that is none"),
         (None, None) if Version::HTTP_11 <= head.version => Err("no host"),
         _ => Ok(()),
     }
+}
+
+/// A host, with its port or without; or nothing, which RFC 9112 §3.2 allows.
+fn is_host(text: &[u8]) -> bool {
+    let (name, port) = match text.iter().position(|byte| *byte == b':') {
+        Some(colon) => (&text[..colon], &text[colon + 1..]),
+        None => (text, &[][..]),
+    };
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    // The usual kind is seen without a copy; the rest (addresses in brackets, say) is left to who knows them.
+    (name.iter().all(is_plain) && port.iter().all(u8::is_ascii_digit))
+        || Authority::try_from(text).is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Appends the peer to `x-forwarded-for`, and says the rest in `x-forwarded-proto` and `forwarded` where nobody has.

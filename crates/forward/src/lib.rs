@@ -35,3 +35,9 @@ pub use server::{Arrival, Server, ServerLimits, Service};
 pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};
 pub use transport::Transport;
 pub use upgrade::LooseEnds;
+
+/// What the fuzzer plays alone, without a connection. Not for programs.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::headers::{prepare_answer, prepare_request, uri_for_http1, uri_for_http2};
+}

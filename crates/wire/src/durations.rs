@@ -24,11 +24,12 @@ pub fn bound(bucket: usize) -> Duration {
 /// The time that this share (0 to 1) of what was counted does not exceed, evenly within its bucket; `None` if nothing was
 /// counted.
 pub fn quantile(counts: &[u64], share: f64) -> Option<Duration> {
-    let total: u64 = counts.iter().sum();
-    if total == 0 {
+    // In floating point: what a peer says may add up to more than 64 bits.
+    let total: f64 = counts.iter().map(|count| *count as f64).sum();
+    if total == 0.0 {
         return None;
     }
-    let rank = (total as f64 * share).ceil().max(1.0);
+    let rank = (total * share).ceil().max(1.0);
     let mut below = 0.0;
     for (bucket, count) in counts.iter().enumerate() {
         let count = *count as f64;
@@ -64,5 +65,10 @@ mod tests {
             assert!((right * 0.8..right * 1.2).contains(&seen), "{share}: {seen}");
         }
         assert_eq!(quantile(&[0; BUCKETS], 0.5), None);
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds_have_a_quantile_too() {
+        assert!(quantile(&[u64::MAX; BUCKETS], 0.5).is_some());
     }
 }

@@ -102,6 +102,9 @@ fn without_one_host_there_is_no_request() {
     assert_eq!(refuse(|head| head), bad("no host"));
     assert_eq!(refuse(|head| head.header("host", "a").header("host", "b")), bad("more than one host"));
     assert_eq!(refuse(|head| head.method("CONNECT").header("host", "a")), bad("CONNECT is for forward proxies"));
+    assert_eq!(refuse(|head| head.header("host", "a b")), bad("a host that is none"));
+    assert_eq!(refuse(|head| head.header("host", "me@a")), bad("a host that is none"));
+    assert_eq!(refuse(|head| head.uri("http://me@a/").header("host", "a")), bad("a host with a user's name"));
 }
 
 #[test]
@@ -113,6 +116,15 @@ fn path_and_query_may_be_32_kib_long() {
     };
     assert_eq!(ask(32 << 10).map(|_| ()), Ok(()));
     assert_eq!(ask((32 << 10) + 1).map(|_| ()), Err(414));
+}
+
+#[test]
+fn every_kind_of_host_is_one() {
+    for host in ["a", "a_b.example:8080", "10.0.0.1:80", "[::1]:80", ""] {
+        let came = HeaderValue::from_bytes(host.as_bytes()).unwrap();
+        let head = prepared(Origin::Stranger, |head| head.header("host", came.clone()));
+        assert_eq!(head.headers.get("host"), Some(&came), "{host}");
+    }
 }
 
 #[test]
