@@ -16,16 +16,20 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 # What only some tests need is installed where that can be done, and else left out by those tests, in capitals.
-for need in chromium:chromium; do
-    if ! command -v "${need%%:*}" > /dev/null && command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
-        echo "deps: installing ${need##*:}, for the tests of the live page"
-        apt-get update -q && apt-get install -q -y --no-install-recommends "${need##*:}" fonts-dejavu-core \
-            || echo "deps: ${need##*:} cannot be had; its tests will be left out"
+optional() { # optional PROGRAM PACKAGES WHAT-FOR
+    command -v "$1" > /dev/null && return
+    if command -v apt-get > /dev/null && [ "$(id -u)" = 0 ]; then
+        echo "deps: installing $2, for $3"
+        # shellcheck disable=SC2086
+        apt-get update -q && apt-get install -q -y --no-install-recommends $2 && return
     fi
-done
-# A linker that finds the disk full dies of a bus error, which tells nobody what to do.
-free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-[ "$free" -ge 6 ] || echo "deps: only $free GiB are free here; the tests build about 4 GiB" >&2
+    echo "deps: $1 cannot be had (package $2); $3 will be left out"
+}
+optional chromium "chromium fonts-dejavu-core" "the tests of the live page"
+optional python3 "python3 python3-venv" "tests with Python's clients and servers"
+optional h2load nghttp2-client "tests with h2load and nghttp"
+optional nghttpd nghttp2-server "tests with nghttpd"
+"$(dirname "$0")/../peers/deps.sh"
 if ! command -v cargo > /dev/null; then
     echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
     exit 1

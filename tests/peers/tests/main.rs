@@ -3,3 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod curl;
+mod grpc;
+mod httpx;
+mod keep_alive;
+mod websockets;
