@@ -138,17 +138,15 @@ async fn one_round(
     let requests = scene.requests(plan.requests);
     for one in &mut measured {
         one.ask((requests / WARM_UP).max(1)).await?;
-        one.sample.cpu = -one.running.processor_time()?.as_secs_f64();
-        one.took = Duration::ZERO;
     }
     for turn in 0..TURNS {
         for one in &mut measured {
-            one.ask(share(requests, turn)).await?;
+            one.turn(scene.connections as u64, share(requests, turn)).await?;
         }
     }
     for one in &mut measured {
         let Measured { sample, running, took, .. } = one;
-        sample.cpu = (sample.cpu + running.processor_time()?.as_secs_f64()) / requests as f64;
+        sample.cpu /= requests as f64;
         sample.requests_per_second = requests as f64 / took.as_secs_f64();
         sample.loaded_bytes = running.own_memory()?;
         one.clients = None;
@@ -196,9 +194,19 @@ impl Measured {
         Ok(Self { kind: peer.kind, running, clients: Some(clients), took: Duration::ZERO, sample })
     }
 
-    async fn ask(&mut self, requests: u64) -> anyhow::Result<()> {
+    async fn ask(&mut self, requests: u64) -> anyhow::Result<Duration> {
         let clients = self.clients.as_mut().context("its clients have hung up")?;
-        self.took += clients.ask(requests).await.with_context(|| self.kind.name())?;
+        clients.ask(requests).await.with_context(|| self.kind.name())
+    }
+
+    /// While the others had their turns, connections to the model were idle: for so long that ours sends no POST on them
+    /// any more, as a model may be closing them. `first` requests bring them back, and are not measured.
+    async fn turn(&mut self, first: u64, requests: u64) -> anyhow::Result<()> {
+        self.ask(first).await?;
+        let before = self.running.processor_time()?;
+        let took = self.ask(requests).await?;
+        self.took += took;
+        self.sample.cpu += (self.running.processor_time()? - before).as_secs_f64();
         Ok(())
     }
 }
