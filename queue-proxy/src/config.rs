@@ -9,6 +9,7 @@ use units::ConcurrencyLimit;
 
 use crate::foreign::Strangers;
 use crate::probe::Probe;
+use crate::trust::{ProxiedTls, proxied_tls};
 
 /// What a sidecar needs to run. Past this point nothing is a string, and nothing is checked again.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// For activators. What comes here is *proxied*, and only here the headers between programs are believed.
     pub proxied_listen: SocketAddr,
+    /// Who is believed there. `None`: whoever reaches it, which is for loopback.
+    pub proxied_tls: Option<ProxiedTls>,
     /// Health, metrics, numbers. `None`: no such port.
     pub admin_listen: Option<SocketAddr>,
     /// The most requests at the model at once, until an autoscaler says otherwise.
@@ -123,6 +126,17 @@ impl Asked {
             }
         }
     }
+
+    /// Reads the environment as far as it matters for this.
+    ///
+    /// # Errors
+    /// With every fault at once.
+    pub fn launch(&self, vars: &Vars) -> Result<Launch, Problems> {
+        match self {
+            Self::Leave => Launch::parse_to_leave(vars),
+            Self::Serve | Self::Say(_) => Launch::parse(vars),
+        }
+    }
 }
 
 impl Config {
@@ -134,6 +148,7 @@ impl Config {
             upstream_grpc: upstream,
             listen: loopback,
             proxied_listen: loopback,
+            proxied_tls: None,
             admin_listen: None,
             container_concurrency: ConcurrencyLimit::Unlimited,
             queue_depth: None,
@@ -155,12 +170,20 @@ impl Launch {
     /// With every fault at once.
     pub fn parse(vars: &Vars) -> Result<Self, Problems> {
         let mut problems = Problems::none();
-        let launch = parse(vars, &mut problems);
+        let proxied_tls = proxied_tls(vars, &mut problems);
+        let launch = parse(vars, proxied_tls, &mut problems);
+        problems.or_value(launch)
+    }
+
+    /// Without looking into files: a pod must be able to leave while they are changed.
+    fn parse_to_leave(vars: &Vars) -> Result<Self, Problems> {
+        let mut problems = Problems::none();
+        let launch = parse(vars, Some(None), &mut problems);
         problems.or_value(launch)
     }
 }
 
-fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
+fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Problems) -> Option<Launch> {
     let everywhere = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let place = "HOST:PORT, for example 127.0.0.1:8080";
     let listening = "HOST:PORT, for example [::]:8012; port 0 takes a free one";
@@ -227,6 +250,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         upstream_grpc: upstream_grpc?.unwrap_or(upstream),
         listen: listen?,
         proxied_listen: proxied_listen?,
+        proxied_tls: proxied_tls?,
         admin_listen: Some(admin_listen?),
         container_concurrency: ConcurrencyLimit::from_field(limit?),
         queue_depth: queue_depth?,
@@ -287,6 +311,10 @@ Settings are environment variables. Only UPSTREAM is needed.
   UPSTREAM_GRPC            where it takes gRPC (h2c)                      [UPSTREAM]
   LISTEN                   for clients                                    [[::]:8012]
   PROXIED_LISTEN           for activators                                 [[::]:8013]
+  PROXIED_TLS_CERT         TLS 1.3 there: certificate for sidecar.rouse   [plain TCP]
+  PROXIED_TLS_KEY          its key; all three are PEM files, and are read
+  PROXIED_TLS_CA           again when they change. The authority, whose
+                           certificates for activator.rouse are let in
   ADMIN_LISTEN             /healthz /readyz /metrics /stats /drained      [[::]:8022]
   CONTAINER_CONCURRENCY    requests at the model at once; 0: no limit     [0]
   QUEUE_DEPTH              requests that wait                             [10 x the limit; 1000 without one]
@@ -346,7 +374,7 @@ mod tests {
 
     #[test]
     fn help_names_every_variable_that_is_read() {
-        let source = include_str!("config.rs");
+        let source = concat!(include_str!("config.rs"), include_str!("trust.rs"));
         let read = source.split("(vars, \"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
         for name in read {
             assert!(HELP.contains(name), "{name}");

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! One process may run many: nothing is global. In reading order: `service` (the request path), `gate` (who goes, who
-//! waits, what is counted), `probe` and `readiness` (the model), `report` (autoscalers), `foreign` (who goes round us),
+//! waits, what is counted), `trust` (who is believed), `probe` and `readiness` (the model), `report` (autoscalers), `foreign` (who goes round us),
 //! `admin`, `config`, `metrics`. The mechanics of HTTP are in `forward`, the rules of the line in `breaker`.
 
 mod admin;
@@ -21,6 +21,7 @@ mod readiness;
 mod report;
 mod service;
 mod shared;
+mod trust;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -45,12 +46,14 @@ pub use foreign::Strangers;
 pub use forward::ByClass;
 pub use metrics::every_metric;
 pub use probe::{NotReady, Probe, Question};
+pub use trust::ProxiedTls;
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::service::Door;
 use crate::shared::Shared;
+use crate::trust::Trusted;
 
 /// A sidecar whose ports are bound. See the crate's page.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ pub struct QueueProxy {
     shared: Arc<Shared>,
     direct: Port,
     proxied: Port,
+    trusted: Option<Trusted>,
     admin: Option<(Admin, Registry)>,
 }
 
@@ -76,8 +80,8 @@ impl QueueProxy {
     /// Takes the ports. Must run inside a tokio runtime. Nothing is served before [`Self::run`].
     ///
     /// # Errors
-    /// If a port cannot be had.
-    pub fn bind(config: Config, clock: Clock) -> anyhow::Result<Self> {
+    /// If a port cannot be had, or a certificate cannot be used.
+    pub fn bind(mut config: Config, clock: Clock) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
         let ends = LooseEnds::new();
@@ -87,13 +91,18 @@ impl QueueProxy {
         let seen = shared.clone();
         metrics::register_live(&registry, move || seen.now())?;
         register_build_info(&registry, "queue-proxy", env!("CARGO_PKG_VERSION"))?;
+        let trusted = config.proxied_tls.take().map(|tls| tls.use_them(&shared.metrics)).transpose()?;
         let direct = Port::bind(config.listen, &shared, Via::Direct).context("the port for clients (LISTEN)")?;
-        let proxied = Port::bind(config.proxied_listen, &shared, Via::Activator).context("the port for activators")?;
+        let mut proxied =
+            Port::bind(config.proxied_listen, &shared, Via::Activator).context("the port for activators")?;
+        if let Some(trusted) = &trusted {
+            proxied.server = proxied.server.within(trusted.tls.clone());
+        }
         let admin = match config.admin_listen {
             None => None,
             Some(address) => Some((Admin::bind(address).context("the admin port (ADMIN_LISTEN)")?, registry)),
         };
-        Ok(Self { config, shared, direct, proxied, admin })
+        Ok(Self { config, shared, direct, proxied, trusted, admin })
     }
 
     /// Where clients connect.
@@ -127,7 +136,7 @@ impl QueueProxy {
     /// # Errors
     /// If something that must not end did. Being cut is logged, and is no error: it is the limit at work.
     pub async fn run(self, draining: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, shared, direct, proxied, admin } = self;
+        let Self { config, shared, direct, proxied, trusted, admin } = self;
         let mut support = JoinSet::new();
         let (asking, probe) = (shared.clone(), config.probe.clone());
         support.spawn(async move {
@@ -138,6 +147,11 @@ impl QueueProxy {
             let reporter = Reporter { shared: shared.clone(), identity, address, number: 0 };
             support.spawn(async move {
                 let _: Infallible = reporter.run().await;
+            });
+        }
+        if let Some(trusted) = trusted {
+            support.spawn(async move {
+                let _: Infallible = trusted.follow().await;
             });
         }
         if let Some((admin, registry)) = admin {
@@ -273,6 +287,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = daemon::Stop::on_signals()?;
     let sidecar = QueueProxy::bind(config, Clock::start())?;
     let admin = sidecar.admin_addr();
+    trust::warn_if_open(sidecar.proxied_addr(), sidecar.trusted.as_ref());
     info!(direct = %sidecar.direct_addr(), proxied = %sidecar.proxied_addr(), ?admin, "serving");
     stop.guard(async |asked| sidecar.run(async { asked.begun().await }).await).await
 }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             print!("{text}");
             return Exit::Done.into();
         }
-        Ok(asked) => match Launch::parse(&Vars::of_process()) {
+        Ok(asked) => match asked.launch(&Vars::of_process()) {
             Ok(launch) => (asked, launch),
             Err(problems) => return problems.report(PROGRAM),
         },

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use daemon::Departure;
 use forward::Reason;
+use forward::tls::Refused;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
@@ -53,6 +54,7 @@ pub(crate) struct Metrics {
     stale: IntCounter,
     no_connection: IntCounter,
     pub(crate) departure: Departure,
+    turned_away: [IntCounter; Refused::ALL.len()],
 }
 
 /// What is so at one moment; read when the metrics are asked for, so that no request pays for it.
@@ -118,6 +120,8 @@ impl Metrics {
         let requests = counters(registry, "rouse_requests_total", "Requests, by the end.", &["class", "outcome"])?;
         let refusals = counters(registry, "rouse_refusals_total", "Answers of Rouse itself.", &["reason"])?;
         let retries = counters(registry, "rouse_retries_total", "Requests that were begun again.", &["reason"])?;
+        let help = "Connections to the proxied port that got no further than TLS.";
+        let turned_away = counters(registry, "rouse_tls_refusals_total", help, &["reason"])?;
         let child =
             |class: usize, outcome: usize| requests.with_label_values(&[CLASSES[class], Outcome::ALL[outcome].word()]);
         Ok(Self {
@@ -128,6 +132,7 @@ impl Metrics {
             stale: retries.with_label_values(&["stale-connection"]),
             no_connection: retries.with_label_values(&["no-connection"]),
             departure: Departure::register(registry)?,
+            turned_away: Refused::ALL.map(|why| turned_away.with_label_values(&[why.word()])),
         })
     }
 
@@ -145,6 +150,13 @@ impl Metrics {
         let place = Reason::ALL.iter().position(|other| *other == reason);
         if let Some(counter) = place.and_then(|place| self.refusals.get(place)) {
             counter.inc();
+        }
+    }
+
+    /// A connection was, before it could ask for anything.
+    pub(crate) fn turned_away(&self, why: Refused) {
+        if let Some(place) = Refused::ALL.iter().position(|other| *other == why) {
+            self.turned_away[place].inc();
         }
     }
 
@@ -196,6 +208,7 @@ mod tests {
                 "rouse_request_duration_seconds",
                 "rouse_requests_total",
                 "rouse_retries_total",
+                "rouse_tls_refusals_total",
             ]
         );
     }

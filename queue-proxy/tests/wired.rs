@@ -13,4 +13,5 @@ mod wired {
     mod model;
     mod reporting;
     mod streaming;
+    mod trust;
 }

@@ -70,7 +70,7 @@ impl PemFiles {
                         continue;
                     }
                     match replace(&pem) {
-                        Ok(()) => info!(certificate = %self.certificate.display(), "new certificates"),
+                        Ok(()) => info!(certificate = %self.certificate.display(), "took new certificates"),
                         Err(error) => warn!(%error, "the new certificates are refused, the old ones stay"),
                     }
                     known = pem;
