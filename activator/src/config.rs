@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forward::tls::ClientTls;
+
 /// What an activator needs to run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,9 @@ pub struct Config {
     pub cluster_domain: Arc<str>,
     /// Whether an endpoint that is alone answers for every Host. For one machine.
     pub alone_answers_every_host: bool,
+    /// Who it is to sidecars, and whom it takes for one. A clone is kept by whoever changes the certificates. `None`: plain
+    /// TCP, which is for one machine; models without a sidecar are spoken to in plain TCP in any case.
+    pub sidecar_tls: Option<ClientTls>,
     /// How long requests in flight are given when it leaves.
     pub grace: Duration,
 }

@@ -267,7 +267,12 @@ impl Follower {
             Event::Added(key, revision) => {
                 let hold = self.directory.hold_or_new(&key, None);
                 let settings = watch::Sender::new(self.upstream_of(&key));
-                let fleet = Fleet::new(hold, self.directory.clock, settings.subscribe());
+                let fleet = Fleet::new(
+                    hold,
+                    self.directory.clock,
+                    settings.subscribe(),
+                    self.directory.config.sidecar_tls.clone(),
+                );
                 let task = self.fleets.spawn(fleet.run(revision));
                 self.revisions.push((key, settings, task));
             }

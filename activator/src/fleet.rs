@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use balance::ReplicaId;
 use daemon::Clock;
+use forward::tls::ClientTls;
 use platform::{ReplicaState, Revision, Workload};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -23,6 +24,7 @@ pub(crate) struct Fleet {
     hold: Arc<Hold>,
     clock: Clock,
     upstream: watch::Receiver<UpstreamSettings>,
+    sidecar_tls: Option<ClientTls>,
     members: Vec<Member>,
     probes: JoinSet<(ReplicaId, Moment)>,
 }
@@ -43,8 +45,13 @@ impl Drop for Member {
 }
 
 impl Fleet {
-    pub(crate) fn new(hold: Arc<Hold>, clock: Clock, upstream: watch::Receiver<UpstreamSettings>) -> Self {
-        Self { hold, clock, upstream, members: Vec::new(), probes: JoinSet::new() }
+    pub(crate) fn new(
+        hold: Arc<Hold>,
+        clock: Clock,
+        upstream: watch::Receiver<UpstreamSettings>,
+        sidecar_tls: Option<ClientTls>,
+    ) -> Self {
+        Self { hold, clock, upstream, sidecar_tls, members: Vec::new(), probes: JoinSet::new() }
     }
 
     /// Runs for as long as the revision is in the catalogue. May be dropped at any await: probes end with it.
@@ -97,7 +104,15 @@ impl Fleet {
         sidecar: bool,
     ) -> Member {
         let id = self.hold.number_replica();
-        let replica = Replica::new(id, Arc::clone(&seen.name), address, settings, sidecar, self.clock.now());
+        let replica = Replica::new(
+            id,
+            Arc::clone(&seen.name),
+            address,
+            settings,
+            sidecar,
+            self.sidecar_tls.clone(),
+            self.clock.now(),
+        );
         Member { replica: Arc::new(replica), state: seen.state, probe_begun: None, probing: None }
     }
 

@@ -1,12 +1,16 @@
 //! Is this replica really answering? Asked for speed: the platform knows too, later.
 
+use std::io;
 use std::time::Duration;
 
 use daemon::Clock;
+use forward::{Protocol, Transport};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::warn;
 use units::Moment;
 
 use crate::replica::Replica;
@@ -17,6 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// A connection that is not there by then is begun anew.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+/// A handshake is not lost on the way, only slow.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A sidecar answers a waiting probe after 10 s at the latest.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -24,28 +30,40 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// on. May be dropped at any await.
 pub(crate) async fn until_ready(replica: &Replica, clock: Clock) -> Moment {
     let mut pause = FIRST_PAUSE;
+    let mut told = false;
     loop {
         let begun = clock.now();
-        if ask(replica).await {
-            return begun;
+        match ask(replica).await {
+            Ok(true) => return begun,
+            Ok(false) => {}
+            // Nobody there yet is to be expected. Somebody who is refused, or refuses us, is for a person to mend.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && !told => {
+                warn!(%error, replica = %replica.name, address = %replica.address, "no trust between us and a sidecar");
+                told = true;
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-async fn ask(replica: &Replica) -> bool {
-    let connect = TcpStream::connect(replica.address);
-    let Ok(Ok(stream)) = tokio::time::timeout(CONNECT_TIMEOUT, connect).await else { return false };
+/// Is it ready? An error if there is no connection.
+async fn ask(replica: &Replica) -> io::Result<bool> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(replica.address)).await??;
     if !replica.sidecar {
-        return true;
+        return Ok(true);
     }
-    matches!(tokio::time::timeout(ANSWER_TIMEOUT, ask_sidecar(stream)).await, Ok(Ok(true)))
+    stream.set_nodelay(true)?;
+    let stream = match &replica.tls {
+        None => stream.into(),
+        Some(tls) => timeout(HANDSHAKE_TIMEOUT, tls.connect(stream, Protocol::Http1)).await??,
+    };
+    Ok(matches!(timeout(ANSWER_TIMEOUT, ask_sidecar(stream)).await, Ok(Ok(true))))
 }
 
 /// A sidecar answers the moment its model is ready.
-async fn ask_sidecar(stream: TcpStream) -> hyper::Result<bool> {
-    let _ = stream.set_nodelay(true);
+async fn ask_sidecar(stream: Transport) -> hyper::Result<bool> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let probe = hyper::Request::get("/")
         .header("host", "rouse-probe")

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use balance::ReplicaId;
+use forward::tls::ClientTls;
 use forward::{Pool, PoolOptions, Protocol};
 use platform::UpstreamProtocol;
 use units::Moment;
@@ -19,6 +20,8 @@ pub(crate) struct Replica {
     pub(crate) settings: UpstreamSettings,
     /// Whether a queue-proxy answers at the address: it can be asked, and is believed when it says *not started*.
     pub(crate) sidecar: bool,
+    /// How its sidecar is spoken to; `None` also where there is none.
+    pub(crate) tls: Option<ClientTls>,
     /// Whether it refused a request since it last answered one.
     pub(crate) refused: AtomicBool,
     http1: Pool,
@@ -45,12 +48,16 @@ impl Replica {
         address: SocketAddr,
         settings: UpstreamSettings,
         sidecar: bool,
+        tls: Option<ClientTls>,
         seen: Moment,
     ) -> Self {
-        let pool = |protocol| Pool::new(address, PoolOptions::nearby(protocol));
+        // A model knows nothing of our certificates.
+        let tls = tls.filter(|_| sidecar);
+        let options = |protocol| PoolOptions { tls: tls.clone(), ..PoolOptions::nearby(protocol) };
+        let pool = |protocol| Pool::new(address, options(protocol));
         let (http1, h2c) = (pool(Protocol::Http1), pool(Protocol::H2c));
         let (refused, ready) = (AtomicBool::new(false), OnceLock::new());
-        Self { id, name, address, settings, sidecar, refused, http1, h2c, seen, ready }
+        Self { id, name, address, settings, sidecar, tls, refused, http1, h2c, seen, ready }
     }
 
     /// Its connections of this kind.

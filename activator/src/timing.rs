@@ -64,7 +64,7 @@ mod tests {
 
     fn replica(seen: Moment, ready: Moment) -> Replica {
         let address = ([127, 0, 0, 1], 9).into();
-        let replica = Replica::new(ReplicaId(1), "model-1".into(), address, UpstreamSettings::HTTP1, true, seen);
+        let replica = Replica::new(ReplicaId(1), "model-1".into(), address, UpstreamSettings::HTTP1, true, None, seen);
         replica.became_ready(ready);
         replica
     }

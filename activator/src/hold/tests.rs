@@ -21,7 +21,7 @@ fn ready(hold: &Hold, numbers: &[u64]) -> Vec<Candidate> {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
         let name = format!("replica-{number}").into();
         Candidate {
-            replica: Arc::new(Replica::new(ReplicaId(*number), name, address, settings, true, hold.clock.now())),
+            replica: Arc::new(Replica::new(ReplicaId(*number), name, address, settings, true, None, hold.clock.now())),
             probe_begun: Some(hold.clock.now()),
         }
     };

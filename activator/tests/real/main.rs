@@ -18,4 +18,5 @@ mod reporting;
 mod sealing;
 mod streaming;
 mod tired;
+mod trust;
 mod waking;

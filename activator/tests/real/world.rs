@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use activator::{Activator, Config, Metrics};
 use daemon::{Clock, Draining};
+use forward::tls::ClientTls;
 use platform::{
     ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, ReplicaState, Revision,
     Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
@@ -89,6 +90,11 @@ impl World {
 
     /// Nothing is known.
     pub(crate) async fn unsynced() -> Self {
+        Self::trusting(None).await
+    }
+
+    /// The same, with certificates for its sidecars.
+    pub(crate) async fn trusting(sidecar_tls: Option<ClientTls>) -> Self {
         let autoscaler = Autoscaler::start().await;
         let boards = Arc::new(Boards {
             endpoints: Board::new(),
@@ -104,6 +110,7 @@ impl World {
             autoscalers: vec![autoscaler.address],
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
+            sidecar_tls,
             grace: Duration::from_secs(10),
         };
         let registry = Registry::new();

@@ -29,7 +29,7 @@ pub use body::{Body, BodyError, RequestBody};
 pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
 pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
 pub use leaving::{ByClass, Class, Ended};
-pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol, dial};
+pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol};
 pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
 pub use server::{Arrival, Server, ServerLimits, Service};
 pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};

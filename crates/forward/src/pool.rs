@@ -74,28 +74,6 @@ impl PoolOptions {
     }
 }
 
-/// Opens one connection, of which nothing is kept. Within TLS it is there once the other side has accepted us.
-///
-/// # Errors
-/// If it cannot be had in that time. Nothing can have been begun then.
-pub async fn dial(
-    target: SocketAddr,
-    tls: Option<&ClientTls>,
-    protocol: Protocol,
-    limit: Duration,
-) -> io::Result<Transport> {
-    let connect = async {
-        let stream = TcpStream::connect(target).await?;
-        stream.set_nodelay(true)?;
-        match tls {
-            None => Ok(stream.into()),
-            // In a box: a handshake is large, and requests wait for connections in futures of their own.
-            Some(tls) => Box::pin(tls.connect(stream, protocol)).await,
-        }
-    };
-    timeout(limit, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
 /// The connections to one address. Cheap to clone; the last one dropped closes them.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<Inner>);
@@ -332,7 +310,16 @@ impl Pool {
 
     async fn dial(&self) -> io::Result<Transport> {
         let PoolOptions { protocol, connect_timeout, tls, .. } = &self.0.options;
-        dial(self.0.target, tls.as_ref(), *protocol, *connect_timeout).await
+        let connect = async {
+            let stream = TcpStream::connect(self.0.target).await?;
+            stream.set_nodelay(true)?;
+            match tls {
+                None => Ok(stream.into()),
+                // In a box: a handshake is large, and each request that waits for a connection has the room for one.
+                Some(tls) => Box::pin(tls.connect(stream, *protocol)).await,
+            }
+        };
+        timeout(*connect_timeout, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {

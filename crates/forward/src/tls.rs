@@ -189,8 +189,11 @@ impl ClientTls {
         Ok(())
     }
 
-    /// Returns once the server has accepted us. Whoever calls it bounds the time.
-    pub(crate) async fn connect(&self, stream: TcpStream, protocol: Protocol) -> io::Result<Transport> {
+    /// Returns once the server has accepted us. Whoever calls it bounds the time. Nothing can have been begun before.
+    ///
+    /// # Errors
+    /// `InvalidData` if it refuses us, or we it; else what the connection says.
+    pub async fn connect(&self, stream: TcpStream, protocol: Protocol) -> io::Result<Transport> {
         let spoken = match protocol {
             Protocol::H2c => SPOKEN[0],
             Protocol::Http1 => SPOKEN[1],

@@ -136,6 +136,7 @@ fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry
         autoscalers: vec![streams],
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
+        sidecar_tls: None,
         grace: GRACE,
     };
     let metrics = activator::Metrics::register(registry).context("the activator's metrics")?;

@@ -1,0 +1,91 @@
+//! Sidecars behind TLS: an activator reaches its own, and sends nothing to others.
+
+use std::net::SocketAddr;
+
+use certs::{Authority, Leaf};
+use daemon::Clock;
+use forward::tls::{ClientTls, Parties, Pem, PemFiles};
+use queue_proxy::{Config, ProxiedTls, QueueProxy};
+use tokio::task::JoinSet;
+
+use crate::client::Request;
+use crate::replica::Replica;
+use crate::world::{World, endpoint, revision_at, revision_key};
+
+fn activator_of(authority: &Authority) -> ClientTls {
+    let leaf = authority.activator();
+    let (certificate, key) = (leaf.certificate.into_bytes(), leaf.key.into_bytes());
+    ClientTls::new(Parties::OF_ACTIVATOR, &Pem { certificate, key, authority: authority.pem().into_bytes() }).unwrap()
+}
+
+fn certificates(leaf: &Leaf, authority: &str) -> ProxiedTls {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = write("tls.crt", &leaf.certificate);
+    let files = PemFiles { certificate, key: write("tls.key", &leaf.key), authority: write("ca.crt", authority) };
+    ProxiedTls::read(files).unwrap()
+}
+
+/// A sidecar of an authority, beside a model; where it takes activators.
+fn sidecar(authority: &Authority, model: &Replica, running: &mut JoinSet<()>) -> SocketAddr {
+    let mut config = Config::local(model.address);
+    config.proxied_tls = Some(certificates(&authority.sidecar(), &authority.pem()));
+    let sidecar = QueueProxy::bind(config, Clock::start()).unwrap();
+    let address = sidecar.proxied_addr();
+    running.spawn(async move { sidecar.run(std::future::pending()).await.unwrap() });
+    address
+}
+
+async fn world(authority: &Authority, replicas: &[(&str, SocketAddr)]) -> World {
+    let world = World::trusting(Some(activator_of(authority))).await;
+    world.boards.endpoints.synced();
+    world.boards.revisions.synced();
+    world.put_endpoint(endpoint("model", &[("v1", 100)]));
+    world.boards.revisions.put(revision_key("v1"), revision_at("v1", replicas));
+    world.autoscaler.acknowledged("model", 1).await;
+    world
+}
+
+#[tokio::test]
+async fn what_is_held_goes_through_tls_once_the_sidecar_says_that_its_model_is_ready() {
+    let authority = Authority::new();
+    let mut running = JoinSet::new();
+    let model = Replica::ready("model").await;
+    let proxied = sidecar(&authority, &model, &mut running);
+    let world = world(&authority, &[("a", proxied)]).await;
+    for _ in 0..3 {
+        let answer = world.send(Request::new("POST", "/predict").body("x")).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "model x"));
+    }
+}
+
+#[tokio::test]
+async fn a_replica_of_another_authority_is_never_sent_anything() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let mut running = JoinSet::new();
+    let (own, foreign) = (Replica::ready("own").await, Replica::ready("foreign").await);
+    let reached = sidecar(&authority, &own, &mut running);
+    let never = sidecar(&other, &foreign, &mut running);
+    let world = world(&authority, &[("a", never), ("b", reached)]).await;
+    for _ in 0..20 {
+        assert_eq!(world.get("/").await.body, "own");
+    }
+    assert_eq!(foreign.begun(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_replica_that_speaks_no_tls_is_never_sent_anything() {
+    let authority = Authority::new();
+    let mut running = JoinSet::new();
+    let (own, plain) = (Replica::ready("own").await, Replica::ready("plain").await);
+    let reached = sidecar(&authority, &own, &mut running);
+    let world = world(&authority, &[("a", plain.address), ("b", reached)]).await;
+    for _ in 0..20 {
+        assert_eq!(world.get("/").await.body, "own");
+    }
+    assert_eq!(plain.begun(), Vec::<String>::new());
+}
