@@ -301,6 +301,17 @@ async fn a_client_without_a_certificate_gets_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_sidecar_has_makes_no_activator() {
+    let authority = Authority::new();
+    let (tls, mut refusals) = server_of(&authority);
+    let stream = TcpStream::connect(echo(tls).await).await.unwrap();
+    let connector = foreign(&authority, Some(&authority.sidecar()));
+    let mut stream = within(connector.connect("sidecar.rouse".try_into().unwrap(), stream)).await.unwrap();
+    assert!(within(stream.read(&mut [0; 64])).await.is_err());
+    assert_eq!(within(refusals.recv()).await, Some(Refused::WrongUse));
+}
+
+#[tokio::test]
 async fn each_connection_is_authenticated_in_full_though_its_client_would_resume() {
     let authority = Authority::new();
     let (tls, _refusals) = server_of(&authority);

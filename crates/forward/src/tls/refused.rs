@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::tls::verify::{is_authority, is_name, is_outdated};
+use crate::tls::verify::{is_authority, is_name, is_outdated, is_use};
 
 /// Why a peer was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Refused {
     Outdated,
     /// Its certificate has another name.
     WrongName,
+    /// Its certificate is for servers, as a sidecar's is, and no client's.
+    WrongUse,
     /// It does not speak TLS 1.3 as we do: an older version, other ciphers, other protocols inside.
     OldTls,
     /// It does not speak TLS.
@@ -31,11 +33,12 @@ pub enum Refused {
 
 impl Refused {
     /// All of them, so that each is counted from zero.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoCertificate,
         Self::OtherAuthority,
         Self::Outdated,
         Self::WrongName,
+        Self::WrongUse,
         Self::OldTls,
         Self::NotTls,
         Self::Disbelieved,
@@ -51,6 +54,7 @@ impl Refused {
             Self::OtherAuthority => "other-authority",
             Self::Outdated => "outdated",
             Self::WrongName => "wrong-name",
+            Self::WrongUse => "wrong-use",
             Self::OldTls => "old-tls",
             Self::NotTls => "not-tls",
             Self::Disbelieved => "disbelieved",
@@ -70,6 +74,7 @@ impl Refused {
             Error::InvalidCertificate(fault) if is_authority(fault) => Self::OtherAuthority,
             Error::InvalidCertificate(fault) if is_outdated(fault) => Self::Outdated,
             Error::InvalidCertificate(fault) if is_name(fault) => Self::WrongName,
+            Error::InvalidCertificate(fault) if is_use(fault) => Self::WrongUse,
             Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Self::OldTls,
             Error::InvalidMessage(_) => Self::NotTls,
             Error::AlertReceived(_) => Self::Disbelieved,

@@ -135,6 +135,11 @@ pub(crate) fn is_name(error: &CertificateError) -> bool {
     matches!(error, NotValidForName | NotValidForNameContext { .. })
 }
 
+pub(crate) fn is_use(error: &CertificateError) -> bool {
+    use CertificateError::{InvalidPurpose, InvalidPurposeContext};
+    matches!(error, InvalidPurpose | InvalidPurposeContext { .. })
+}
+
 /// Signed by another; by one of the same name, the signature does not fit.
 pub(crate) fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature)
