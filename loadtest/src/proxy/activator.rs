@@ -54,6 +54,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         autoscalers: vec![between.autoscaler],
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
+        sidecar_tls: None,
         grace: Duration::from_secs(30),
     };
     let clock = Clock::start();
