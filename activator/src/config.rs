@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker::Budget;
 use forward::tls::ClientTls;
 
 /// What an activator needs to run.
@@ -26,6 +27,8 @@ pub struct Config {
     /// Who it is to sidecars, and whom it takes for one. A clone is kept by whoever changes the certificates. `None`: plain
     /// TCP, which is for one machine; models without a sidecar are spoken to in plain TCP in any case.
     pub sidecar_tls: Option<ClientTls>,
+    /// What requests may take while they wait, all together: shared with whatever else holds requests in this process.
+    pub budget: Budget,
     /// How long requests in flight are given when it leaves.
     pub grace: Duration,
 }

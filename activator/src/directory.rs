@@ -21,7 +21,7 @@ use units::{EndpointKey, Incarnation, Moment, Percent, RevisionKey};
 
 use crate::config::Config;
 use crate::fleet::Fleet;
-use crate::hold::Hold;
+use crate::hold::{Common, Hold};
 use crate::metrics::Metrics;
 use crate::replica::UpstreamSettings;
 use crate::routes::{Found, Routes};
@@ -141,7 +141,13 @@ impl Directory {
                 None => (units::ConcurrencyLimit::Unlimited, Served::QUEUE_BEFORE_ITS_ENDPOINT),
             };
             let metrics = self.metrics.of_revision(key);
-            Arc::new(Hold::new(key.clone(), self.clock, self.wakes.clone(), metrics, limit, queue, self.hold_until))
+            let common = Common {
+                clock: self.clock,
+                wakes: self.wakes.clone(),
+                budget: self.config.budget.clone(),
+                hold_until: self.hold_until,
+            };
+            Arc::new(Hold::new(key.clone(), common, metrics, limit, queue))
         });
         Arc::clone(&hold)
     }

@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use breaker::Budget;
 use daemon::Clock;
 use platform::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Route, Target, Timeouts, UpstreamProtocol};
 use prometheus::Registry;
 use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 
-use crate::hold::Hold;
+use crate::hold::{Common, Hold};
 use crate::metrics::Metrics;
 use crate::wakes::Wakes;
 
@@ -43,8 +44,14 @@ pub(crate) fn queue(max_requests: u32) -> QueueLimits {
 
 /// A revision of which each replica takes `limit` at once (0: no limit), before a line of `max_requests`.
 pub(crate) fn hold(limit: u32, max_requests: u32) -> Arc<Hold> {
+    hold_within(Budget::new(1 << 30), limit, max_requests)
+}
+
+/// The same, within a budget that it may share with others.
+pub(crate) fn hold_within(budget: Budget, limit: u32, max_requests: u32) -> Arc<Hold> {
     let key = RevisionKey::new("default", "model-v1");
-    let metrics = Metrics::register(&Registry::new()).unwrap().of_revision(&key);
+    let metrics = Metrics::register(&Registry::new(), &budget).unwrap().of_revision(&key);
     let limit = ConcurrencyLimit::from_field(limit);
-    Arc::new(Hold::new(key, Clock::start(), Wakes::new(), metrics, limit, queue(max_requests), None))
+    let common = Common { clock: Clock::start(), wakes: Wakes::new(), budget, hold_until: None };
+    Arc::new(Hold::new(key, common, metrics, limit, queue(max_requests)))
 }

@@ -4,6 +4,9 @@
 //! all. Here are the lock and the wake-ups. A request is a [`Visit`]; dropping it is the only way to stop counting,
 //! whether it waits, is at a replica, or streams its last byte.
 //!
+//! Who waits takes a share of the budget that all lines of the process have together, and keeps it until its answer begins:
+//! so long what was read of its body is in memory.
+//!
 //! What holds after every call: the line's capacity is [`Replicas::capacity`], so the line lets one go exactly when
 //! a replica that may be used has room; and that something is held without a replica has been said at the moment at
 //! which it became so, whether by an arrival or because the last replica went.
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use balance::{ReplicaId, Replicas};
 use breaker::seal::{Ending, Forward, Here, Seal, SealId, Verdict};
-use breaker::{Entry, Limits, Line, Meter, Reading, Via, WaiterId};
+use breaker::{Budget, Entry, Limits, Line, Meter, Pace, Reading, Share, Via, WaiterId};
 use daemon::Clock;
 use http::HeaderValue;
 use parking_lot::{Mutex, MutexGuard};
@@ -31,12 +34,28 @@ use crate::wakes::Wakes;
 #[cfg(test)]
 mod tests;
 
+/// What a request takes while it waits, beside its body: its head, its connection's buffers, its task. Measured; see
+/// `docs/performance.md`.
+pub(crate) const HELD_REQUEST_BYTES: u64 = 16 << 10;
+
+/// What all holds of an activator have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) clock: Clock,
+    pub(crate) wakes: Wakes,
+    /// What may be held, by all of them together.
+    pub(crate) budget: Budget,
+    /// Nothing is forwarded before, because an activator that ran here may have made a promise; see [`Seal::new`].
+    pub(crate) hold_until: Option<Moment>,
+}
+
 /// One revision at this activator.
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) key: RevisionKey,
     pub(crate) clock: Clock,
     wakes: Wakes,
+    budget: Budget,
     pub(crate) metrics: RevisionMetrics,
     /// Its name, as answers carry it.
     pub(crate) name_header: HeaderValue,
@@ -50,6 +69,7 @@ pub(crate) struct Hold {
 struct Inner {
     line: Line,
     meter: Meter,
+    pace: Pace,
     seal: Seal,
     replicas: Replicas,
     /// Every replica there is, usable or not, oldest first.
@@ -89,9 +109,11 @@ struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The line is full.
-    QueueFull,
+    QueueFull { retry_after: Duration },
+    /// The budget of the whole process is.
+    ActivatorFull { retry_after: Duration },
     /// It waited as long as it may.
-    WaitedTooLong { waited: Duration },
+    WaitedTooLong { waited: Duration, retry_after: Duration },
     /// The revision's start failed; `detail` is the last reason.
     StartFailed { detail: Arc<str>, retry_after: Duration },
     /// It cannot be woken for another reason.
@@ -118,21 +140,20 @@ pub(crate) enum Place {
 }
 
 impl Hold {
-    /// Nothing here yet. `hold_until`: nothing is forwarded before, because an activator that ran here may have made a
-    /// promise; see [`Seal::new`].
+    /// Nothing here yet.
     pub(crate) fn new(
         key: RevisionKey,
-        clock: Clock,
-        wakes: Wakes,
+        common: Common,
         metrics: RevisionMetrics,
         limit: ConcurrencyLimit,
         queue: QueueLimits,
-        hold_until: Option<Moment>,
     ) -> Self {
+        let Common { clock, wakes, budget, hold_until } = common;
         let replicas = Replicas::new(limit);
         let inner = Inner {
             line: Line::new(replicas.capacity(clock.now()), limits(queue)),
             meter: Meter::new(clock.now()),
+            pace: Pace::unknown(),
             seal: Seal::new(hold_until),
             replicas,
             candidates: Vec::new(),
@@ -147,6 +168,7 @@ impl Hold {
             key,
             clock,
             wakes,
+            budget,
             metrics,
             name_header,
             attention: Notify::new(),
@@ -166,7 +188,9 @@ impl Hold {
         self.metrics.held.set(i64::from(inner.line.waiting()));
         let wanting = inner.wants();
         let is_new = wanting && !inner.wanting;
-        inner.wanting = wanting;
+        if wanting != inner.wanting {
+            inner.turned(self.clock.now(), wanting);
+        }
         drop(inner);
         if is_new {
             self.wakes.poke(&self.key);
@@ -182,27 +206,40 @@ impl Hold {
         self.changed(inner);
     }
 
-    /// A request arrives: it goes to a replica, or waits, or is refused. It counts from here on.
-    pub(crate) fn arrive(self: &Arc<Self>, request_id: &HeaderValue) -> Result<Visit, Refused> {
+    /// A request arrives: it goes to a replica, or waits, or is refused. It counts from here on. `unasked`: so many bytes of
+    /// its body will be in memory while it waits, whether they are read or not.
+    pub(crate) fn arrive(self: &Arc<Self>, request_id: &HeaderValue, unasked: u64) -> Result<Visit, Refused> {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
         inner.may_arrive(now)?;
         let id = WaiterId(inner.next_waiter);
         inner.next_waiter += 1;
         let nobody_there = !inner.has_usable();
-        let place = match inner.line.arrive(id, 0) {
+        let place = match inner.line.arrive(id, unasked) {
             Entry::Go => inner.place(now, id, request_id, now),
             Entry::Wait => inner.wait(id, request_id, now),
-            Entry::Full => return Err(Refused::QueueFull),
+            Entry::Full => return Err(Refused::QueueFull { retry_after: inner.come_back(now) }),
+        };
+        let held = match &place {
+            Place::At(_) => None,
+            Place::Waiting { .. } => {
+                let Some(share) = self.budget.take(HELD_REQUEST_BYTES + unasked) else {
+                    inner.waiters.remove(&id);
+                    inner.line.give_up(id);
+                    return Err(Refused::ActivatorFull { retry_after: inner.come_back(now) });
+                };
+                Some((share, unasked))
+            }
         };
         inner.meter.arrive(now, Via::Direct);
         self.metrics.in_flight.inc();
         self.changed(inner);
-        Ok(Visit::new(Arc::clone(self), place, now, nobody_there))
+        Ok(Visit::new(Arc::clone(self), place, now, nobody_there, held))
     }
 
-    /// A replica refused the connection, so the request goes before everyone else to another one.
-    pub(crate) fn step_back(&self, replica: &Replica, request_id: &HeaderValue, arrived: Moment) -> Place {
+    /// A replica refused the connection, so the request goes before everyone else to another one. `bytes` of its body are
+    /// kept.
+    pub(crate) fn step_back(&self, replica: &Replica, request_id: &HeaderValue, arrived: Moment, bytes: u64) -> Place {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
         replica.refused.store(true, Ordering::Release);
@@ -212,7 +249,7 @@ impl Hold {
         let id = WaiterId(inner.next_waiter);
         inner.next_waiter += 1;
         inner.recount(now);
-        let place = match inner.line.step_back(id, 0) {
+        let place = match inner.line.step_back(id, bytes) {
             Entry::Go => inner.place(now, id, request_id, arrived),
             Entry::Wait | Entry::Full => inner.wait(id, request_id, arrived),
         };
@@ -257,9 +294,20 @@ impl Hold {
         self.changed(inner);
     }
 
-    /// So many more bytes of the body of one that waits are kept. `false`: there is no room for more.
-    pub(crate) fn hold_bytes(&self, id: WaiterId, more: usize) -> bool {
-        self.inner.lock().line.hold_bytes(id, more as u64)
+    /// So many more bytes of the body of one that waits will be kept. `false`: its line has no room for them.
+    pub(crate) fn hold_bytes(&self, id: WaiterId, more: u64) -> bool {
+        self.inner.lock().line.hold_bytes(id, more)
+    }
+
+    /// For one that was accepted and comes to wait only now: a share, if there is one.
+    pub(crate) fn late_share(&self) -> Option<Share> {
+        self.budget.take(HELD_REQUEST_BYTES)
+    }
+
+    /// When it is worth to come back for one that waited in vain.
+    pub(crate) fn come_back(&self) -> Duration {
+        let now = self.clock.now();
+        self.inner.lock().come_back(now)
     }
 
     /// These replicas there are, and since when each is known to answer. Who waits goes where there is room now.
@@ -381,6 +429,22 @@ impl Inner {
         self.line.waiting() != 0 && !self.has_usable()
     }
 
+    /// Something came to be held without a replica, or is not any more.
+    fn turned(&mut self, now: Moment, wanting: bool) {
+        self.wanting = wanting;
+        match wanting {
+            true => self.pace.shut(now),
+            false if self.has_usable() => self.pace.opened(now),
+            false => self.pace.deserted(),
+        }
+    }
+
+    fn come_back(&self, now: Moment) -> Duration {
+        let first = self.line.first().and_then(|id| self.waiters.get(&id));
+        let oldest = first.map_or(Duration::ZERO, |first| now.since(first.arrived));
+        self.pace.come_back(now, self.line.waiting(), oldest)
+    }
+
     /// The line let this one go: to which replica?
     fn place(&mut self, now: Moment, id: WaiterId, request_id: &HeaderValue, arrived: Moment) -> Place {
         match self.pick(now) {
@@ -449,7 +513,10 @@ impl Inner {
         };
         match self.pick(now) {
             // The receiver lives until its visit is dropped, which takes the lock that is held here.
-            Some(replica) => drop(granted.send(Ok(replica))),
+            Some(replica) => {
+                self.pace.went(now);
+                let _ = granted.send(Ok(replica));
+            }
             None => {
                 let without_it = units::Capacity::AtMost(self.line.running().saturating_sub(1));
                 let _ = self.line.set_capacity(without_it);

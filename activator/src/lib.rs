@@ -37,6 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use units::Moment;
 
+pub use breaker::Budget;
 pub use config::Config;
 pub use metrics::{Metrics, every_metric};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use breaker::Budget;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
@@ -52,7 +53,7 @@ pub struct Metrics {
 /// Never, while the names are right.
 pub fn every_metric() -> prometheus::Result<Vec<MetricFamily>> {
     let registry = Registry::new();
-    let metrics = Metrics::register(&registry)?;
+    let metrics = Metrics::register(&registry, &Budget::new(1))?;
     let _born = metrics.of_revision(&RevisionKey::new("", ""));
     Reason::ALL.iter().for_each(|reason| metrics.refused(None, *reason));
     Ok(registry.gather())
@@ -100,7 +101,8 @@ impl Metrics {
     ///
     /// # Errors
     /// If the registry has one of the names already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, budget: &Budget) -> prometheus::Result<Self> {
+        daemon::register_memory_budget(registry, budget)?;
         const REVISION: [&str; 2] = ["namespace", "revision"];
         let with = |label| [REVISION[0], REVISION[1], label];
         let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn the_published_names_are_the_documented_ones() {
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry).unwrap();
+        let metrics = Metrics::register(&registry, &Budget::new(1)).unwrap();
         let _born = metrics.of_revision(&RevisionKey::new("shop", "v1"));
         metrics.refused(None, Reason::UnknownHost);
         let mut names: Vec<String> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
@@ -241,6 +243,8 @@ mod tests {
                 "rouse_held_requests",
                 "rouse_hold_duration_seconds",
                 "rouse_in_flight_requests",
+                "rouse_memory_budget_bytes",
+                "rouse_memory_budget_used_bytes",
                 "rouse_refusals_total",
                 "rouse_request_duration_seconds",
                 "rouse_requests_total",

@@ -94,7 +94,8 @@ impl Door {
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
         };
 
-        let visit = match hold.arrive(&request_id) {
+        let unasked = if exchange.sends_unasked() { exchange.bytes_while_waiting() } else { 0 };
+        let visit = match hold.arrive(&request_id, unasked) {
             Ok(visit) => visit,
             Err(refused) => {
                 exchange.discard(&self.ends);
@@ -106,12 +107,13 @@ impl Door {
         let max_wait = max_wait(&exchange, &in_force);
         let timeouts = timeouts(&in_force);
         loop {
-            let waiter = guard.visit.waiter();
+            let waits = guard.visit.waits();
+            let may_read = waits && guard.visit.make_room(exchange.bytes_while_waiting());
             let waited = tokio::select! {
                 // Both may be dropped: the visit keeps its place, and the exchange what was read.
                 biased;
                 waited = guard.visit.replica(max_wait) => waited,
-                failure = client_breaks(&mut exchange, &hold, waiter), if waiter.is_some() => {
+                failure = exchange.client_breaks(may_read), if waits => {
                     return Err(refuse(Some(&served.key), Refusal::new(Reason::BadRequest, failure.to_string())));
                 }
             };
@@ -186,13 +188,17 @@ impl Door {
     fn refusal(&self, refused: &Refused, served: &Served, hold: &Hold) -> Refusal {
         let revision = &hold.key;
         match refused {
-            Refused::QueueFull => {
+            Refused::QueueFull { retry_after } => {
                 Refusal::new(Reason::QueueFull, format!("as many requests as may wait for {revision} wait already"))
-                    .retry_after(forward::SOON)
+                    .retry_after(*retry_after)
             }
-            Refused::WaitedTooLong { waited } => {
+            Refused::ActivatorFull { retry_after } => {
+                let detail = "as much waits at this activator, for all revisions, as its memory budget allows";
+                Refusal::new(Reason::ActivatorFull, detail).retry_after(*retry_after)
+            }
+            Refused::WaitedTooLong { waited, retry_after } => {
                 Refusal::new(Reason::WaitedTooLong, format!("no replica of {revision} had room within {waited:?}"))
-                    .retry_after(forward::SOON)
+                    .retry_after(*retry_after)
             }
             Refused::StartFailed { detail, retry_after } => {
                 Refusal::new(Reason::StartFailed, format!("{revision} could not be started: {detail}"))
@@ -252,18 +258,6 @@ impl Drop for Guard {
 /// `Exchange::receive` has made one where there was none.
 fn request_id(exchange: &Exchange) -> HeaderValue {
     exchange.head.headers.get(REQUEST_ID).cloned().unwrap_or_else(|| HeaderValue::from_static(""))
-}
-
-/// Reads on in the body of a request that waits, as far as the line has room for it, and returns if it breaks: a client
-/// that leaves is noticed only while it is read from. One that is gone at the end of its body drops the whole request.
-async fn client_breaks(exchange: &mut Exchange, hold: &Hold, waiter: Option<breaker::WaiterId>) -> forward::Failure {
-    loop {
-        match exchange.read_ahead().await {
-            Ok(Some(bytes)) if waiter.is_some_and(|waiter| hold.hold_bytes(waiter, bytes)) => {}
-            Ok(_) => return std::future::pending().await,
-            Err(failure) => return failure,
-        }
-    }
 }
 
 /// Which connections, and what is believed of what comes back.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker::WaiterId;
+use breaker::Share;
 use http::HeaderValue;
 use units::Moment;
 
@@ -20,11 +20,17 @@ pub(crate) struct Visit {
     pub(crate) arrived: Moment,
     /// Whether no replica could be used when it arrived, so that it woke the revision.
     pub(crate) woke: bool,
+    /// What it takes of the process's budget; `None` if it never waited, or its answer has begun.
+    share: Option<Share>,
+    /// Of that, what is for its body.
+    body_bytes: u64,
 }
 
 impl Visit {
-    pub(crate) fn new(hold: Arc<Hold>, place: Place, arrived: Moment, woke: bool) -> Self {
-        Self { hold, place: Some(place), arrived, woke }
+    /// `held`: what it takes while it waits, and how much of that is its body.
+    pub(crate) fn new(hold: Arc<Hold>, place: Place, arrived: Moment, woke: bool, held: Option<(Share, u64)>) -> Self {
+        let (share, body_bytes) = held.map_or((None, 0), |(share, body_bytes)| (Some(share), body_bytes));
+        Self { hold, place: Some(place), arrived, woke, share, body_bytes }
     }
 
     /// Waits until a replica has room, at most until `max_wait` after the arrival.
@@ -41,7 +47,9 @@ impl Visit {
             // One that was told to go in its last moment goes.
             biased;
             outcome = granted => outcome,
-            () = self.hold.clock.sleep_until(deadline) => return Err(Refused::WaitedTooLong { waited: max_wait }),
+            () = self.hold.clock.sleep_until(deadline) => {
+                return Err(Refused::WaitedTooLong { waited: max_wait, retry_after: self.hold.come_back() });
+            }
         };
         match outcome {
             Ok(Ok(replica)) => {
@@ -57,24 +65,43 @@ impl Visit {
         }
     }
 
-    /// Its place in the line; `None` if it does not wait.
-    pub(crate) fn waiter(&self) -> Option<WaiterId> {
-        match &self.place {
-            Some(Place::Waiting { id, .. }) => Some(*id),
-            Some(Place::At(_)) | None => None,
+    /// Is it in the line?
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.place, Some(Place::Waiting { .. }))
+    }
+
+    /// Makes room for `bytes` of its body, in its line and in the budget; `false` if there is none, and then nothing more of
+    /// it may be read.
+    pub(crate) fn make_room(&mut self, bytes: u64) -> bool {
+        let (Some(Place::Waiting { id, .. }), Some(share)) = (&self.place, &mut self.share) else { return false };
+        let more = bytes.saturating_sub(self.body_bytes);
+        let before = share.bytes();
+        if !share.grow(more) {
+            return false;
         }
+        if !self.hold.hold_bytes(*id, more) {
+            share.shrink_to(before);
+            return false;
+        }
+        self.body_bytes += more;
+        true
     }
 
     /// The replica refused the connection: back into the line, before everyone else.
     pub(crate) fn step_back(&mut self, request_id: &HeaderValue) {
         if let Some(Place::At(replica)) = &self.place {
             let replica = Arc::clone(replica);
-            self.place = Some(self.hold.step_back(&replica, request_id, self.arrived));
+            self.place = Some(self.hold.step_back(&replica, request_id, self.arrived, self.body_bytes));
+            if self.share.is_none() && self.waits() {
+                // It is not refused any more; without a share nothing of its body is read while it waits.
+                self.share = self.hold.late_share();
+            }
         }
     }
 
-    /// The replica took the connection.
-    pub(crate) fn answered(&self) {
+    /// The replica has begun to answer: nothing of the request is kept any more.
+    pub(crate) fn answered(&mut self) {
+        self.share = None;
         if let Some(Place::At(replica)) = &self.place {
             self.hold.answered(replica);
         }

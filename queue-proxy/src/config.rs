@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use breaker::Budget;
 use daemon::{Problem, Problems, Telemetry, Vars, default_workers};
 use forward::{ByClass, Timeouts};
 use units::ConcurrencyLimit;
@@ -31,6 +32,9 @@ pub struct Config {
     /// The most requests that wait. `None`: ten times the limit, as Knative; without a limit, [`UNLIMITED_DEPTH`], for
     /// then they wait only while the model is not ready.
     pub queue_depth: Option<u32>,
+    /// What is read of bodies while their requests wait, all together: shared with whatever else holds requests in this
+    /// process.
+    pub budget: Budget,
     /// From hand-over to the model, until an autoscaler says otherwise.
     pub timeouts: Timeouts,
     /// When is the model ready?
@@ -152,6 +156,7 @@ impl Config {
             admin_listen: None,
             container_concurrency: ConcurrencyLimit::Unlimited,
             queue_depth: None,
+            budget: Budget::new(daemon::memory_limit() / 2),
             timeouts: Timeouts { request: Some(REQUEST_TIMEOUT), response_start: None, idle: None },
             probe: Probe::tcp(upstream),
             drain: DRAIN,
@@ -198,6 +203,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
     let admin_listen = problems.or_default(vars, "ADMIN_LISTEN", everywhere(8022), listening, address);
     let limit = problems.or_default(vars, "CONTAINER_CONCURRENCY", 0, "a whole number; 0 for no limit", str::parse);
     let queue_depth = problems.optional(vars, "QUEUE_DEPTH", whole, str::parse);
+    let budget = daemon::memory_budget(vars, problems);
     let request = problems.or_default(vars, "REQUEST_TIMEOUT", Some(REQUEST_TIMEOUT), span, limit_of_time);
     let start = problems.or_default(vars, "RESPONSE_START_TIMEOUT", None, span, limit_of_time);
     let idle = problems.or_default(vars, "IDLE_TIMEOUT", None, span, limit_of_time);
@@ -254,6 +260,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         admin_listen: Some(admin_listen?),
         container_concurrency: ConcurrencyLimit::from_field(limit?),
         queue_depth: queue_depth?,
+        budget: Budget::new(budget?),
         timeouts: Timeouts { request: request?, response_start: start?, idle: idle? },
         probe: probe?,
         drain,
@@ -318,6 +325,7 @@ Settings are environment variables. Only UPSTREAM is needed.
   ADMIN_LISTEN             /healthz /readyz /metrics /stats /drained      [[::]:8022]
   CONTAINER_CONCURRENCY    requests at the model at once; 0: no limit     [0]
   QUEUE_DEPTH              requests that wait                             [10 x the limit; 1000 without one]
+  MEMORY_BUDGET            read of bodies that wait, a size such as 64Mi  [half of the memory limit]
   REQUEST_TIMEOUT          from hand-over to the last byte; 0: none       [300s]
   RESPONSE_START_TIMEOUT   from hand-over to the answer's head; 0: none   [0]
   IDLE_TIMEOUT             without a byte either way; 0: none             [0]
@@ -355,13 +363,25 @@ mod tests {
         let vars = Vars::from([
             ("LISTEN", "8012"),
             ("CONTAINER_CONCURRENCY", "-3"),
+            ("MEMORY_BUDGET", "half"),
             ("REQUEST_TIMEOUT", "soon"),
             ("WORKERS", "0"),
             ("AUTOSCALER", "autoscaler:8081,oops"),
         ]);
         let problems = Launch::parse(&vars).unwrap_err();
         let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
-        assert_eq!(names, ["UPSTREAM", "LISTEN", "CONTAINER_CONCURRENCY", "REQUEST_TIMEOUT", "WORKERS", "AUTOSCALER"]);
+        assert_eq!(
+            names,
+            [
+                "UPSTREAM",
+                "LISTEN",
+                "CONTAINER_CONCURRENCY",
+                "MEMORY_BUDGET",
+                "REQUEST_TIMEOUT",
+                "WORKERS",
+                "AUTOSCALER"
+            ]
+        );
     }
 
     #[test]

@@ -3,13 +3,18 @@
 //! The rules are `breaker`'s: [`Line`] says who goes, [`Meter`] counts. This is the lock around both, the clock, and the
 //! wake-ups. A model that is not ready is a capacity of nothing, so that whoever comes waits in the same bounded line.
 //!
+//! What is read of the bodies of those who wait is taken from one budget of the process; what it has no room for is left
+//! with the clients. How many wait is bounded by the line alone: an activator has counted them already, and must not be
+//! told that what it was promised does not hold.
+//!
 //! Everything that must come back does so by `Drop`: a client that leaves drops its future or its answer's body, and
 //! its place is free at that instant.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use breaker::{Entry, Limits, Line, Meter, Reading, Via, WaiterId};
+use breaker::{Budget, Entry, Limits, Line, Meter, Pace, Reading, Share, Via, WaiterId};
 use daemon::Clock;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -19,9 +24,6 @@ use units::{Capacity, ConcurrencyLimit, Moment};
 use crate::config::UNLIMITED_DEPTH;
 use crate::metrics::{Metrics, Outcome};
 
-/// Bytes of bodies that are read while their requests wait, all together. More is left with the clients.
-const HELD_BYTES: u64 = 4 << 20;
-
 /// Counts and bounds the requests of one model.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -30,6 +32,7 @@ pub(crate) struct Gate {
     depth: Option<u32>,
     /// Done when requests end because their time is up, and not because their clients have gone.
     too_late: CancellationToken,
+    budget: Budget,
     inner: Mutex<Inner>,
 }
 
@@ -37,10 +40,17 @@ pub(crate) struct Gate {
 struct Inner {
     line: Line,
     meter: Meter,
+    pace: Pace,
     limit: ConcurrencyLimit,
     open: bool,
     next: u64,
-    waiting: HashMap<WaiterId, oneshot::Sender<()>>,
+    waiting: HashMap<WaiterId, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    turn: oneshot::Sender<()>,
+    since: Moment,
 }
 
 /// The line is full.
@@ -48,6 +58,8 @@ struct Inner {
 pub(crate) struct Full {
     /// How many wait.
     pub(crate) waiting: u32,
+    /// When it is worth to come back.
+    pub(crate) retry_after: Duration,
 }
 
 impl Gate {
@@ -56,33 +68,42 @@ impl Gate {
         clock: Clock,
         limit: ConcurrencyLimit,
         depth: Option<u32>,
+        budget: Budget,
         metrics: Metrics,
         too_late: CancellationToken,
     ) -> Self {
         let inner = Inner {
             line: Line::new(Capacity::NONE, limits(limit, depth)),
             meter: Meter::new(clock.now()),
+            pace: Pace::unknown(),
             limit,
             open: false,
             next: 0,
             waiting: HashMap::new(),
         };
-        Self { clock, metrics, depth, too_late, inner: Mutex::new(inner) }
+        Self { clock, metrics, depth, too_late, budget, inner: Mutex::new(inner) }
     }
 
     /// Lets requests through to the model, or holds them.
     pub(crate) fn open(&self, open: bool) {
+        let now = self.clock.now();
         let inner = &mut *self.inner.lock();
         inner.open = open;
-        inner.apply();
+        match open {
+            true => inner.pace.opened(now),
+            false if inner.line.waiting() != 0 => inner.pace.shut(now),
+            false => {}
+        }
+        inner.apply(now);
     }
 
     /// From now on at most so many are at the model. Those that are there already are left alone.
     pub(crate) fn limit(&self, limit: ConcurrencyLimit) {
+        let now = self.clock.now();
         let inner = &mut *self.inner.lock();
         inner.limit = limit;
         inner.line.set_limits(limits(limit, self.depth));
-        inner.apply();
+        inner.apply(now);
     }
 
     /// What is counted, and what waits.
@@ -97,9 +118,10 @@ impl Gate {
         self.inner.lock().line.running()
     }
 
-    /// `bytes` of the body of one that waits were read. `false`: that is all that may be.
-    pub(crate) fn hold_bytes(&self, waiter: WaiterId, bytes: usize) -> bool {
-        self.inner.lock().line.hold_bytes(waiter, bytes as u64)
+    /// When it is worth to come back for one that finds no room now.
+    pub(crate) fn come_back(&self) -> Duration {
+        let now = self.clock.now();
+        self.inner.lock().come_back(now)
     }
 
     /// Counts a request from now to the drop of what is answered, and takes a place at the model if there is one.
@@ -113,40 +135,53 @@ impl Gate {
             match inner.line.arrive(id, 0) {
                 Entry::Go => (Place::AtModel, Arrived::Goes),
                 Entry::Wait => {
-                    let turn = inner.wait(id);
+                    let turn = inner.wait(id, now);
                     (Place::InLine(id), Arrived::Waits(turn))
                 }
-                Entry::Full => (Place::None, Arrived::Full(Full { waiting: inner.line.waiting() })),
+                Entry::Full => {
+                    let full = Full { waiting: inner.line.waiting(), retry_after: inner.come_back(now) };
+                    (Place::None, Arrived::Full(full))
+                }
             }
         };
         let counted = Counted { upgraded: false, class: None, outcome: Outcome::ClientGone };
-        (Ticket { gate: self.clone(), via, since: now, place, counted }, arrived)
+        (Ticket { gate: self.clone(), via, since: now, place, share: None, counted }, arrived)
     }
 }
 
 impl Inner {
-    fn wait(&mut self, id: WaiterId) -> oneshot::Receiver<()> {
+    fn wait(&mut self, id: WaiterId, since: Moment) -> oneshot::Receiver<()> {
+        if !self.open {
+            self.pace.shut(since);
+        }
         let (turn, told) = oneshot::channel();
-        self.waiting.insert(id, turn);
+        self.waiting.insert(id, Waiter { turn, since });
         told
     }
 
-    fn apply(&mut self) {
+    fn come_back(&self, now: Moment) -> Duration {
+        let first = self.line.first().and_then(|id| self.waiting.get(&id));
+        let oldest = first.map_or(Duration::ZERO, |first| now.since(first.since));
+        self.pace.come_back(now, self.line.waiting(), oldest)
+    }
+
+    fn apply(&mut self, now: Moment) {
         let capacity = if self.open { self.limit.into() } else { Capacity::NONE };
         for id in self.line.set_capacity(capacity) {
-            self.tell(id);
+            self.tell(id, now);
         }
     }
 
-    fn tell(&mut self, id: WaiterId) {
-        if let Some(turn) = self.waiting.remove(&id) {
+    fn tell(&mut self, id: WaiterId, now: Moment) {
+        if let Some(waiter) = self.waiting.remove(&id) {
+            self.pace.went(now);
             // Whoever does not listen any more finishes when its ticket drops.
-            let _ = turn.send(());
+            let _ = waiter.turn.send(());
         }
     }
 
     /// Gives up a place, wherever it is.
-    fn vacate(&mut self, place: Place) {
+    fn vacate(&mut self, place: Place, now: Moment) {
         let was_told = match place {
             Place::None => return,
             Place::AtModel => true,
@@ -156,7 +191,10 @@ impl Inner {
             }
         };
         if was_told && let Some(next) = self.line.finish() {
-            self.tell(next);
+            self.tell(next, now);
+        }
+        if !self.open && self.line.waiting() == 0 {
+            self.pace.deserted();
         }
     }
 }
@@ -166,10 +204,10 @@ fn limits(limit: ConcurrencyLimit, depth: Option<u32>) -> Limits {
     match limit {
         ConcurrencyLimit::AtMost(limit) => {
             let depth = depth.unwrap_or(limit.get().saturating_mul(10));
-            Limits::of_breaker(depth, limit.get(), HELD_BYTES)
+            Limits::of_breaker(depth, limit.get(), u64::MAX)
         }
         ConcurrencyLimit::Unlimited => {
-            Limits { waiting: depth.unwrap_or(UNLIMITED_DEPTH), in_flight: None, bytes: HELD_BYTES }
+            Limits { waiting: depth.unwrap_or(UNLIMITED_DEPTH), in_flight: None, bytes: u64::MAX }
         }
     }
 }
@@ -199,6 +237,8 @@ pub(crate) struct Ticket {
     via: Via,
     since: Moment,
     place: Place,
+    /// What its body takes of the budget; `None` if it never waited, or its answer has begun.
+    share: Option<Share>,
     counted: Counted,
 }
 
@@ -210,11 +250,14 @@ struct Counted {
 }
 
 impl Ticket {
-    /// Its name in the line, while it waits there.
-    pub(crate) fn waiter(&self) -> Option<WaiterId> {
-        match self.place {
-            Place::InLine(waiter) => Some(waiter),
-            Place::None | Place::AtModel => None,
+    /// Makes room for `bytes` of its body while it waits; `false` if there is none, and then nothing more of it may be read.
+    pub(crate) fn make_room(&mut self, bytes: u64) -> bool {
+        match &mut self.share {
+            Some(share) => share.grow(bytes.saturating_sub(share.bytes())),
+            none => {
+                *none = self.gate.budget.take(bytes);
+                none.is_some()
+            }
         }
     }
 
@@ -228,13 +271,14 @@ impl Ticket {
 
     /// It found that the model is not there after all: it goes back to the front of the line.
     pub(crate) fn step_back(&mut self) -> Arrived {
+        let now = self.gate.clock.now();
         let inner = &mut *self.gate.inner.lock();
         inner.next += 1;
         let id = WaiterId(inner.next);
         match inner.line.step_back(id, 0) {
             Entry::Wait => {
                 self.place = Place::InLine(id);
-                Arrived::Waits(inner.wait(id))
+                Arrived::Waits(inner.wait(id, now))
             }
             Entry::Go | Entry::Full => Arrived::Goes,
         }
@@ -244,6 +288,8 @@ impl Ticket {
     pub(crate) fn answered(&mut self, status: http::StatusCode, outcome: Outcome) {
         self.counted.class = u8::try_from(status.as_u16() / 100).ok();
         self.counted.outcome = outcome;
+        // Nothing of the request is kept any more.
+        self.share = None;
     }
 
     /// It became an upgraded connection.
@@ -262,7 +308,7 @@ impl Drop for Ticket {
                 inner.meter.end_upgrade();
             }
             inner.meter.leave(now, self.via);
-            inner.vacate(self.place);
+            inner.vacate(self.place, now);
         }
         let Counted { mut class, mut outcome, .. } = self.counted;
         if outcome == Outcome::ClientGone && self.gate.too_late.is_cancelled() {
@@ -277,14 +323,9 @@ mod tests {
     use super::*;
 
     fn gate(limit: u32, depth: u32) -> Arc<Gate> {
-        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Arc::new(Gate::new(
-            Clock::start(),
-            ConcurrencyLimit::from_field(limit),
-            Some(depth),
-            metrics,
-            CancellationToken::new(),
-        ))
+        let metrics = Metrics::register(&prometheus::Registry::new(), &Budget::new(1)).unwrap();
+        let (limit, budget) = (ConcurrencyLimit::from_field(limit), Budget::new(100));
+        Arc::new(Gate::new(Clock::start(), limit, Some(depth), budget, metrics, CancellationToken::new()))
     }
 
     fn goes(arrived: &Arrived) -> bool {
@@ -319,6 +360,35 @@ mod tests {
         let (reading, waiting) = gate.read();
         assert_eq!((reading.in_flight, waiting, gate.running()), (0, 0, 0));
         assert_eq!((reading.requests, reading.proxied_requests), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_waits_takes_room_until_its_answer_begins_or_its_client_leaves() {
+        let gate = gate(1, 5);
+        let (mut answered, _) = gate.arrive(Via::Direct);
+        let (mut gone, _) = gate.arrive(Via::Direct);
+        let (mut third, _) = gate.arrive(Via::Direct);
+        assert!(answered.make_room(60) && gone.make_room(40));
+        assert!(!third.make_room(1), "there is no room for more, and none of it may be read");
+        assert!(answered.make_room(60), "it has its room already");
+        drop(gone);
+        assert!(third.make_room(40));
+        answered.answered(http::StatusCode::OK, Outcome::Answered);
+        assert_eq!(gate.budget.used(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_sent_away_is_told_when_a_start_is_usually_over() {
+        let gate = gate(1, 0);
+        let (first, _) = gate.arrive(Via::Direct);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        gate.open(true);
+        gate.open(false);
+        drop(first);
+        let (_waits, Arrived::Waits(_)) = gate.arrive(Via::Direct) else { panic!("went") };
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let (_sent_away, Arrived::Full(full)) = gate.arrive(Via::Direct) else { panic!("has a place") };
+        assert_eq!(full.retry_after, Duration::from_secs(20));
     }
 
     #[tokio::test]

@@ -41,6 +41,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
+pub use breaker::Budget;
 pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
 pub use foreign::Strangers;
 pub use forward::ByClass;
@@ -83,10 +84,10 @@ impl QueueProxy {
     /// If a port cannot be had, or a certificate cannot be used.
     pub fn bind(mut config: Config, clock: Clock) -> anyhow::Result<Self> {
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry)?;
+        let (limit, depth, budget) = (config.container_concurrency, config.queue_depth, config.budget.clone());
+        let metrics = Metrics::register(&registry, &budget)?;
         let ends = LooseEnds::new();
-        let (limit, too_late) = (config.container_concurrency, ends.too_late().clone());
-        let gate = Gate::new(clock, limit, config.queue_depth, metrics.clone(), too_late);
+        let gate = Gate::new(clock, limit, depth, budget, metrics.clone(), ends.too_late().clone());
         let shared = Arc::new(Shared::new(&config, Arc::new(gate), metrics, ends));
         let seen = shared.clone();
         metrics::register_live(&registry, move || seen.now())?;

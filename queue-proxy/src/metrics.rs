@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use breaker::Budget;
 use daemon::Departure;
 use forward::Reason;
 use forward::tls::Refused;
@@ -109,14 +110,15 @@ pub(crate) fn register_live(
 /// Never, while the names are right.
 pub fn every_metric() -> prometheus::Result<Vec<MetricFamily>> {
     let registry = Registry::new();
-    Metrics::register(&registry)?;
+    Metrics::register(&registry, &Budget::new(1))?;
     register_live(&registry, || Now { in_flight: 0, held: 0, ready: false, foreign: 0 })?;
     Ok(registry.gather())
 }
 
 impl Metrics {
     /// Makes them and puts them into a registry.
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry, budget: &Budget) -> prometheus::Result<Self> {
+        daemon::register_memory_budget(registry, budget)?;
         let requests = counters(registry, "rouse_requests_total", "Requests, by the end.", &["class", "outcome"])?;
         let refusals = counters(registry, "rouse_refusals_total", "Answers of Rouse itself.", &["reason"])?;
         let retries = counters(registry, "rouse_retries_total", "Requests that were begun again.", &["reason"])?;
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn the_published_names_are_the_documented_ones() {
         let registry = Registry::new();
-        Metrics::register(&registry).unwrap();
+        Metrics::register(&registry, &Budget::new(1)).unwrap();
         register_live(&registry, || Now { in_flight: 3, held: 1, ready: true, foreign: 0 }).unwrap();
         let names: Vec<String> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
         assert_eq!(
@@ -202,6 +204,8 @@ mod tests {
                 "rouse_hold_duration_seconds",
                 "rouse_in_flight_requests",
                 "rouse_leaving_seconds",
+                "rouse_memory_budget_bytes",
+                "rouse_memory_budget_used_bytes",
                 "rouse_phase",
                 "rouse_ready",
                 "rouse_refusals_total",

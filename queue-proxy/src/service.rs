@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use breaker::{Via, WaiterId};
+use breaker::Via;
 use forward::{
     Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, Reason, Refusal, RequestBody, SOON,
     Service, Timeouts, Trust, grpc_timeout,
@@ -138,9 +138,9 @@ impl Door {
             Arrived::Goes => Ok(()),
             // Apart, so that whoever goes at once does not carry what it takes to wait.
             Arrived::Waits(turn) => Box::pin(self.wait(ticket, turn, exchange, most)).await,
-            Arrived::Full(Full { waiting }) => {
+            Arrived::Full(Full { waiting, retry_after }) => {
                 let detail = format!("{waiting} requests wait for this replica already");
-                Err(Refusal::new(Reason::QueueFull, detail).retry_after(SOON))
+                Err(Refusal::new(Reason::QueueFull, detail).retry_after(retry_after))
             }
         }
     }
@@ -152,7 +152,7 @@ impl Door {
         exchange: &mut Exchange,
         most: Option<Duration>,
     ) -> Result<(), Refusal> {
-        let waiter = ticket.waiter();
+        let may_read = ticket.make_room(exchange.bytes_while_waiting());
         let leaving = async {
             match self.via {
                 // Another replica takes it: nothing was begun.
@@ -169,7 +169,7 @@ impl Door {
         tokio::select! {
             biased;
             () = ticket.wait(turn) => Ok(()),
-            failure = self.client_breaks(exchange, waiter) => {
+            failure = exchange.client_breaks(may_read) => {
                 Err(Refusal::new(Reason::BadRequest, failure.to_string()))
             }
             () = leaving => {
@@ -177,23 +177,7 @@ impl Door {
             }
             () = patience => {
                 let detail = format!("no turn at this replica within {}", humantime::format_duration(most.unwrap_or_default()));
-                Err(Refusal::new(Reason::WaitedTooLong, detail).retry_after(SOON))
-            }
-        }
-    }
-
-    /// Reads on in the body of a request that waits, as far as the line has room, and returns if it breaks: a client that
-    /// leaves is noticed only while it is read from. One that is gone at the end of its body drops the whole request.
-    async fn client_breaks(&self, exchange: &mut Exchange, waiter: Option<WaiterId>) -> Failure {
-        if exchange.noted().expects_continue {
-            // It sends only when it is asked to, and reading asks.
-            return std::future::pending().await;
-        }
-        loop {
-            match exchange.read_ahead().await {
-                Ok(Some(bytes)) if waiter.is_some_and(|waiter| self.shared.gate.hold_bytes(waiter, bytes)) => {}
-                Ok(_) => return std::future::pending().await,
-                Err(failure) => return failure,
+                Err(Refusal::new(Reason::WaitedTooLong, detail).retry_after(self.shared.gate.come_back()))
             }
         }
     }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use platform::UpstreamProtocol;
 
 use super::*;
-use crate::fixtures::hold;
+use crate::fixtures::{hold, hold_within};
 use crate::replica::UpstreamSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ fn waits(visit: &mut Visit) -> bool {
 #[tokio::test(start_paused = true)]
 async fn who_waits_goes_in_order_of_arrival_as_replicas_have_room() {
     let hold = hold(1, 10);
-    let mut visits: Vec<Visit> = (0..3).map(|_| hold.arrive(&id()).unwrap()).collect();
+    let mut visits: Vec<Visit> = (0..3).map(|_| hold.arrive(&id(), 0).unwrap()).collect();
     assert!(visits[0].woke);
     assert_eq!(hold.want().unwrap().held, 3);
 
@@ -58,10 +58,10 @@ async fn who_waits_goes_in_order_of_arrival_as_replicas_have_room() {
 async fn a_client_that_leaves_gives_its_place_and_its_slot_back() {
     let hold = hold(1, 2);
     hold.offer(ready(&hold, &[1]));
-    let at_replica = hold.arrive(&id()).unwrap();
-    let waiting = hold.arrive(&id()).unwrap();
-    let mut next = hold.arrive(&id()).unwrap();
-    assert_eq!(hold.arrive(&id()).unwrap_err(), Refused::QueueFull);
+    let at_replica = hold.arrive(&id(), 0).unwrap();
+    let waiting = hold.arrive(&id(), 0).unwrap();
+    let mut next = hold.arrive(&id(), 0).unwrap();
+    assert!(matches!(hold.arrive(&id(), 0), Err(Refused::QueueFull { .. })));
     drop(waiting);
     drop(at_replica);
     assert_eq!(name_of(&mut next).await, "replica-1");
@@ -73,8 +73,8 @@ async fn a_client_that_leaves_gives_its_place_and_its_slot_back() {
 #[tokio::test(start_paused = true)]
 async fn a_grant_to_somebody_who_has_just_left_goes_to_the_next() {
     let hold = hold(1, 10);
-    let gone = hold.arrive(&id()).unwrap();
-    let mut next = hold.arrive(&id()).unwrap();
+    let gone = hold.arrive(&id(), 0).unwrap();
+    let mut next = hold.arrive(&id(), 0).unwrap();
     // The grant is sent, and never received.
     hold.offer(ready(&hold, &[1]));
     drop(gone);
@@ -85,9 +85,9 @@ async fn a_grant_to_somebody_who_has_just_left_goes_to_the_next() {
 async fn nobody_follows_to_a_replica_that_goes_while_its_stream_runs_on() {
     let hold = hold(1, 10);
     hold.offer(ready(&hold, &[1]));
-    let mut streaming = hold.arrive(&id()).unwrap();
+    let mut streaming = hold.arrive(&id(), 0).unwrap();
     assert_eq!(name_of(&mut streaming).await, "replica-1");
-    let mut next = hold.arrive(&id()).unwrap();
+    let mut next = hold.arrive(&id(), 0).unwrap();
     hold.offer(Vec::new());
     assert!(waits(&mut next));
     drop(streaming);
@@ -101,9 +101,9 @@ async fn who_finds_its_replica_closed_goes_before_everyone_else() {
     let hold = hold(1, 10);
     let replicas = ready(&hold, &[1]);
     hold.offer(replicas.clone());
-    let mut unlucky = hold.arrive(&id()).unwrap();
+    let mut unlucky = hold.arrive(&id(), 0).unwrap();
     name_of(&mut unlucky).await;
-    let mut later = hold.arrive(&id()).unwrap();
+    let mut later = hold.arrive(&id(), 0).unwrap();
     unlucky.step_back(&id());
     assert!(waits(&mut unlucky));
     // The same replica comes back by itself after a while.
@@ -117,21 +117,88 @@ async fn who_finds_its_replica_closed_goes_before_everyone_else() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_after_the_longest_wait() {
     let hold = hold(0, 10);
-    let mut visit = hold.arrive(&id()).unwrap();
+    let mut visit = hold.arrive(&id(), 0).unwrap();
     let refused = visit.replica(MINUTE).await.unwrap_err();
-    assert_eq!(refused, Refused::WaitedTooLong { waited: MINUTE });
+    assert_eq!(refused, Refused::WaitedTooLong { waited: MINUTE, retry_after: MINUTE });
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_sent_away_during_a_start_is_asked_back_when_it_is_usually_over() {
+    let hold = hold(1, 1);
+    let waited = hold.arrive(&id(), 0).unwrap();
+    tokio::time::advance(Duration::from_secs(20)).await;
+    hold.offer(ready(&hold, &[1]));
+    drop(waited);
+    hold.offer(Vec::new());
+
+    let _waits = hold.arrive(&id(), 0).unwrap();
+    tokio::time::advance(Duration::from_secs(12)).await;
+    let refused = hold.arrive(&id(), 0).unwrap_err();
+    assert_eq!(refused, Refused::QueueFull { retry_after: Duration::from_secs(8) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_the_line_full_is_asked_back_when_it_has_drained() {
+    let hold = hold(1, 10);
+    hold.offer(ready(&hold, &[1]));
+    let mut visits: Vec<Visit> = (0..11).map(|_| hold.arrive(&id(), 0).unwrap()).collect();
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_millis(500)).await;
+        visits.remove(0);
+        visits.push(hold.arrive(&id(), 0).unwrap());
+    }
+    let Err(Refused::QueueFull { retry_after }) = hold.arrive(&id(), 0) else { panic!("the line is not full") };
+    assert_eq!(retry_after.as_secs_f64().round(), 5.0, "ten wait, and two a second go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_lines_share_one_budget_which_a_client_that_leaves_frees_at_once() {
+    let budget = Budget::new(3 * HELD_REQUEST_BYTES);
+    let (one, other) = (hold_within(budget.clone(), 1, 10), hold_within(budget.clone(), 1, 10));
+    let first = one.arrive(&id(), 0).unwrap();
+    let mut second = other.arrive(&id(), 0).unwrap();
+    assert!(second.make_room(HELD_REQUEST_BYTES));
+    assert!(!second.make_room(HELD_REQUEST_BYTES + 1), "what has no room is not read");
+    assert!(matches!(one.arrive(&id(), 0), Err(Refused::ActivatorFull { .. })));
+    let (reading, held) = one.reading();
+    assert_eq!((reading.requests, reading.in_flight, held), (1, 1, 1), "who is refused is not here");
+
+    drop(second);
+    let mut third = one.arrive(&id(), 0).unwrap();
+    one.offer(ready(&one, &[1]));
+    drop(first);
+    assert_eq!(name_of(&mut third).await, "replica-1");
+    assert_eq!(budget.used(), HELD_REQUEST_BYTES, "it is in memory until its answer begins");
+    third.answered();
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_unasked_is_held_whole_or_not_at_all() {
+    let budget = Budget::new(2 * HELD_REQUEST_BYTES);
+    let hold = hold_within(budget.clone(), 1, 10);
+    assert!(matches!(hold.arrive(&id(), HELD_REQUEST_BYTES + 1), Err(Refused::ActivatorFull { .. })));
+    let mut visit = hold.arrive(&id(), HELD_REQUEST_BYTES).unwrap();
+    assert!(visit.make_room(HELD_REQUEST_BYTES), "its room was made when it came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_the_budget_has_no_room_for_still_goes_where_it_need_not_wait() {
+    let hold = hold_within(Budget::new(1), 1, 10);
+    hold.offer(ready(&hold, &[1]));
+    assert_eq!(name_of(&mut hold.arrive(&id(), 9).unwrap()).await, "replica-1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_failed_refuses_who_waits_and_who_comes_until_it_may_be_tried_again() {
     let hold = hold(0, 10);
-    let mut waiting = hold.arrive(&id()).unwrap();
+    let mut waiting = hold.arrive(&id(), 0).unwrap();
     hold.refuse(true, "exit status 1".into(), MINUTE);
     assert!(matches!(waiting.replica(MINUTE).await, Err(Refused::StartFailed { .. })));
-    assert!(matches!(hold.arrive(&id()), Err(Refused::StartFailed { .. })));
+    assert!(matches!(hold.arrive(&id(), 0), Err(Refused::StartFailed { .. })));
     drop(waiting);
     tokio::time::advance(MINUTE).await;
-    let mut again = hold.arrive(&id()).unwrap();
+    let mut again = hold.arrive(&id(), 0).unwrap();
     assert!(waits(&mut again) && hold.want().is_some());
 }
 
@@ -139,7 +206,7 @@ async fn a_start_that_failed_refuses_who_waits_and_who_comes_until_it_may_be_tri
 async fn a_promise_is_refused_while_anything_is_here() {
     let hold = hold(0, 10);
     hold.offer(ready(&hold, &[1]));
-    let mut visit = hold.arrive(&id()).unwrap();
+    let mut visit = hold.arrive(&id(), 0).unwrap();
     name_of(&mut visit).await;
     assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Veto);
     drop(visit);
@@ -151,7 +218,7 @@ async fn what_arrives_while_sealed_is_held_and_asks_to_be_woken() {
     let hold = hold(0, 10);
     hold.offer(ready(&hold, &[1]));
     assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
-    let mut held = hold.arrive(&id()).unwrap();
+    let mut held = hold.arrive(&id(), 0).unwrap();
     assert!(waits(&mut held) && hold.want().is_some());
     hold.seal_ended(FIRST, Ending::Released);
     assert_eq!(name_of(&mut held).await, "replica-1");
@@ -163,7 +230,7 @@ async fn after_a_promise_without_an_end_only_a_fresh_probe_is_believed() {
     let (old, old_probe) = (ready(&hold, &[1]), hold.clock.now());
     hold.offer(old.clone());
     assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
-    let mut held = hold.arrive(&id()).unwrap();
+    let mut held = hold.arrive(&id(), 0).unwrap();
     hold.clock.sleep_until(hold.next_look().unwrap()).await;
     hold.offer(old);
     assert!(waits(&mut held));
@@ -180,8 +247,8 @@ async fn after_a_promise_without_an_end_only_a_fresh_probe_is_believed() {
 async fn a_replica_that_answers_one_has_room_for_those_it_refused() {
     let hold = hold(2, 10);
     hold.offer(ready(&hold, &[1]));
-    let mut refused = hold.arrive(&id()).unwrap();
-    let mut answered = hold.arrive(&id()).unwrap();
+    let mut refused = hold.arrive(&id(), 0).unwrap();
+    let mut answered = hold.arrive(&id(), 0).unwrap();
     name_of(&mut refused).await;
     name_of(&mut answered).await;
     refused.step_back(&id());
@@ -195,13 +262,13 @@ async fn a_replica_that_is_missing_is_said_when_it_comes_to_be_so_and_once() {
     let hold = hold(1, 10);
     let mut said = hold.wakes.listen();
     hold.offer(ready(&hold, &[1]));
-    let _at_replica = hold.arrive(&id()).unwrap();
-    let waiting = hold.arrive(&id()).unwrap();
+    let _at_replica = hold.arrive(&id(), 0).unwrap();
+    let waiting = hold.arrive(&id(), 0).unwrap();
     assert!(said.is_empty(), "a replica that is full is not missing");
     hold.offer(Vec::new());
-    let _another = hold.arrive(&id()).unwrap();
+    let _another = hold.arrive(&id(), 0).unwrap();
     assert_eq!((said.try_recv().as_ref(), said.is_empty()), (Ok(&hold.key), true));
     drop((waiting, _another));
-    let _later = hold.arrive(&id()).unwrap();
+    let _later = hold.arrive(&id(), 0).unwrap();
     assert_eq!(said.try_recv().as_ref(), Ok(&hold.key), "who comes after nobody waited is said again");
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activator::{Activator, Config, Metrics};
+use activator::{Activator, Budget, Config, Metrics};
 use daemon::{Clock, Draining};
 use forward::tls::ClientTls;
 use platform::{
@@ -90,11 +90,16 @@ impl World {
 
     /// Nothing is known.
     pub(crate) async fn unsynced() -> Self {
-        Self::trusting(None).await
+        Self::with_options(None, Budget::new(1 << 30)).await
     }
 
     /// The same, with certificates for its sidecars.
     pub(crate) async fn trusting(sidecar_tls: Option<ClientTls>) -> Self {
+        Self::with_options(sidecar_tls, Budget::new(1 << 30)).await
+    }
+
+    /// The same, with a budget for what waits.
+    async fn with_options(sidecar_tls: Option<ClientTls>, budget: Budget) -> Self {
         let autoscaler = Autoscaler::start().await;
         let boards = Arc::new(Boards {
             endpoints: Board::new(),
@@ -111,10 +116,11 @@ impl World {
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls,
+            budget: budget.clone(),
             grace: Duration::from_secs(10),
         };
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry).unwrap();
+        let metrics = Metrics::register(&registry, &budget).unwrap();
         let activator = Activator::bind(config, Clock::start(), metrics, None).unwrap();
         let address = activator.address();
         let drain = CancellationToken::new();

@@ -12,7 +12,7 @@
 //! Places are kept in order of arrival in a `BTreeMap`, found by id in a `HashMap`: anyone leaves in O(log n) from
 //! anywhere and leaves nothing behind, so that ten thousand clients that give up at once cost ten thousand small steps.
 //!
-//! Not here: how long anyone may wait (the owner's timers call [`Line::give_up`]), and the budget of the whole process.
+//! Not here: how long anyone may wait (the owner's timers call [`Line::give_up`]), and the budget of the whole process (`budget`).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -163,8 +163,8 @@ impl Line {
         Entry::Wait
     }
 
-    /// `more` bytes of the body of one that waits have been read. `false`: there is no room for them and they were not
-    /// counted; stop reading, or refuse the request. `true` for one that does not wait, whose bytes are not held here.
+    /// `more` bytes of the body of one that waits are to be read. `false`: there is no room for them and they are not
+    /// counted; do not read on, or refuse the request. `true` for one that does not wait, whose bytes are not held here.
     #[must_use = "bytes without room must not be kept"]
     pub fn hold_bytes(&mut self, id: WaiterId, more: u64) -> bool {
         let Some(waiter) = self.place_of.get(&id).and_then(|place| self.places.get_mut(place)) else { return true };

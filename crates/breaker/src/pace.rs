@@ -93,7 +93,7 @@ impl Pace {
     fn rest_of_start(&self, lasted: Duration) -> Duration {
         let usual = self.start.unwrap_or_default();
         // One that takes longer than those before: as long again as it is late by now.
-        if lasted < usual { usual - lasted } else { lasted - usual }
+        usual.abs_diff(lasted)
     }
 }
 

@@ -83,6 +83,14 @@ impl RequestBody {
         }
     }
 
+    /// Bytes that were read ahead and are not sent yet.
+    pub(crate) fn ahead(&self) -> usize {
+        match &self.source {
+            Source::Stream(_) | Source::Whole(_) => 0,
+            Source::Kept(kept) => kept.lock().ahead.iter().map(Bytes::len).sum(),
+        }
+    }
+
     /// Reads one piece more, which is sent later; its bytes. `None`: it has been read to its end.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Option<hyper::Result<usize>>> {
         if self.is_end_stream() {

@@ -181,16 +181,37 @@ impl Exchange {
         }
     }
 
-    /// Reads one piece more of its body while it waits for a replica; how many bytes. `None`: all of it is here.
-    ///
-    /// Only a client that is read from is noticed when it goes. What was read is in memory until it is sent, so whoever
-    /// calls this bounds it. May be dropped at its await.
-    ///
-    /// # Errors
-    /// If the body ended in the middle. It must not be sent then.
-    pub async fn read_ahead(&mut self) -> Result<Option<usize>, Failure> {
-        let read = std::future::poll_fn(|cx| self.body.poll_ahead(cx, KEPT_BYTES)).await;
-        read.transpose().map_err(Failure::ClientBody)
+    /// Bytes of its body that are in memory at most while it waits: all that it has, up to [`KEPT_BYTES`]. None of one that
+    /// is sent only when it is asked for.
+    pub fn bytes_while_waiting(&self) -> u64 {
+        if self.noted.expects_continue {
+            return 0;
+        }
+        http_body::Body::size_hint(&self.body).upper().unwrap_or(u64::MAX).min(KEPT_BYTES as u64)
+    }
+
+    /// Whether the client sends [`Self::bytes_while_waiting`] whether they are read or not: over HTTP/2 it may until it is
+    /// told to stop. Over HTTP/1.1 what is not read waits in the socket.
+    pub fn sends_unasked(&self) -> bool {
+        self.head.version == Version::HTTP_2
+    }
+
+    /// Returns if its client breaks off while it waits for a replica; never otherwise. `may_read`: there is room for
+    /// [`Self::bytes_while_waiting`], so its body is read ahead until so many are here; what is begun by then (a read of
+    /// the connection at most) is kept too, and the rest stays with the client. A client of HTTP/1.1 that leaves in the
+    /// middle of its body is noticed only while it is read from; one that has sent all of it drops the whole request, as
+    /// does one that resets its stream. May be dropped at its await.
+    pub async fn client_breaks(&mut self, may_read: bool) -> Failure {
+        // Who expects to be asked would be, by reading.
+        let reads = may_read && !self.noted.expects_continue && !self.sends_unasked();
+        while reads && self.body.ahead() < KEPT_BYTES {
+            match std::future::poll_fn(|cx| self.body.poll_ahead(cx, KEPT_BYTES)).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Failure::ClientBody(error),
+                None => break,
+            }
+        }
+        std::future::pending().await
     }
 
     /// Hands it to a replica, and waits for the head of the answer. The time-outs start now.

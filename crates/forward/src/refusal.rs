@@ -206,7 +206,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(REASON, HeaderValue::from_static(self.reason.word()));
         if let Some(after) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(spread(after)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(breaker::spread(after, fastrand::f64())));
         }
         if form == Form::Grpc {
             headers.insert("grpc-status", HeaderValue::from(u16::from(self.reason.grpc_status())));
@@ -238,12 +238,6 @@ impl Refusal {
         })
         .to_string()
     }
-}
-
-/// Whole seconds, at least one, somewhere within a fifth around `after`.
-fn spread(after: Duration) -> u64 {
-    let seconds = after.as_secs_f64() * (0.8 + 0.4 * fastrand::f64());
-    (seconds.round() as u64).max(1)
 }
 
 /// As gRPC wants its message: printable ASCII but `%`, the rest as `%XX`.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forward::{
-    Arrival, Body, Exchange, Failure, Form, KEPT_IDLE, LooseEnds, Origin, Pool, PoolOptions, Protocol, Reason, Refusal,
-    RequestBody, Server, ServerLimits, Service, Timeouts, Trust,
+    Arrival, Body, Exchange, Failure, Form, KEPT_BYTES, KEPT_IDLE, LooseEnds, Origin, Pool, PoolOptions, Protocol,
+    Reason, Refusal, RequestBody, Server, ServerLimits, Service, Timeouts, Trust,
 };
 use http::header::HOST;
 use http::{Method, Request, Response};
@@ -59,7 +59,14 @@ where
     F: Fn(Request<Incoming>, Arrival) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body<()>>> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), limits, answer)
+}
+
+fn serve_on<F, A>(listener: TcpListener, limits: ServerLimits, answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>, Arrival) -> A + Send + Sync + 'static,
+    A: Future<Output = Response<Body<()>>> + Send + 'static,
+{
     let address = listener.local_addr().unwrap();
     let server = Server::new(Arc::new(Answers(answer)), limits, LooseEnds::new());
     tokio::spawn(async move {
@@ -429,4 +436,55 @@ async fn an_answer_that_came_before_the_request_was_written_is_not_lost() {
         let answer = post(address, vec![b'x'; 8 << 20]).await;
         assert_eq!(answer, (413, "big".to_owned()), "round {round}");
     }
+}
+
+/// Holds each request for ever, as one that waits for a replica. Its sockets take little themselves, and always as much.
+async fn holding(may_read: bool, gone: Arc<AtomicU32>) -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    serve_on(socket.listen(64).unwrap(), ServerLimits::default(), move |request, arrival| {
+        let gone = gone.clone();
+        async move {
+            let mut exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger).unwrap();
+            let _ = exchange.client_breaks(may_read).await;
+            gone.fetch_add(1, Ordering::SeqCst);
+            text("")
+        }
+    })
+}
+
+/// How much a client with little room of its own gets rid of, of a body that is longer than anyone keeps.
+async fn taken_from(address: SocketAddr) -> usize {
+    const OFFERED: usize = 16 << 20;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(8 << 10).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {OFFERED}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (piece, mut taken) = (vec![b'x'; 4 << 10], 0);
+    // A slow machine makes it less, never more.
+    while let Ok(Ok(written)) = tokio::time::timeout(Duration::from_millis(300), stream.write(&piece)).await {
+        taken += written;
+    }
+    taken
+}
+
+#[tokio::test]
+async fn of_a_body_that_waits_no_more_is_read_than_is_kept() {
+    let socket = |may_read| holding(may_read, Arc::default());
+    let (reading, not_reading) = (taken_from(socket(true).await).await, taken_from(socket(false).await).await);
+    // The same is in the sockets of both; one read of a connection may go beyond what is kept.
+    let read = reading.saturating_sub(not_reading);
+    assert!((KEPT_BYTES / 2..KEPT_BYTES + (512 << 10)).contains(&read), "{reading} of which {not_reading} in sockets");
+}
+
+#[tokio::test]
+async fn who_sends_its_body_only_when_it_is_asked_is_not_asked_while_it_waits() {
+    let address = holding(true, Arc::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
+    assert!(asked.is_err(), "{asked:?}");
 }

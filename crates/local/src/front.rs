@@ -8,7 +8,7 @@ use api::Probe;
 use daemon::Clock;
 use hyper::http::{HeaderName, HeaderValue, Uri};
 use platform::Endpoint;
-use queue_proxy::{ByClass, Config, Identity, Question, QueueProxy, Strangers};
+use queue_proxy::{Budget, ByClass, Config, Identity, Question, QueueProxy, Strangers};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ pub(crate) struct For<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) autoscalers: &'a [SocketAddr],
     pub(crate) strangers: &'a Strangers,
+    pub(crate) budget: &'a Budget,
 }
 
 /// A replica's front. Dropping it cuts what is in flight.
@@ -77,7 +78,7 @@ impl Front {
 }
 
 fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
-    let For { name, revision, workload, endpoint, autoscalers, strangers } = whom;
+    let For { name, revision, workload, endpoint, autoscalers, strangers, budget } = whom;
     let mut config = Config::local(upstream);
     config.container_concurrency = endpoint.container_concurrency;
     config.timeouts.request = endpoint.timeouts.request;
@@ -87,6 +88,7 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
     config.drain = ByClass::all(endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN));
     config.autoscalers = autoscalers.iter().map(SocketAddr::to_string).collect();
     config.strangers = strangers.clone();
+    config.budget = budget.clone();
     config.identity = Identity {
         namespace: revision.namespace.to_string(),
         pod_name: name.to_owned(),

@@ -113,6 +113,7 @@ impl Making {
             endpoint: &self.endpoint,
             autoscalers: &self.shared.autoscalers,
             strangers: &self.shared.strangers,
+            budget: &self.shared.budget,
         };
         let front = Front::before(port.number, whom, self.shared.clock)
             .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;

@@ -14,7 +14,7 @@ use platform::{
     ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, PathPolicy, Revision, Route, RouteError, RouteOrder,
     Scale, ScaleError, ScaleOrder,
 };
-use queue_proxy::Strangers;
+use queue_proxy::{Budget, Strangers};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +42,8 @@ pub struct Options {
     pub activators: Vec<ActivatorPod>,
     /// Where the replicas' queue-proxies send their stats: every autoscaler.
     pub autoscalers: Vec<SocketAddr>,
+    /// What the replicas' queue-proxies may read of bodies that wait: the budget of the whole program.
+    pub budget: Budget,
 }
 
 /// Endpoints and revisions of one machine, with replicas as child processes. Cheap to clone.
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) autoscalers: Vec<SocketAddr>,
     /// Who is connected to a model past its queue-proxy.
     pub(crate) strangers: Strangers,
+    pub(crate) budget: Budget,
     pub(crate) shown: Shown,
     pub(crate) ports: Ports,
     pub(crate) revisions: Board<RevisionKey, Revision>,
@@ -83,12 +86,13 @@ impl LocalPlatform {
     /// An empty platform: nothing is said to exist, and nothing to be known, until the first [`Self::apply`].
     /// To be called within a tokio runtime.
     pub fn new(options: Options, clock: Clock) -> Self {
-        let Options { keeper, shown_on, colour, activators, autoscalers } = options;
+        let Options { keeper, shown_on, colour, activators, autoscalers, budget } = options;
         let shared = Shared {
             clock,
             keepers: Arc::new(Keepers::of(keeper)),
             autoscalers,
             strangers: Strangers::default(),
+            budget,
             shown: Shown::on(shown_on, colour),
             ports: Ports::default(),
             revisions: Board::new(),

@@ -6,7 +6,9 @@
 mod moment;
 mod name;
 mod quantity;
+mod size;
 
 pub use moment::Moment;
 pub use name::{EndpointKey, Incarnation, RevisionKey};
 pub use quantity::{Capacity, Concurrency, ConcurrencyLimit, Percent, ReplicaCount, RequestRate};
+pub use size::{parse_size, show_size};

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activator::{Activator, Config, Metrics};
+use activator::{Activator, Budget, Config, Metrics};
 use daemon::{Clock, Draining, Problems, Telemetry, Vars};
 use platform::{
     ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, Replica, ReplicaState,
@@ -46,7 +46,9 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
     if let Some(telemetry) = Telemetry::parse(&Vars::of_process(), &mut problems) {
         telemetry.init()?;
     }
+    let budget = Budget::new(daemon::memory_limit() / 2);
     let config = Config {
+        budget: budget.clone(),
         namespace: "default".into(),
         name: NAME.into(),
         uid: NAME.into(),
@@ -58,7 +60,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         grace: Duration::from_secs(30),
     };
     let clock = Clock::start();
-    let metrics = Metrics::register(&Registry::new())?;
+    let metrics = Metrics::register(&Registry::new(), &budget)?;
     let catalogue = Arc::new(World::of(between, clock));
     let never = Draining::when(CancellationToken::new());
     Activator::bind(config, clock, metrics, None)?.run(catalogue, never).await

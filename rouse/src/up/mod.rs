@@ -20,6 +20,7 @@ use daemon::Draining;
 use follow::Follower;
 use machine::Machine;
 use plan::Planner;
+use run::Settings;
 pub(crate) use run::{Addresses, Outlet, Tell, usual_levels};
 use short::Flags;
 use source::Source;
@@ -58,6 +59,10 @@ pub(crate) struct Args {
     /// For replicas that are slow to start: work off what piles up meanwhile, in place of ordering more and more for it
     #[arg(long)]
     startup_aware: bool,
+    /// What requests may take in memory while they wait, all together; more are refused with 503 `activator-full`
+    /// [default: half of the memory that this program may use]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<String>,
     /// Write the addresses into this file, as JSON, once requests are taken: for scripts that ask for port 0
     #[arg(long, value_name = "FILE")]
     announce: Option<PathBuf>,
@@ -94,6 +99,7 @@ async fn up(args: Args) -> anyhow::Result<()> {
     let mut faults = Vec::new();
     let listen = address("--listen", &args.listen, &mut faults);
     let admin = address("--admin", &args.admin, &mut faults);
+    let memory_budget = args.memory_budget.as_deref().map(|text| budget("--memory-budget", text, &mut faults));
     let flags = Flags { command: args.command, max: args.max, concurrency: args.concurrency, name: args.name };
     let source = Source::of(args.files, flags, &mut faults);
     let reading = source.read();
@@ -131,8 +137,10 @@ async fn up(args: Args) -> anyhow::Result<()> {
     let follower = Follower::new(source, planner)?;
     let addresses = Tell::People { announce: args.announce };
     let outlet = Outlet { replicas: Box::new(std::io::stderr()), colour, addresses };
-    let autoscaler = autoscaler::Config { startup_aware: args.startup_aware, ..autoscaler::Config::usual() };
-    run::serve(plan, autoscaler, follower, outlet).await
+    let mut settings = Settings::usual();
+    settings.autoscaler.startup_aware = args.startup_aware;
+    settings.memory_budget = memory_budget.unwrap_or(settings.memory_budget);
+    run::serve(plan, settings, follower, outlet).await
 }
 
 /// Serves documents that this program carries with it, until `draining` begins. `listen` and `admin` are looked at first.
@@ -155,7 +163,7 @@ pub(crate) async fn serve_text(
     Faults(faults).into_result()?;
     let plan = planner.plan(&reading.documents);
     let follower = Follower::new(source, planner)?;
-    run::up(plan, autoscaler::Config::usual(), follower, outlet, draining).await
+    run::up(plan, Settings::usual(), follower, outlet, draining).await
 }
 
 /// What a command does not say, and kubectl asks for.
@@ -170,6 +178,14 @@ fn address(flag: &str, text: &str, faults: &mut Vec<Fault>) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
         faults.push(Fault::of_flag(flag, text, "an address and a port, such as 127.0.0.1:8080 or [::]:8080"));
         SocketAddr::from(([127, 0, 0, 1], 0))
+    })
+}
+
+/// A size of memory; the fault is noted, and then it is none.
+fn budget(flag: &str, text: &str, faults: &mut Vec<Fault>) -> u64 {
+    daemon::budget_of(text).unwrap_or_else(|| {
+        faults.push(Fault::of_flag(flag, text, daemon::BUDGETS));
+        0
     })
 }
 

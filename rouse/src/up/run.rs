@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use activator::Activator;
+use activator::{Activator, Budget};
 use anyhow::Context as _;
 use autoscaler::Autoscaler;
 use daemon::{Admin, Clock, Draining, Listener, Stop, Targets, Tasks};
@@ -44,6 +44,20 @@ pub(crate) fn usual_levels() -> Targets {
     Targets::new().with_default(Level::INFO).with_targets(quieter)
 }
 
+/// What holds for the whole program, whatever the plan.
+pub(crate) struct Settings {
+    pub(crate) autoscaler: autoscaler::Config,
+    /// Bytes that requests may take while they wait.
+    pub(crate) memory_budget: u64,
+}
+
+impl Settings {
+    /// What holds unless somebody says otherwise.
+    pub(crate) fn usual() -> Self {
+        Self { autoscaler: autoscaler::Config::usual(), memory_budget: daemon::memory_limit() / 2 }
+    }
+}
+
 /// Where it is said what goes on.
 pub(crate) struct Outlet {
     /// What replicas print.
@@ -66,15 +80,10 @@ pub(crate) enum Tell {
 ///
 /// # Errors
 /// If a port is taken meanwhile, or a part of the program fails.
-pub(crate) async fn serve(
-    plan: Plan,
-    autoscaler: autoscaler::Config,
-    follower: Follower,
-    outlet: Outlet,
-) -> anyhow::Result<()> {
+pub(crate) async fn serve(plan: Plan, settings: Settings, follower: Follower, outlet: Outlet) -> anyhow::Result<()> {
     // Before anything else exists, so that whatever exists is ended in order.
     let stop = Stop::on_signals().context("listening for signals")?;
-    stop.guard(async |draining| up(plan, autoscaler, follower, outlet, draining).await).await
+    stop.guard(async |draining| up(plan, settings, follower, outlet, draining).await).await
 }
 
 /// The same, until `draining` begins.
@@ -83,12 +92,14 @@ pub(crate) async fn serve(
 /// As for [`serve`].
 pub(crate) async fn up(
     plan: Plan,
-    autoscaler: autoscaler::Config,
+    settings: Settings,
     mut follower: Follower,
     outlet: Outlet,
     draining: Draining,
 ) -> anyhow::Result<()> {
     let Outlet { replicas, colour, addresses: told } = outlet;
+    let Settings { autoscaler, memory_budget } = settings;
+    let budget = Budget::new(memory_budget);
     let clock = Clock::start();
     let registry = Registry::new();
     daemon::register_build_info(&registry, "rouse", env!("CARGO_PKG_VERSION"))?;
@@ -96,10 +107,10 @@ pub(crate) async fn up(
     // Every port first: that one is taken should be the first thing anyone hears.
     let admin = Admin::bind(plan.admin).context("--admin")?;
     let streams = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let activator = activator(&plan, streams.address(), clock, &registry)?;
+    let activator = activator(&plan, streams.address(), &budget, clock, &registry)?;
     follower.bound(activator.address(), admin.address());
 
-    let platform = local_platform(streams.address(), replicas, colour, clock);
+    let platform = local_platform(streams.address(), replicas, colour, budget, clock);
     // There is nobody else to lead; kept to the end, as a leadership that nobody speaks for is a lost one.
     let (_leader, leadership) = watch::channel(Leadership::ALONE);
     let seams = autoscaler::Platform {
@@ -127,7 +138,13 @@ pub(crate) async fn up(
     ended
 }
 
-fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry) -> anyhow::Result<Activator> {
+fn activator(
+    plan: &Plan,
+    streams: SocketAddr,
+    budget: &Budget,
+    clock: Clock,
+    registry: &Registry,
+) -> anyhow::Result<Activator> {
     let config = activator::Config {
         namespace: "default".into(),
         name: ACTIVATOR.into(),
@@ -137,9 +154,10 @@ fn activator(plan: &Plan, streams: SocketAddr, clock: Clock, registry: &Registry
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: None,
+        budget: budget.clone(),
         grace: GRACE,
     };
-    let metrics = activator::Metrics::register(registry).context("the activator's metrics")?;
+    let metrics = activator::Metrics::register(registry, budget).context("the activator's metrics")?;
     // The leader lives and dies with this process, so no promise of an earlier activator can be open.
     Activator::bind(config, clock, metrics, None).context("--listen")
 }
@@ -148,6 +166,7 @@ fn local_platform(
     streams: SocketAddr,
     shown_on: Box<dyn std::io::Write + Send>,
     colour: bool,
+    budget: Budget,
     clock: Clock,
 ) -> LocalPlatform {
     let options = local::Options {
@@ -156,6 +175,7 @@ fn local_platform(
         colour,
         activators: vec![ActivatorPod { name: ACTIVATOR.into(), uid: ACTIVATOR.into(), out_since: None }],
         autoscalers: vec![streams],
+        budget,
     };
     LocalPlatform::new(options, clock)
 }

@@ -42,6 +42,7 @@ impl Bench {
             colour: false,
             activators: Vec::new(),
             autoscalers: Vec::new(),
+            budget: queue_proxy::Budget::new(1 << 30),
         };
         let platform = LocalPlatform::new(options, Clock::start());
         platform.apply(described::one(workload));

@@ -52,6 +52,7 @@ fn host(command: &[String]) -> ExitCode {
             colour: false,
             activators: Vec::new(),
             autoscalers: Vec::new(),
+            budget: queue_proxy::Budget::new(1 << 30),
         };
         let platform = LocalPlatform::new(options, Clock::start());
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
