@@ -49,13 +49,17 @@ pub(crate) struct Point {
     pub(crate) rates: Option<Rates>,
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
+    /// As they were then; of the replicas that were starting, the most within the second.
     pub(crate) levels: Levels,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Bin {
     second: u64,
+    /// As they were at its end.
     levels: Levels,
+    /// The most that they became within it: many starts are over before their second is.
+    starting: u32,
     rates: Rates,
     /// Bucket and count.
     durations: BTreeMap<u8, u64>,
@@ -166,6 +170,9 @@ impl Series {
     /// Replicas came or went.
     pub(crate) fn replicas(&mut self, at: Moment, ready: u32, starting: u32) {
         self.level(at, |levels| (levels.ready, levels.starting) = (ready, starting));
+        if let Some(bin) = self.bins.back_mut() {
+            bin.starting = bin.starting.max(starting);
+        }
     }
 
     /// Every second that is over, oldest first.
@@ -179,6 +186,7 @@ impl Series {
         for number in first..latest {
             let bin = bins.next_if(|bin| bin.second <= number);
             levels = bin.map_or(levels, |bin| bin.levels);
+            let starting = bin.map_or(levels.starting, |bin| bin.starting.max(levels.starting));
             if number + SECONDS < latest {
                 continue;
             }
@@ -193,7 +201,7 @@ impl Series {
                 rates: is_heard.then(|| bin.map(|bin| bin.rates).unwrap_or_default()),
                 p50: quantile(0.5),
                 p99: quantile(0.99),
-                levels,
+                levels: Levels { starting, ..levels },
             });
         }
         points

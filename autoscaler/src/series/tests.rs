@@ -94,6 +94,17 @@ fn the_latency_of_a_second_is_that_of_what_ended_in_it() {
 }
 
 #[test]
+fn a_start_that_is_over_within_its_second_is_seen() {
+    let mut series = Series::default();
+    for (millis, ready, starting) in [(0, 1, 0), (1_050, 1, 8), (1_400, 4, 5), (1_800, 9, 0), (3_100, 9, 2)] {
+        series.replicas(at(millis), ready, starting);
+    }
+    series.heard(at(6_000));
+    let replicas: Vec<_> = series.points().iter().map(|point| (point.levels.ready, point.levels.starting)).collect();
+    assert_eq!(replicas, [(1, 0), (9, 8), (9, 0), (9, 2), (9, 2), (9, 2)]);
+}
+
+#[test]
 fn an_idle_hour_takes_no_room_and_levels_hold_all_the_same() {
     let mut series = Series::default();
     series.replicas(at(0), 3, 1);

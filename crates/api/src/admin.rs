@@ -355,6 +355,6 @@ pub struct Point {
     pub desired_replicas: Option<u32>,
     /// Replicas that are ready.
     pub ready_replicas: u32,
-    /// Replicas on their way up.
+    /// Replicas on their way up: the most within the second, as a start may be over before it.
     pub starting_replicas: u32,
 }
