@@ -80,10 +80,11 @@ fn a_wrong_file_and_wrong_flags_are_told_together_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.yaml");
     std::fs::write(&file, "about: x\nphases:\n- { rate: -1, for: 3s }\n- { rate: 1 }\n").unwrap();
-    let ended = load(&[file.to_str().unwrap(), "http://127.0.0.1:1", "--faster", "0", "-o", "xml"]);
+    let flags = ["--faster", "0", "-o", "xml", "--timeout", "0s", "--max-in-flight", "0", "--seed", "-1"];
+    let ended = load(&[&[file.to_str().unwrap(), "127.0.0.1:1"], &flags[..]].concat());
     assert_eq!((ended.status.code(), text(&ended.stdout)), (Some(64), String::new()));
     let told = text(&ended.stderr);
-    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(told.lines().count(), 8, "{told}");
     assert!(told.contains("wrong.yaml:3:11: phases[0].rate: -1: requests a second: 0 or more"), "{told}");
 }
 

@@ -39,17 +39,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FACTOR", default_value = "1", allow_hyphen_values = true)]
     faster: String,
     /// Draw other arrivals; the same seed gives the same ones [default: the scenario's]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    seed: Option<String>,
     /// A CSV file whose second column is the rate over time, instead of the trace that the scenario names
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// How long one request may take
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    #[arg(long, value_name = "TIME", default_value = "300s", allow_hyphen_values = true)]
+    timeout: String,
     /// How many may be on their way at once; what is due beyond is counted as not sent
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_in_flight: u32,
+    #[arg(long, value_name = "N", default_value = "10000", allow_hyphen_values = true)]
+    max_in_flight: String,
     /// What a server wrote with `rouse predictor --log FILE`: tells what was lost, and what was begun twice. Can be
     /// given several times: the logs of all servers are needed
     #[arg(long = "log", value_name = "FILE")]
@@ -88,12 +88,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {
         return say(&list());
     }
-    let plan = Plan::read(args)?;
-    let url = args.url.as_deref().unwrap_or_default();
+    let runtime = daemon::runtime(daemon::default_workers(2))?;
+    let target = runtime.block_on(Target::of(args.url.as_deref().unwrap_or_default()));
+    let plan = Plan::read(args, target)?;
     let begin = crate::demo::wall_clock();
     let mut watch = plan.admin.clone().map(|admin| Watch::new(admin, begin));
-    let runtime = daemon::runtime(daemon::default_workers(2))?;
-    let mut results = runtime.block_on(send(args, &plan.scenario, url, watch.as_mut()))?;
+    let mut results = runtime.block_on(send(&plan, watch.as_mut()))?;
     // What came of it is told even if one of the files cannot be had.
     let held = hold_against(&args.logs, &mut results);
     let text = if plan.json { format!("{}\n", serde_json::to_string_pretty(&results)?) } else { results.to_string() };
@@ -130,14 +130,25 @@ fn list() -> String {
 /// What the flags ask for, checked.
 struct Plan {
     scenario: Scenario,
+    /// The error: it cannot be said where that is, which is no fault of the flags.
+    target: Result<Target, daemon::Unavailable>,
+    options: Options,
     /// For programs; else for people.
     json: bool,
     admin: Option<Server>,
 }
 
 impl Plan {
-    fn read(args: &Args) -> Result<Self, Faults> {
+    fn read(args: &Args, target: Result<Target, Nowhere>) -> Result<Self, Faults> {
         let mut faults = Vec::new();
+        let target = target.map_err(|nowhere| match nowhere {
+            Nowhere::NoUrl => {
+                let url = args.url.as_deref().unwrap_or_default();
+                faults.push(Fault::of_flag("URL", url, "one such as http://127.0.0.1:8080"));
+                daemon::Unavailable(String::new())
+            }
+            Nowhere::NoAddress(why) => daemon::Unavailable(why),
+        });
         let json = match args.output.as_str() {
             "table" => false,
             "json" => true,
@@ -150,9 +161,25 @@ impl Plan {
         if factor.is_none() {
             faults.push(Fault::of_flag("--faster", &args.faster, "a factor above 0, such as 2 or 0.5"));
         }
-        if args.timeout.is_zero() {
-            faults.push(Fault::of_flag("--timeout", "0s", "more than nothing: with no time at all nobody can answer"));
+        let patience = humantime::parse_duration(&args.timeout).ok().filter(|time| !time.is_zero());
+        if patience.is_none() {
+            faults.push(Fault::of_flag("--timeout", &args.timeout, "a time above 0, such as 90s or 5m"));
         }
+        let most = args.max_in_flight.parse().ok().filter(|most| (1..=MOST_IN_FLIGHT).contains(most));
+        if most.is_none() {
+            let allowed = format!("a whole number from 1 to {MOST_IN_FLIGHT}");
+            faults.push(Fault::of_flag("--max-in-flight", &args.max_in_flight, allowed));
+        }
+        let seed = args.seed.as_deref().map(|seed| (seed, seed.parse::<u64>().ok()));
+        if let Some((seed, None)) = seed {
+            faults.push(Fault::of_flag("--seed", seed, "a whole number, 0 or more"));
+        }
+        let usual = Options::usual(format!("load-{:08x}", fastrand::u32(..)));
+        let options = Options {
+            most_in_flight: most.unwrap_or(usual.most_in_flight),
+            patience: patience.unwrap_or(usual.patience),
+            ..usual
+        };
         let admin = args.admin.as_deref().and_then(|url| {
             let server = Server::parse(url);
             if server.is_none() {
@@ -168,12 +195,12 @@ impl Plan {
         match scenario(name, args.trace.as_deref()) {
             Ok(scenario) => {
                 let mut scenario = scenario.faster(factor.unwrap_or(1.0));
-                scenario.seed = args.seed.unwrap_or(scenario.seed);
+                scenario.seed = seed.and_then(|(_, seed)| seed).unwrap_or(scenario.seed);
                 if MOST_REQUESTS < scenario.requests() {
                     let allowed = format!("at most 10 million requests; these are {:.0}", scenario.requests());
                     faults.push(Fault::of_flag("--faster", &args.faster, allowed));
                 }
-                Faults(faults).into_result().map(|()| Self { scenario, json, admin })
+                Faults(faults).into_result().map(|()| Self { scenario, target, options, json, admin })
             }
             Err(more) => {
                 faults.extend(more.0);
@@ -201,6 +228,9 @@ fn scenario(name: &str, trace: Option<&Path>) -> Result<Scenario, Faults> {
     }
 }
 
+/// The most that may be on their way at once: more connections than a machine has ports.
+const MOST_IN_FLIGHT: usize = 1_000_000;
+
 /// How often it is said how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -208,22 +238,16 @@ const PROGRESS: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Sends it all, or until a signal; meanwhile looks at the admin port, if there is one to look at.
-async fn send(args: &Args, scenario: &Scenario, url: &str, mut watch: Option<&mut Watch>) -> anyhow::Result<Results> {
-    let target = Target::of(url).await.map_err(|nowhere| match nowhere {
-        Nowhere::NoUrl => Faults(vec![Fault::of_flag("URL", url, "one such as http://127.0.0.1:8080")]).into(),
-        Nowhere::NoAddress(why) => anyhow::Error::from(daemon::Unavailable(why)),
-    })?;
+async fn send(plan: &Plan, mut watch: Option<&mut Watch>) -> anyhow::Result<Results> {
+    let Plan { scenario, target, options, .. } = plan;
+    let target = target.as_ref().map_err(Clone::clone)?;
+    let url = format!("http://{}{}", target.host, target.prefix);
     // Whether anybody is there at all is said now, and not after a minute.
     let there = tokio::net::TcpStream::connect(target.address).await;
     there.map_err(|error| daemon::Unavailable(format!("nobody is at {url}: {error}")))?;
     if let Some(watch) = &mut watch {
         watch.look().await?;
     }
-    let options = Options {
-        most_in_flight: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
-        patience: args.timeout,
-        ..Options::usual(format!("load-{:08x}", fastrand::u32(..)))
-    };
     let live = Live::default();
     let (lasts, expected) = (scenario.lasts(), scenario.requests());
     eprintln!("{}: about {expected:.0} requests in {} at {url}", scenario.about, humantime::format_duration(lasts));
@@ -250,7 +274,7 @@ async fn send(args: &Args, scenario: &Scenario, url: &str, mut watch: Option<&mu
     let stop = Stop::on_signals().context("listening for signals")?;
     let results = stop.guard(async |stopped| {
         tokio::select! {
-            results = loadtest::run_until(scenario, &target, &options, &live, stopped.begun()) => results,
+            results = loadtest::run_until(scenario, target, options, &live, stopped.begun()) => results,
             () = progress => unreachable!("it goes on for ever"),
             () = looking => unreachable!("it goes on for ever"),
         }
