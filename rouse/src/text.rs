@@ -1,5 +1,18 @@
 //! Text for people, in lines.
 
+use std::io::IsTerminal as _;
+
+use ratatui::crossterm::terminal;
+
+/// Lines are easier to read if they end here at the latest; and what is not shown on a terminal ends here.
+const COLUMNS: usize = 80;
+
+/// How wide text may be on standard output.
+pub(crate) fn columns() -> usize {
+    let terminal = if std::io::stdout().is_terminal() { terminal::size().ok() } else { None };
+    terminal.map_or(COLUMNS, |(columns, _)| usize::from(columns).clamp(40, COLUMNS))
+}
+
 /// As many words a line as fit into `width` characters. A word that is longer has a line for itself, and is left whole: it
 /// may be something to copy.
 pub(crate) fn wrapped(said: &str, width: usize) -> Vec<String> {

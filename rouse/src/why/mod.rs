@@ -30,7 +30,9 @@ const EXAMPLES: &str = "\
 Examples:
   rouse why                     every revision
   rouse why recommender-v1      one
-  rouse why shop/iris           all revisions of an endpoint";
+  rouse why shop/iris           all revisions of an endpoint
+
+Times of day are UTC, as in the log.";
 
 /// Does what the flags say.
 ///
@@ -38,13 +40,14 @@ Examples:
 /// If nothing answers, or there is no such revision.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let server = args.about.server()?;
+    let width = crate::text::columns();
     let text = daemon::runtime(1)?.block_on(async {
         let mut told = Vec::new();
         let mut all = Vec::new();
         for revision in args.about.revisions(&server).await? {
             let decisions = typed::<DecisionList>(server.get(&path(&revision, "decisions")).await?)?.decisions;
             let wakes = typed::<WakeList>(server.get(&path(&revision, "wakes")).await?)?.wakes;
-            told.push(tell::tell(&revision, &decisions, &wakes));
+            told.push(tell::tell(&revision, &decisions, &wakes, width));
             all.push(serde_json::json!({
                 "revision": revision, "decision": decisions.last(), "wake": wakes.last(), "told": told.last(),
             }));

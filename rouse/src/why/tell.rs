@@ -9,13 +9,12 @@ use super::words::{counted, from, load, source, span};
 use crate::find::full;
 use crate::text::wrapped;
 
-/// The labels' column, and where a line is broken.
+/// The labels' column.
 const LABEL: usize = 13;
-const WIDTH: usize = 80;
 
-/// Why it is as it is. `decisions` and `wakes`: newest last.
-pub(super) fn tell(revision: &Revision, decisions: &[Decision], wakes: &[Wake]) -> String {
-    let mut text = Text(format!("{}\n\n", headline(revision)));
+/// Why it is as it is. `decisions` and `wakes`: newest last. Lines are broken before the column `width`.
+pub(super) fn tell(revision: &Revision, decisions: &[Decision], wakes: &[Wake], width: usize) -> String {
+    let mut text = Text { said: format!("{}\n\n", headline(revision)), width };
     let Some((last, before)) = decisions.split_last() else {
         text.line("wants", "nothing yet: no decision has been made");
         return text.shown();
@@ -251,7 +250,10 @@ fn setting(revision: &Revision, name: &str) -> String {
 }
 
 /// Lines with a label; a long one goes on below itself.
-struct Text(String);
+struct Text {
+    said: String,
+    width: usize,
+}
 
 impl Text {
     fn line(&mut self, label: &str, said: &str) {
@@ -266,17 +268,17 @@ impl Text {
 
     fn lines(&mut self, first: &str, said: &str) {
         let indent = first.chars().count();
-        for (number, line) in wrapped(said, WIDTH - indent).into_iter().enumerate() {
+        for (number, line) in wrapped(said, self.width.saturating_sub(indent)).into_iter().enumerate() {
             let before = if number == 0 { first.to_owned() } else { " ".repeat(indent) };
-            self.0.push_str(&before);
-            self.0.push_str(&line);
-            self.0.push('\n');
+            self.said.push_str(&before);
+            self.said.push_str(&line);
+            self.said.push('\n');
         }
     }
 
     /// What comes over a socket is not allowed to steer a terminal.
     fn shown(self) -> String {
-        self.0.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+        self.said.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
     }
 }
 
