@@ -3,7 +3,8 @@
 //   const plots = new Plots(container, { plots: [{ title, unit, lines: [{ label, kind, tone }] }], clock: false });
 //   plots.show(seconds, [[values of each line], ...], marks);
 //
-// `clock`: seconds are Unix time and the axis shows the time of day; otherwise they count from the beginning.
+// `clock`: seconds are Unix time and the axis shows the time of day, in UTC as the log does; otherwise they count from the
+// beginning.
 "use strict";
 
 const AXIS = 52; // Room for the vertical axis: the same for all, so that times stand below each other.
@@ -37,7 +38,7 @@ function pad(number) {
 function moment(second, clock) {
   if (!clock) return second >= 120 ? Math.floor(second / 60) + ":" + pad(Math.round(second % 60)) : Math.round(second * 10) / 10 + " s";
   const date = new Date(second * 1000);
-  return pad(date.getHours()) + ":" + pad(date.getMinutes()) + ":" + pad(date.getSeconds());
+  return pad(date.getUTCHours()) + ":" + pad(date.getUTCMinutes()) + ":" + pad(date.getUTCSeconds());
 }
 
 class Plots {
