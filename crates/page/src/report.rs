@@ -64,6 +64,27 @@ pub struct Line {
     pub values: Vec<Option<f64>>,
 }
 
+impl Fact {
+    /// One of these.
+    pub fn new(label: &str, value: String, note: &str) -> Self {
+        Self { label: label.to_owned(), value, note: note.to_owned() }
+    }
+}
+
+impl Plot {
+    /// One of these.
+    pub fn new(title: &str, unit: &str, lines: Vec<Line>) -> Self {
+        Self { title: title.to_owned(), unit: unit.to_owned(), lines }
+    }
+}
+
+impl Line {
+    /// One of these. `values`: one for each second of the report.
+    pub fn new(label: &str, kind: Kind, tone: Tone, values: Vec<Option<f64>>) -> Self {
+        Self { label: label.to_owned(), kind, tone, values }
+    }
+}
+
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -16,8 +16,6 @@ pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Time
     let points: Vec<&Point> = seen.points.iter().filter(|point| 0.0 <= since(&point.at)).collect();
     let column = |of: fn(&Point) -> Option<f64>| points.iter().map(|point| of(point)).collect::<Vec<_>>();
     let count = |of: Option<u32>| of.map(f64::from);
-    let line = |label: &str, kind, tone, values| Line { label: label.to_owned(), kind, tone, values };
-    let plot = |title: &str, unit: &str, lines| Plot { title: title.to_owned(), unit: unit.to_owned(), lines };
     let seconds: Vec<f64> = points.iter().map(|point| since(&point.at)).collect();
     let latency = |of: fn(&loadtest::results::Second) -> Option<f64>| {
         // Of what was due in that second, as the client saw it: a second ends at its point.
@@ -30,37 +28,37 @@ pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Time
             .to_owned(),
         facts: facts(results, course, seen),
         plots: vec![
-            plot(
+            Plot::new(
                 "Requests",
                 "/s",
                 vec![
-                    line("asked", Kind::Area, Tone::Load, column(|point| point.requests_per_second)),
-                    line("answered", Kind::Line, Tone::Ready, column(|point| point.answers_per_second)),
+                    Line::new("asked", Kind::Area, Tone::Load, column(|point| point.requests_per_second)),
+                    Line::new("answered", Kind::Line, Tone::Ready, column(|point| point.answers_per_second)),
                 ],
             ),
-            plot(
+            Plot::new(
                 "Requests at once",
                 "",
                 vec![
-                    line("here", Kind::Area, Tone::Load, column(|point| point.in_flight.map(f64::from))),
-                    line("of these, held", Kind::Area, Tone::Held, column(|point| point.held.map(f64::from))),
+                    Line::new("here", Kind::Area, Tone::Load, column(|point| point.in_flight.map(f64::from))),
+                    Line::new("of these, held", Kind::Area, Tone::Held, column(|point| point.held.map(f64::from))),
                 ],
             ),
-            plot(
+            Plot::new(
                 "Replicas",
                 "",
                 vec![
-                    line("ready", Kind::Steparea, Tone::Ready, points.iter().map(|p| count(Some(p.ready_replicas))).collect()),
-                    line("starting", Kind::Step, Tone::Held, points.iter().map(|p| count(Some(p.starting_replicas))).collect()),
-                    line("wanted", Kind::Dashed, Tone::Wanted, points.iter().map(|p| count(p.desired_replicas)).collect()),
+                    Line::new("ready", Kind::Steparea, Tone::Ready, points.iter().map(|p| count(Some(p.ready_replicas))).collect()),
+                    Line::new("starting", Kind::Step, Tone::Held, points.iter().map(|p| count(Some(p.starting_replicas))).collect()),
+                    Line::new("wanted", Kind::Dashed, Tone::Wanted, points.iter().map(|p| count(p.desired_replicas)).collect()),
                 ],
             ),
-            plot(
+            Plot::new(
                 "Latency, from when a request was due",
                 "s",
                 vec![
-                    line("median", Kind::Line, Tone::Median, latency(|second| second.p50_seconds)),
-                    line("99th percentile", Kind::Line, Tone::Slow, latency(|second| second.p99_seconds)),
+                    Line::new("median", Kind::Line, Tone::Median, latency(|second| second.p50_seconds)),
+                    Line::new("99th percentile", Kind::Line, Tone::Slow, latency(|second| second.p99_seconds)),
                 ],
             ),
         ],
@@ -72,22 +70,25 @@ pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Time
 }
 
 fn facts(results: &Results, course: Course, seen: &Seen) -> Vec<Fact> {
-    let fact = |label: &str, value: String, note: &str| Fact { label: label.to_owned(), value, note: note.to_owned() };
     let well = results.counts.by_status.get("200").copied().unwrap_or(0);
     let mut facts = vec![
-        fact("Requests", results.counts.due.to_string(), &format!("answered 200: {well}")),
-        fact(
+        Fact::new("Requests", results.counts.due.to_string(), &format!("answered 200: {well}")),
+        Fact::new(
             "Replicas",
             format!("{} → {} → {}", u32::from(!course.began_at_zero), course.most, u32::from(!course.ended_at_zero)),
             "at the beginning, at most, at the end",
         ),
     ];
     if let Some(ready) = seen.wakes.iter().rev().find_map(|wake| wake.ready_seconds) {
-        facts.push(fact("Wake", time(ready), "from the first request to a ready replica; 0.7 s of it the model loads"));
+        facts.push(Fact::new(
+            "Wake",
+            time(ready),
+            "from the first request to a ready replica; 0.7 s of it the model loads",
+        ));
     }
     if let Some(latency) = &results.latency {
-        facts.push(fact("Median latency", time(latency.p50_seconds), "the model itself takes 0.2 s"));
-        facts.push(fact("Longest", time(latency.max_seconds), "held, until a replica had room"));
+        facts.push(Fact::new("Median latency", time(latency.p50_seconds), "the model itself takes 0.2 s"));
+        facts.push(Fact::new("Longest", time(latency.max_seconds), "held, until a replica had room"));
     }
     facts
 }

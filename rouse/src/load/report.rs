@@ -12,37 +12,37 @@ pub(super) fn report(about: &str, results: &Results, beside: &[Beside], begin: T
     let column = |of: fn(&Second) -> Option<f64>| results.seconds.iter().map(of).collect::<Vec<_>>();
     let seconds: Vec<f64> = results.seconds.iter().map(|second| second.second as f64).collect();
     let mut plots = vec![
-        plot(
+        Plot::new(
             "Requests",
             "/s",
             vec![
-                line("due", Kind::Area, Tone::Load, column(|second| Some(second.due as f64))),
-                line("answered", Kind::Line, Tone::Ready, column(|second| Some(second.answered as f64))),
-                line("errors", Kind::Line, Tone::Error, column(|second| Some(second.errors as f64))),
+                Line::new("due", Kind::Area, Tone::Load, column(|second| Some(second.due as f64))),
+                Line::new("answered", Kind::Line, Tone::Ready, column(|second| Some(second.answered as f64))),
+                Line::new("errors", Kind::Line, Tone::Error, column(|second| Some(second.errors as f64))),
             ],
         ),
-        plot(
+        Plot::new(
             "On their way, at most",
             "",
-            vec![line("in flight", Kind::Area, Tone::Load, column(|second| Some(second.in_flight as f64)))],
+            vec![Line::new("in flight", Kind::Area, Tone::Load, column(|second| Some(second.in_flight as f64)))],
         ),
-        plot(
+        Plot::new(
             "Latency, from when a request was due",
             "s",
             vec![
-                line("median", Kind::Line, Tone::Median, column(|second| second.p50_seconds)),
-                line("99th percentile", Kind::Line, Tone::Slow, column(|second| second.p99_seconds)),
+                Line::new("median", Kind::Line, Tone::Median, column(|second| second.p50_seconds)),
+                Line::new("99th percentile", Kind::Line, Tone::Slow, column(|second| second.p99_seconds)),
             ],
         ),
     ];
     let replicas = beside.iter().map(|revision| {
         let counted = |of| revision.at_ends(&seconds, of);
         let lines = vec![
-            line("ready", Kind::Steparea, Tone::Ready, counted(|point| Some(point.ready_replicas.into()))),
-            line("starting", Kind::Step, Tone::Held, counted(|point| Some(point.starting_replicas.into()))),
-            line("wanted", Kind::Dashed, Tone::Wanted, counted(|point| point.desired_replicas.map(f64::from))),
+            Line::new("ready", Kind::Steparea, Tone::Ready, counted(|point| Some(point.ready_replicas.into()))),
+            Line::new("starting", Kind::Step, Tone::Held, counted(|point| Some(point.starting_replicas.into()))),
+            Line::new("wanted", Kind::Dashed, Tone::Wanted, counted(|point| point.desired_replicas.map(f64::from))),
         ];
-        plot(&format!("Replicas of {}", revision.name), "", lines)
+        Plot::new(&format!("Replicas of {}", revision.name), "", lines)
     });
     // Below what they answer to.
     plots.splice(2..2, replicas);
@@ -73,29 +73,20 @@ pub(super) fn report(about: &str, results: &Results, beside: &[Beside], begin: T
     }
 }
 
-fn line(label: &str, kind: Kind, tone: Tone, values: Vec<Option<f64>>) -> Line {
-    Line { label: label.to_owned(), kind, tone, values }
-}
-
-fn plot(title: &str, unit: &str, lines: Vec<Line>) -> Plot {
-    Plot { title: title.to_owned(), unit: unit.to_owned(), lines }
-}
-
 fn facts(results: &Results) -> Vec<Fact> {
-    let fact = |label: &str, value: String, note: &str| Fact { label: label.to_owned(), value, note: note.to_owned() };
     let counts = &results.counts;
     let mut facts = vec![
-        fact("Requests", counts.due.to_string(), &format!("in {}", time(results.lasted_seconds))),
-        fact("Answered", counts.answered.to_string(), "completely, whatever the answer says"),
+        Fact::new("Requests", counts.due.to_string(), &format!("in {}", time(results.lasted_seconds))),
+        Fact::new("Answered", counts.answered.to_string(), "completely, whatever the answer says"),
     ];
     if let Some(latency) = &results.latency {
-        facts.push(fact("Median latency", time(latency.p50_seconds), "from when a request was due"));
-        facts.push(fact("99th percentile", time(latency.p99_seconds), "one in a hundred took longer"));
-        facts.push(fact("Longest", time(latency.max_seconds), "of all"));
+        facts.push(Fact::new("Median latency", time(latency.p50_seconds), "from when a request was due"));
+        facts.push(Fact::new("99th percentile", time(latency.p99_seconds), "one in a hundred took longer"));
+        facts.push(Fact::new("Longest", time(latency.max_seconds), "of all"));
     }
     if let Some(executed) = &results.executed {
-        facts.push(fact("Lost", executed.lost.to_string(), "no answer, or one of nobody who began it"));
-        facts.push(fact("Duplicated", executed.duplicated.to_string(), "begun twice, where that is not allowed"));
+        facts.push(Fact::new("Lost", executed.lost.to_string(), "no answer, or one of nobody who began it"));
+        facts.push(Fact::new("Duplicated", executed.duplicated.to_string(), "begun twice, where that is not allowed"));
     }
     facts
 }
