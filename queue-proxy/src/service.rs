@@ -8,7 +8,7 @@ use forward::{
     Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, Reason, Refusal, RequestBody, SOON,
     Service, Timeouts, Trust, grpc_timeout,
 };
-use http::header::HeaderValue;
+use http::header::{EXPECT, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -184,7 +184,10 @@ impl Door {
 
     fn not_started(&self, request: Request<Incoming>) -> Response<Body<Ticket>> {
         let form = Form::for_request(request.headers());
-        self.shared.ends.discard_all(RequestBody::stream(request.into_body()));
+        // Reading asks for the rest of a body that waits for that, and then it could not be sent elsewhere any more.
+        if !request.headers().contains_key(EXPECT) {
+            self.shared.ends.discard_all(RequestBody::stream(request.into_body()));
+        }
         let refusal = Refusal::new(Reason::Leaving, "this replica is leaving");
         self.shared.metrics.refused(refusal.reason);
         self.marked(&refusal, refusal.answer(form, None))

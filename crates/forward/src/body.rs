@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
@@ -118,12 +118,45 @@ pub(crate) struct Kept {
     read: Option<Vec<Bytes>>,
     bytes: usize,
     limit: usize,
+    /// No more than `limit` is handed on until the replica says that it goes on with it.
+    held_back: bool,
+    /// Who waits for the rest meanwhile.
+    waiting: Option<Waker>,
 }
 
 impl Kept {
     fn new(rest: Incoming, limit: usize) -> Self {
         let (ahead, read) = (VecDeque::new(), Some(Vec::new()));
-        Self { ahead, trailers: None, rest: Some(rest), ended: false, read, bytes: 0, limit }
+        let (held_back, waiting) = (false, None);
+        Self { ahead, trailers: None, rest: Some(rest), ended: false, read, bytes: 0, limit, held_back, waiting }
+    }
+
+    fn ahead_bytes(&self) -> u64 {
+        self.ahead.iter().map(|data| data.len() as u64).sum()
+    }
+
+    /// The most bytes that are still to come.
+    fn upper(&self) -> Option<u64> {
+        let rest = self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().upper())?;
+        Some(rest + self.ahead_bytes())
+    }
+
+    /// The rest may go.
+    fn release(&mut self) {
+        self.held_back = false;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    /// Of what comes next, as much as may go now; the rest stays in front.
+    fn let_go(&mut self, mut data: Bytes) -> Bytes {
+        let room = self.limit.saturating_sub(self.bytes);
+        if self.held_back && room < data.len() {
+            self.ahead.push_front(data.split_off(room));
+        }
+        self.remember(&data);
+        data
     }
 
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<usize>>> {
@@ -158,9 +191,12 @@ impl Kept {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.held_back && self.limit <= self.bytes && self.rest.is_some() {
+            self.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         if let Some(data) = self.ahead.pop_front() {
-            self.remember(&data);
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+            return Poll::Ready(Some(Ok(Frame::data(self.let_go(data)))));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(Some(Err(BodyError::TakenBack))) };
         if self.ended {
@@ -170,16 +206,18 @@ impl Kept {
             }
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        let frame = ready!(Pin::new(rest).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) => self.remember(&data.clone()),
-                None => self.read = None,
-            },
-            Some(Err(_)) => self.read = None,
-            None => {}
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+        Poll::Ready(match ready!(Pin::new(rest).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => Some(Ok(Frame::data(self.let_go(data)))),
+            Some(Ok(Err(other))) => {
+                self.read = None;
+                Some(Ok(other))
+            }
+            Some(Err(error)) => {
+                self.read = None;
+                Some(Err(BodyError::Broken(error)))
+            }
+            None => None,
+        })
     }
 }
 
@@ -201,8 +239,11 @@ impl Spare {
                 let mut ahead: VecDeque<Bytes> = kept.read.take()?.into();
                 ahead.append(&mut kept.ahead);
                 let (trailers, rest, ended, limit) = (kept.trailers.take(), kept.rest.take(), kept.ended, kept.limit);
-                let read = Some(Vec::new());
-                Source::Kept(Arc::new(Mutex::new(Kept { ahead, trailers, rest, ended, read, bytes: 0, limit })))
+                let (read, held_back, waiting) = (Some(Vec::new()), false, None);
+                // Who waits for the rest of the old one learns that it will not come.
+                kept.release();
+                let again = Kept { ahead, trailers, rest, ended, read, bytes: 0, limit, held_back, waiting };
+                Source::Kept(Arc::new(Mutex::new(again)))
             }
         };
         Some(RequestBody { source, activity: None })
@@ -211,7 +252,33 @@ impl Spare {
     /// It will not be needed again.
     pub(crate) fn forget(self) {
         if let Self::Kept(kept) = self {
-            kept.lock().read = None;
+            let mut kept = kept.lock();
+            kept.read = None;
+            kept.release();
+        }
+    }
+
+    /// From now on no more of it is handed on than could be taken back, until it is released, forgotten or taken back.
+    /// `None`: that is all of it.
+    pub(crate) fn hold_back(&self) -> Option<Release> {
+        let Self::Kept(kept) = self else { return None };
+        let mut inner = kept.lock();
+        if inner.upper().is_some_and(|most| most <= inner.limit as u64) {
+            return None;
+        }
+        inner.held_back = true;
+        Some(Release(Arc::downgrade(kept)))
+    }
+}
+
+/// The means to let the rest of a body go that is held back.
+#[derive(Clone, Debug)]
+pub(crate) struct Release(Weak<Mutex<Kept>>);
+
+impl Release {
+    pub(crate) fn now(&self) {
+        if let Some(kept) = self.0.upgrade() {
+            kept.lock().release();
         }
     }
 }
@@ -260,12 +327,10 @@ impl HttpBody for RequestBody {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
             Source::Kept(kept) => {
                 let kept = kept.lock();
-                let ahead: u64 = kept.ahead.iter().map(|data| data.len() as u64).sum();
-                let rest = kept.rest.as_ref().map(HttpBody::size_hint).unwrap_or_default();
                 let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + ahead);
-                if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper + ahead);
+                hint.set_lower(kept.rest.as_ref().map_or(0, |rest| rest.size_hint().lower()) + kept.ahead_bytes());
+                if let Some(upper) = kept.upper() {
+                    hint.set_upper(upper);
                 }
                 hint
             }
@@ -294,6 +359,8 @@ enum State<G> {
     },
     /// A replica's that streams: its client may stop to ask.
     Watched(Watch<G>),
+    /// It broke before its first frame.
+    Broken(BodyError),
     Over,
 }
 
@@ -383,6 +450,10 @@ impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
             State::Live { live, watches, streams } => (live, watches, streams),
             State::Watched(watch) => return watch.poll_frame(cx),
             State::Over => return Poll::Ready(None),
+            State::Broken(_) => {
+                let broken = std::mem::replace(state, State::Over);
+                return Poll::Ready(if let State::Broken(error) = broken { Some(Err(error)) } else { None });
+            }
         };
         match live.poll_frame(cx) {
             Poll::Pending => {
@@ -403,6 +474,12 @@ impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
+            // A body that breaks takes with it what of its answer is still to be written, which is the head: it goes first.
+            Poll::Ready(Some(Err(error))) if !*streams => {
+                *state = State::Broken(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(end) => {
                 *state = State::Over;
                 Poll::Ready(end)
@@ -415,6 +492,7 @@ impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
             State::Whole(bytes, _) => bytes.is_empty(),
             State::Live { live, .. } => live.has_ended(),
             State::Watched(watch) => watch.has_ended(),
+            State::Broken(_) => false,
             State::Over => true,
         }
     }
@@ -424,6 +502,7 @@ impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
             State::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             State::Live { live, .. } => live.size_hint(),
             State::Watched(watch) => watch.size_hint(),
+            State::Broken(_) => SizeHint::new(),
             State::Over => SizeHint::with_exact(0),
         }
     }

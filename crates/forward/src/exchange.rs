@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::header::EXPECT;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -337,6 +338,9 @@ impl Trip {
         let activity = body.activity();
         let mut request = Request::from_parts(head, body);
         address(&mut request, protocol);
+        if let Some(spare) = spare.as_ref().filter(|_| has_body && trust.from == Origin::Rouse) {
+            send_rest_when_told(&mut request, &spare.body, protocol);
+        }
         Box::new(Self {
             request: Some(request),
             noted,
@@ -366,7 +370,9 @@ impl Trip {
     fn ends(self: Box<Self>, failure: Failure, whole: bool) -> SendError {
         let Self { request, noted, form, origin, upgrade, retried, .. } = *self;
         let again = request.filter(|_| whole).map(|request| {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            head.headers.remove(EXPECT);
+            head.extensions.clear();
             Box::new(Exchange { head, body, noted, form, origin, upgrade })
         });
         SendError { failure, again, retried }
@@ -474,6 +480,19 @@ async fn send_on(connection: Connection, pool: &Pool, trip: &mut Trip) -> Result
             }
         }
     }
+}
+
+/// Of a body that is too large to be kept no more is sent than is kept, until the sidecar says that it goes on (`100
+/// Continue`): it says so when the model takes the request. So a request that was not started can be sent elsewhere
+/// however large it is. HTTP/2 has no such word in hyper: there what was read beyond is gone.
+fn send_rest_when_told(request: &mut Request<RequestBody>, body: &Spare, protocol: Protocol) {
+    let Some(release) = (protocol == Protocol::Http1).then(|| body.hold_back()).flatten() else { return };
+    request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+    hyper::ext::on_informational(request, move |said| {
+        if said.status() == StatusCode::CONTINUE {
+            release.now();
+        }
+    });
 }
 
 fn unsent(mut error: TrySendError<Request<RequestBody>>, reused: bool, heard: bool) -> Unsent {

@@ -188,12 +188,19 @@ async fn forwarder(replicas: Vec<SocketAddr>) -> SocketAddr {
     .await
 }
 
-/// A sidecar that leaves: it reads a little, and has not begun anything.
-async fn leaving_sidecar() -> SocketAddr {
-    serve(ServerLimits::default(), async |request, _| {
+/// A sidecar that leaves: it has not begun anything. Before it says so it reads this much.
+async fn leaving_sidecar(reads: usize) -> SocketAddr {
+    serve(ServerLimits::default(), move |request, _| async move {
         let mut body = request.into_body();
-        let _ = body.frame().await;
-        LooseEnds::new().discard_all(RequestBody::stream(body));
+        let mut read = 0;
+        while read < reads
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.into_data().map_or(0, |data| data.len());
+        }
+        if 0 < reads {
+            LooseEnds::new().discard_all(RequestBody::stream(body));
+        }
         let mut answer = text("");
         *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
         answer.headers_mut().insert(forward::NOT_STARTED, "leaving".parse().unwrap());
@@ -222,20 +229,50 @@ async fn post(address: SocketAddr, body: impl Into<Bytes>) -> (u16, String) {
 #[tokio::test]
 async fn what_a_leaving_sidecar_did_not_begin_goes_whole_to_another() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let address = forwarder(vec![gone, leaving_sidecar().await, echo().await]).await;
+    let address = forwarder(vec![gone, leaving_sidecar(1).await, echo().await]).await;
     assert_eq!(post(address, "order").await, (200, "POST model.example order".to_owned()));
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_to_keep_is_refused_and_may_be_sent_again() {
-    let address = forwarder(vec![leaving_sidecar().await, echo().await]).await;
+async fn a_body_that_is_too_large_to_keep_goes_whole_to_another_too() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let address = forwarder(vec![leaving_sidecar(0).await, gone, echo().await]).await;
+    let order = "x".repeat(1 << 20);
+    for round in 0..20 {
+        let (status, said) = post(address, order.clone()).await;
+        assert!(status == 200 && said == format!("POST model.example {order}"), "round {round}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_of_which_too_much_was_read_is_refused_and_may_be_sent_again() {
+    let address = forwarder(vec![leaving_sidecar(512 << 10).await, echo().await]).await;
     let (status, said) = post(address, vec![b'x'; 1 << 20]).await;
     assert_eq!((status, said.as_str()), (503, "leaving: not started: leaving\n"));
 }
 
 #[tokio::test]
+async fn the_head_of_an_answer_that_breaks_right_behind_it_is_passed_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = forwarder(vec![listener.local_addr().unwrap()]).await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        }
+    });
+    for round in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: model.example\r\n\r\n").await.unwrap();
+        let answer = all(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.ends_with("0\r\n\r\n"), "round {round}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_model_is_not_believed_that_it_did_not_begin() {
-    let pool = pool(leaving_sidecar().await, Protocol::Http1);
+    let pool = pool(leaving_sidecar(1).await, Protocol::Http1);
     let answer = within(own(Method::GET, "").send(&pool, Timeouts::default(), Trust::MODEL)).await.unwrap();
     assert_eq!(answer.head.status, 503);
     assert!(!answer.head.headers.contains_key(forward::NOT_STARTED));
