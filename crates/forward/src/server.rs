@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -37,7 +37,7 @@ use tracing::debug;
 use crate::aside::Aside;
 use crate::body::BodyError;
 use crate::leaving::{Class, Leaving, Load, Phase, Stage};
-use crate::refusal::Form;
+use crate::refusal::{Form, REASON};
 use crate::stream::{Observed, Spoken, detect};
 use crate::tls::ServerTls;
 use crate::transport::Transport;
@@ -253,7 +253,8 @@ impl<S: Service> Line<S> {
             line.leaving.count_cut(Class::Unary, 1);
             line.service.too_late(form)
         });
-        if http1 && line.leaving.has_begun() && !response.headers().contains_key(CONNECTION) {
+        let is_last = line.leaving.has_begun() || line.breaks_off(&response);
+        if http1 && is_last && !response.headers().contains_key(CONNECTION) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = response.body();
@@ -261,6 +262,17 @@ impl<S: Service> Line<S> {
             busy.streams();
         }
         Ok(response.map(|body| Watched { body, _busy: busy }))
+    }
+
+    /// Is this a refusal that may have come in the middle of the request's body? Nobody reads the rest of it then, so that
+    /// the connection ends with the answer; a client that has sent the rest meanwhile would use it once more. Who is
+    /// refused before anything was begun (503, 429) is heard out.
+    fn breaks_off<B>(&self, response: &Response<B>) -> bool {
+        let heard_out = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        400 <= response.status().as_u16()
+            && !heard_out.contains(&response.status())
+            && self.had_body.load(Ordering::Relaxed)
+            && response.headers().contains_key(REASON)
     }
 }
 

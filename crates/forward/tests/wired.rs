@@ -252,6 +252,22 @@ async fn a_large_body_of_which_too_much_was_read_is_refused_and_may_be_sent_agai
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_in_the_middle_of_its_body_is_told_not_to_come_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = forwarder(vec![listener.local_addr().unwrap()]).await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: model.example\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    let answer = all(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn the_head_of_an_answer_that_breaks_right_behind_it_is_passed_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = forwarder(vec![listener.local_addr().unwrap()]).await;
