@@ -72,17 +72,58 @@ pub fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) ->
     if head.uri.path_and_query().is_some_and(|target| LONGEST_TARGET < target.as_str().len()) {
         return Err((Reason::UriTooLong, "path and query are longer than 32 KiB"));
     }
-    let grpc = is_grpc(&head.headers);
-    let idempotent = is_idempotent(&head.method, &head.headers);
-    let upgrade = remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
-    let expects_continue = head.headers.remove(EXPECT).is_some();
-    remove_steering(&mut head.headers, from);
+    let seen = Seen::of(&head.headers);
+    let grpc = seen.content_type && is_grpc(&head.headers);
+    let idempotent = is_idempotent_method(&head.method) || seen.idempotency_key;
+    let upgrade = seen.hop_by_hop && remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
+    let expects_continue = seen.expect && head.headers.remove(EXPECT).is_some();
+    if seen.steering {
+        remove_steering(&mut head.headers, from);
+    }
     name_host(head).map_err(bad)?;
-    note_origin(&mut head.headers, peer);
-    if !head.headers.contains_key(REQUEST_ID) {
+    note_origin(&mut head.headers, peer, seen.forwarded);
+    // One that `connection` named is gone by now, though it was seen; it is one that may not be named.
+    if !seen.request_id {
         head.headers.insert(REQUEST_ID, new_request_id());
     }
     Ok(Noted { upgrade, expects_continue, grpc, idempotent })
+}
+
+/// Which fields there are that matter here. Most requests have hardly any of them, and one look at each name costs less
+/// than looking for each by name.
+#[derive(Debug, Default)]
+struct Seen {
+    content_type: bool,
+    idempotency_key: bool,
+    expect: bool,
+    hop_by_hop: bool,
+    /// `rouse-*`, or one of Knative's.
+    steering: bool,
+    /// `forwarded`, or `x-forwarded-*`.
+    forwarded: bool,
+    request_id: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "host" | "content-length" | "accept" | "user-agent" => {}
+                "content-type" => seen.content_type = true,
+                "idempotency-key" => seen.idempotency_key = true,
+                "expect" => seen.expect = true,
+                "forwarded" => seen.forwarded = true,
+                "x-request-id" => seen.request_id = true,
+                other => {
+                    seen.hop_by_hop |= is_hop_by_hop(other);
+                    seen.steering |= is_steering(other);
+                    seen.forwarded |= other.starts_with("x-forwarded-");
+                }
+            }
+        }
+        seen
+    }
 }
 
 /// Makes an answer ready for the previous hop. `upgraded`: it is the 101 that was asked for.
@@ -95,7 +136,7 @@ pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
             headers.insert(UPGRADE, protocol);
         }
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
+    } else if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         remove_hop_by_hop(headers, false);
     }
     if headers.keys().any(|name| name.as_str().starts_with("rouse-")) {
@@ -139,17 +180,16 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// May it be begun twice?
 pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap) -> bool {
+    is_idempotent_method(method) || headers.contains_key(IDEMPOTENCY_KEY)
+}
+
+fn is_idempotent_method(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
-        || headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// Removes what belongs to one connection only. Answers whether another protocol was asked for, and leaves just that
 /// wish in place if `may_upgrade`.
 fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
-    // Most have none; one look at each name costs less than looking each of them up.
-    if !headers.keys().any(is_hop_by_hop) {
-        return false;
-    }
     let mut wants_upgrade = false;
     if headers.contains_key(CONNECTION) {
         let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
@@ -198,9 +238,9 @@ fn is_offer_for_us(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && !offers.any(is_http2)
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     matches!(
-        name.as_str(),
+        name,
         "connection"
             | "keep-alive"
             | "proxy-connection"
@@ -219,21 +259,19 @@ fn is_essential(name: &HeaderName) -> bool {
     [HOST, CONTENT_LENGTH, CONTENT_TYPE, AUTHORIZATION, COOKIE, TE, UPGRADE, X_FORWARDED_FOR, REQUEST_ID].contains(name)
 }
 
-/// Removes what steers Rouse (`rouse-*`) and what steers Knative's parts.
-fn remove_steering(headers: &mut HeaderMap, from: Origin) {
-    let steers = |name: &HeaderName| {
-        let name = name.as_str();
-        match name.as_bytes().first() {
-            Some(b'r') => name.starts_with("rouse-") && !(from == Origin::Rouse && *name == *SHADOW.as_str()),
-            Some(b'k') => name.starts_with("knative-") || KNATIVE_STEERING.contains(&name),
-            _ => false,
-        }
-    };
-    // Nearly no request has any; looking first spares the list.
-    if !headers.keys().any(steers) {
-        return;
+/// `rouse-*` steers Rouse, the others Knative's parts.
+fn is_steering(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'r') => name.starts_with("rouse-"),
+        Some(b'k') => name.starts_with("knative-") || KNATIVE_STEERING.contains(&name),
+        _ => false,
     }
-    let steering: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| steers(name)).cloned().collect();
+}
+
+/// Removes what steers, but for a copy's mark from a program of ours.
+fn remove_steering(headers: &mut HeaderMap, from: Origin) {
+    let goes = |name: &&HeaderName| is_steering(name.as_str()) && !(from == Origin::Rouse && **name == SHADOW);
+    let steering: SmallVec<[HeaderName; 4]> = headers.keys().filter(goes).cloned().collect();
     for name in steering {
         headers.remove(name);
     }
@@ -274,9 +312,8 @@ fn is_host(text: &[u8]) -> bool {
 }
 
 /// Appends the peer to `x-forwarded-for`, and says the rest in `x-forwarded-proto` and `forwarded` where nobody has.
-fn note_origin(headers: &mut HeaderMap, peer: IpAddr) {
-    let says_origin = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || *name == FORWARDED;
-    let came_through_others = headers.keys().any(says_origin);
+/// `came_through_others`: somebody may have said something of this before.
+fn note_origin(headers: &mut HeaderMap, peer: IpAddr, came_through_others: bool) {
     if came_through_others
         && !headers.contains_key(FORWARDED)
         && let Some(forwarded) = forwarded(headers)

@@ -161,7 +161,8 @@ impl Form {
         }
         let says_json = |name: HeaderName| {
             let value = headers.get(name).map(HeaderValue::as_bytes)?;
-            Some(value.windows(4).any(|word| word.eq_ignore_ascii_case(b"json")))
+            // The usual one is not searched through: this is asked of every request.
+            Some(value == b"application/json" || value.windows(4).any(|word| word.eq_ignore_ascii_case(b"json")))
         };
         let accepts_anything = || headers.get(ACCEPT).is_none_or(|accept| accept.as_bytes().starts_with(b"*/*"));
         let json = says_json(ACCEPT) == Some(true) || (accepts_anything() && says_json(CONTENT_TYPE) == Some(true));
