@@ -20,14 +20,8 @@ fn activator_of(authority: &Authority) -> ClientTls {
 
 fn certificates(leaf: &Leaf, authority: &str) -> ProxiedTls {
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let certificate = write("tls.crt", &leaf.certificate);
-    let files = PemFiles { certificate, key: write("tls.key", &leaf.key), authority: write("ca.crt", authority) };
-    ProxiedTls::read(files).unwrap()
+    let certs::Files { certificate, key, authority } = leaf.write(authority, folder.path());
+    ProxiedTls::read(PemFiles { certificate, key, authority }).unwrap()
 }
 
 /// A sidecar of an authority, beside a model; where it takes activators.

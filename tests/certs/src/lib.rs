@@ -8,6 +8,8 @@
 
 #![expect(clippy::unwrap_used, reason = "for tests: a fault here is a fault of the test")]
 
+use std::path::{Path, PathBuf};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -23,6 +25,30 @@ pub struct Leaf {
     pub certificate: String,
     /// Its private key, PKCS #8.
     pub key: String,
+}
+
+/// A certificate, its key and the authorities that its owner believes, in a folder.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// `tls.crt`: for `PROXIED_TLS_CERT`.
+    pub certificate: PathBuf,
+    /// `tls.key`: for `PROXIED_TLS_KEY`.
+    pub key: PathBuf,
+    /// `ca.crt`: for `PROXIED_TLS_CA`.
+    pub authority: PathBuf,
+}
+
+impl Leaf {
+    /// Writes it, with the authorities that its owner believes as PEM, over what was there.
+    pub fn write(&self, authorities: &str, folder: &Path) -> Files {
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (certificate, key) = (write("tls.crt", &self.certificate), write("tls.key", &self.key));
+        Files { certificate, key, authority: write("ca.crt", authorities) }
+    }
 }
 
 /// What a certificate may be used for.
