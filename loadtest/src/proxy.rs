@@ -3,7 +3,7 @@
 //! All are measured in one run and in turns, for what is stable on a machine is the ratio of two of them, not the figure of
 //! one. In reading order: `flags` (what is asked for), `scenes` (what is measured), `peers` and `others` (who, and how set
 //! up), `activator` (ours, alone), `bare` (the proxy that does nothing else), `message`, `model` (what stands behind),
-//! `load` and `h2load` (who asks), `memory`, `process` (what it cost), `machine`, `figures` (medians and ratios), `budgets`, `told` (for people), `row`
+//! `load` and `h2load` (who asks), `memory`, `trust` (certificates), `process` (what it cost), `machine`, `figures` (medians and ratios), `budgets`, `told` (for people), `row`
 //! (lines for `docs/performance.md`).
 
 mod activator;
@@ -23,6 +23,7 @@ mod process;
 mod row;
 mod scenes;
 mod told;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +46,7 @@ use model::Behind;
 use peers::{Kind, Peer, Setup, Wire};
 use process::Running;
 use scenes::{MEMORY, Part, SCENES, Scene};
+use trust::Trust;
 
 /// A round's first requests, which fill caches and pools: one in so many of those that are measured.
 const WARM_UP: u64 = 5;
@@ -66,6 +68,12 @@ pub(crate) struct Plan {
     h2load: Option<PathBuf>,
 }
 
+/// What all of them have around them.
+pub(crate) struct Stage {
+    behind: Behind,
+    trust: Trust,
+}
+
 /// Measures what is asked for. Whatever it started has ended when it returns, or is dropped.
 ///
 /// # Errors
@@ -76,8 +84,8 @@ pub(crate) async fn measure(flags: &Flags) -> anyhow::Result<Report> {
         eprintln!("LEFT OUT: {left_out}");
     }
     let machine = Machine::look(&peers, plan.h2load.as_deref())?;
-    let behind = Behind::start().await?;
     let folder = TempDir::new().context("making a temporary folder")?;
+    let stage = Stage { behind: Behind::start().await?, trust: Trust::new(folder.path())? };
     let (mut samples, mut memory) = (Samples::new(), memory::Samples::new());
     let begin = Instant::now();
     let scenes: Vec<&Scene> = SCENES.iter().filter(|scene| plan.parts.contains(&scene.part)).collect();
@@ -99,19 +107,20 @@ pub(crate) async fn measure(flags: &Flags) -> anyhow::Result<Report> {
         for (place, scene) in scenes.iter().enumerate() {
             say(scene.name, place);
             let here = taking_part(scene.peers);
-            let measured = one_round(&plan, scene, &here, &behind, &place_of(place), round as usize).await;
+            let measured = one_round(&plan, scene, &here, &stage, &place_of(place), round as usize).await;
             for (kind, sample) in measured.context(scene.name)? {
                 samples.entry(scene.name).or_default().entry(kind).or_default().push(sample);
             }
         }
         if memory_too {
             say("memory", scenes.len());
-            for (kind, sample) in memory::one_round(&taking_part(MEMORY), &behind, &place_of(scenes.len())).await? {
+            for (kind, sample) in memory::one_round(&taking_part(MEMORY), &stage, &place_of(scenes.len())).await? {
                 memory.entry(kind).or_default().push(sample);
             }
         }
     }
-    let sizes = peers.iter().map(|peer| Ok((peer.kind, peer.binary_bytes()?))).collect::<anyhow::Result<_>>()?;
+    let sizes = peers.iter().filter(|peer| peer.kind.has_a_binary());
+    let sizes = sizes.map(|peer| Ok((peer.kind, peer.binary_bytes()?))).collect::<anyhow::Result<_>>()?;
     Ok(Report::new(machine, &plan, begin.elapsed(), left_out, &samples, &memory, sizes))
 }
 
@@ -121,7 +130,7 @@ async fn one_round(
     plan: &Plan,
     scene: &Scene,
     peers: &[&Peer],
-    behind: &Behind,
+    stage: &Stage,
     place: &Path,
     round: usize,
 ) -> anyhow::Result<Vec<(Kind, Sample)>> {
@@ -133,7 +142,7 @@ async fn one_round(
     for peer in peers[first..].iter().chain(&peers[..first]) {
         let place = place.join(format!("{:?}", peer.kind));
         std::fs::create_dir_all(&place)?;
-        measured.push(Measured::start(plan, peer, scene, behind, &place).await?);
+        measured.push(Measured::start(plan, peer, scene, stage, &place).await?);
     }
     let requests = scene.requests(plan.requests);
     for one in &mut measured {
@@ -152,7 +161,7 @@ async fn one_round(
         one.clients = None;
     }
     if scene.paced {
-        add_latency(plan.paced, behind, &mut measured).await?;
+        add_latency(plan.paced, &stage.behind, &mut measured).await?;
     }
     Ok(measured.into_iter().map(|one| (one.kind, one.sample)).collect())
 }
@@ -187,10 +196,10 @@ struct Measured {
 }
 
 impl Measured {
-    async fn start(plan: &Plan, peer: &Peer, scene: &Scene, behind: &Behind, place: &Path) -> anyhow::Result<Self> {
-        let running = peer.start(Setup::unhindered(scene.wire), behind, place).await?;
+    async fn start(plan: &Plan, peer: &Peer, scene: &Scene, stage: &Stage, place: &Path) -> anyhow::Result<Self> {
+        let running = peer.start(Setup::unhindered(scene.wire), stage, place).await?;
         let sample = Sample { idle_bytes: running.own_memory()?, ..Sample::default() };
-        let clients = Clients::of(plan, scene, &running, place).await?;
+        let clients = Clients::of(plan, scene, stage, &running, place).await?;
         Ok(Self { kind: peer.kind, running, clients: Some(clients), took: Duration::ZERO, sample })
     }
 
@@ -218,10 +227,13 @@ enum Clients {
 }
 
 impl Clients {
-    async fn of(plan: &Plan, scene: &Scene, running: &Running, place: &Path) -> anyhow::Result<Self> {
+    async fn of(plan: &Plan, scene: &Scene, stage: &Stage, running: &Running, place: &Path) -> anyhow::Result<Self> {
         let to = running.address;
         Ok(match scene.wire {
-            Wire::Http1 => Self::Http1(ClosedLoop::connect(to, scene.connections, scene.asked).await?),
+            Wire::Http1 | Wire::Tls => {
+                let tls = (scene.wire == Wire::Tls).then_some(&stage.trust);
+                Self::Http1(ClosedLoop::connect(to, tls, scene.connections, scene.asked).await?)
+            }
             Wire::Http2 => {
                 let program = plan.h2load.as_ref().context("without h2load nobody speaks HTTP/2")?;
                 Self::Http2(H2load::new(program, to, scene.connections, place)?)

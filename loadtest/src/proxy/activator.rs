@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use activator::{Activator, Budget, Config, Metrics};
+use anyhow::Context as _;
 use daemon::{Clock, Draining, Problems, Telemetry, Vars};
+use forward::tls::{ClientTls, Parties, Pem};
 use platform::{
     ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, Replica, ReplicaState,
     Revision, Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
@@ -36,6 +39,24 @@ pub(crate) struct Between {
     /// The most requests that the replica takes at once
     #[arg(long)]
     container_concurrency: u32,
+    /// What it shows a sidecar; without, it speaks in plain text
+    #[arg(long, requires_all = ["key", "authority"])]
+    certificate: Option<PathBuf>,
+    #[arg(long)]
+    key: Option<PathBuf>,
+    #[arg(long)]
+    authority: Option<PathBuf>,
+}
+
+impl Between {
+    fn sidecar_tls(&self) -> anyhow::Result<Option<ClientTls>> {
+        let (Some(certificate), Some(key), Some(authority)) = (&self.certificate, &self.key, &self.authority) else {
+            return Ok(None);
+        };
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
+        let pem = Pem { certificate: read(certificate)?, key: read(key)?, authority: read(authority)? };
+        Ok(Some(ClientTls::new(Parties::OF_ACTIVATOR, &pem)?))
+    }
 }
 
 const NAME: &str = "activator";
@@ -56,7 +77,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         autoscalers: vec![between.autoscaler],
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
-        sidecar_tls: None,
+        sidecar_tls: between.sidecar_tls()?,
         grace: Duration::from_secs(30),
     };
     let clock = Clock::start();

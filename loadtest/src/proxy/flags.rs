@@ -95,7 +95,7 @@ impl Flags {
                 Kind::QueueProxy => Ok(self.queue_proxy.clone()),
                 Kind::Other => given(&self.against, "--against"),
                 Kind::OtherActivator => given(&self.against_activator, "--against-activator"),
-                Kind::Bare | Kind::Activator | Kind::ActivatorAndSidecar => {
+                Kind::Bare | Kind::Activator | Kind::ActivatorAndSidecar | Kind::ActivatorAndSidecarTls => {
                     Ok(std::env::current_exe().context("where is this program?")?)
                 }
                 Kind::Nginx => server("nginx"),
@@ -104,7 +104,8 @@ impl Flags {
             };
             match program {
                 Ok(program) => {
-                    let sidecar = (kind == Kind::ActivatorAndSidecar).then(|| self.queue_proxy.clone());
+                    let sidecar = matches!(kind, Kind::ActivatorAndSidecar | Kind::ActivatorAndSidecarTls)
+                        .then(|| self.queue_proxy.clone());
                     for program in [Some(&program), sidecar.as_ref()].into_iter().flatten() {
                         anyhow::ensure!(program.is_file(), "{}: no such program: {}", kind.name(), program.display());
                     }

@@ -13,9 +13,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::proxy::message::{self, Asked, Size};
 use crate::proxy::model::{discard, write_bytes};
+use crate::proxy::trust::Trust;
 
 /// What every connection of a client asks.
 #[derive(Debug)]
@@ -36,17 +39,26 @@ impl Question {
 /// Connections, each of which asks again as soon as it is answered.
 #[derive(Debug)]
 pub(crate) struct ClosedLoop {
-    streams: Vec<TcpStream>,
+    streams: Vec<Either<TcpStream, TlsStream<TcpStream>>>,
     question: Arc<Question>,
 }
 
 impl ClosedLoop {
-    pub(crate) async fn connect(to: SocketAddr, connections: usize, asked: Asked) -> anyhow::Result<Self> {
+    /// `tls`: `None`, they speak without.
+    pub(crate) async fn connect(
+        to: SocketAddr,
+        tls: Option<&Trust>,
+        connections: usize,
+        asked: Asked,
+    ) -> anyhow::Result<Self> {
         let mut streams = Vec::with_capacity(connections);
         for _ in 0..connections {
             let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
             stream.set_nodelay(true)?;
-            streams.push(stream);
+            streams.push(match tls {
+                None => Either::Left(stream),
+                Some(tls) => Either::Right(tls.connect(stream).await?),
+            });
         }
         Ok(Self { streams, question: Arc::new(Question::new(to, asked)) })
     }
@@ -83,6 +95,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> anyhow::Result<()> {
     stream.write_all(question.head.as_bytes()).await?;
     write_bytes(stream, question.to_follow).await.context("writing the request's body")?;
+    stream.flush().await?;
     heard.clear();
     loop {
         ensure!(stream.read_buf(heard).await? != 0, "the connection ended before the answer did");

@@ -9,10 +9,10 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::proxy::Stage;
 use crate::proxy::figures::Spread;
 use crate::proxy::load::ClosedLoop;
 use crate::proxy::message::{Asked, Size};
-use crate::proxy::model::Behind;
 use crate::proxy::peers::{Kind, Peer, Setup, Wire};
 use crate::proxy::process::Running;
 
@@ -78,25 +78,21 @@ impl Memory {
 }
 
 /// One after the other, but for the seconds after the burst, in which nobody does anything.
-pub(crate) async fn one_round(
-    peers: &[&Peer],
-    behind: &Behind,
-    place: &Path,
-) -> anyhow::Result<BTreeMap<Kind, Sample>> {
+pub(crate) async fn one_round(peers: &[&Peer], stage: &Stage, place: &Path) -> anyhow::Result<BTreeMap<Kind, Sample>> {
     let turn = &Semaphore::new(1);
     let all = peers.iter().map(|peer| async move {
         let place = place.join(format!("{:?}", peer.kind));
         std::fs::create_dir_all(&place)?;
-        let sample = of(peer, behind, &place, turn).await.with_context(|| format!("memory of {}", peer.kind.name()))?;
+        let sample = of(peer, stage, &place, turn).await.with_context(|| format!("memory of {}", peer.kind.name()))?;
         anyhow::Ok((peer.kind, sample))
     });
     Ok(try_join_all(all).await?.into_iter().collect())
 }
 
-async fn of(peer: &Peer, behind: &Behind, place: &Path, turn: &Semaphore) -> anyhow::Result<Sample> {
+async fn of(peer: &Peer, stage: &Stage, place: &Path, turn: &Semaphore) -> anyhow::Result<Sample> {
     let its_turn = turn.acquire().await?;
     let at_once = if peer.kind == Kind::Knative { AT_ONCE_KNATIVE } else { AT_ONCE };
-    let running = peer.start(Setup { wire: Wire::Http1, at_once }, behind, place).await?;
+    let running = peer.start(Setup { wire: Wire::Http1, at_once }, stage, place).await?;
     let mut sample = Sample { idle: running.own_memory()?, ..Sample::default() };
     sample.with_64 = with(64, &running).await?;
     sample.with_512 = with(512, &running).await?;
@@ -109,14 +105,14 @@ async fn of(peer: &Peer, behind: &Behind, place: &Path, turn: &Semaphore) -> any
 
 /// With so many connections, all of which were in use.
 async fn with(connections: usize, running: &Running) -> anyhow::Result<u64> {
-    let mut clients = ClosedLoop::connect(running.address, connections, Asked::SMALL).await?;
+    let mut clients = ClosedLoop::connect(running.address, None, connections, Asked::SMALL).await?;
     clients.ask((connections * REQUESTS_EACH) as u64).await?;
     running.own_memory()
 }
 
 async fn holding(running: &Running) -> anyhow::Result<u64> {
     let asked = Asked { request: Size::Bytes(BODY), answer: Size::Small, takes: TAKES };
-    let mut clients = ClosedLoop::connect(running.address, BURST, asked).await?;
+    let mut clients = ClosedLoop::connect(running.address, None, BURST, asked).await?;
     let mut most = running.own_memory()?;
     let burst = clients.ask(BURST as u64);
     tokio::pin!(burst);

@@ -4,12 +4,22 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::proxy::peers::{MOST_CONNECTIONS, Wire};
+use crate::proxy::trust::Trust;
 
-pub(crate) fn nginx(listen: SocketAddr, wire: Wire, upstream: SocketAddr, folder: &Path) -> String {
+pub(crate) fn nginx(listen: SocketAddr, wire: Wire, trust: &Trust, upstream: SocketAddr, folder: &Path) -> String {
     let folder = folder.display();
+    let [certificate, key, authority] = [&trust.certificate, &trust.key, &trust.authority].map(|path| path.display());
     let wire = match wire {
-        Wire::Http1 => "",
-        Wire::Http2 => " http2",
+        Wire::Http1 => ";".to_owned(),
+        Wire::Http2 => " http2;".to_owned(),
+        Wire::Tls => format!(
+            " ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_client_certificate {authority};
+        ssl_verify_client on;
+        ssl_protocols TLSv1.3;"
+        ),
     };
     format!(
         "daemon off;
@@ -32,7 +42,7 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen}{wire};
+        listen {listen}{wire}
         location / {{
             proxy_pass http://model;
             proxy_http_version 1.1;
@@ -49,10 +59,15 @@ http {{
 }
 
 /// `at_once`: the most requests that the model gets; the others wait.
-pub(crate) fn haproxy(listen: SocketAddr, wire: Wire, upstream: SocketAddr, at_once: u32) -> String {
+pub(crate) fn haproxy(listen: SocketAddr, wire: Wire, trust: &Trust, upstream: SocketAddr, at_once: u32) -> String {
     let wire = match wire {
-        Wire::Http1 => "",
-        Wire::Http2 => " proto h2",
+        Wire::Http1 => String::new(),
+        Wire::Http2 => " proto h2".to_owned(),
+        Wire::Tls => format!(
+            " ssl crt {} ca-file {} verify required ssl-min-ver TLSv1.3",
+            trust.both.display(),
+            trust.authority.display()
+        ),
     };
     format!(
         "global
@@ -117,7 +132,9 @@ mod tests {
 
     #[test]
     fn others_are_set_up_as_fast_as_they_go_and_write_only_where_they_may() {
-        let nginx = nginx(LISTEN, Wire::Http2, MODEL, Path::new("/made-up"));
+        let folder = tempfile::tempdir().unwrap();
+        let trust = &Trust::new(folder.path()).unwrap();
+        let nginx = nginx(LISTEN, Wire::Http2, trust, MODEL, Path::new("/made-up"));
         for line in ["worker_processes 1;", "access_log off;", "listen 127.0.0.1:4001 http2;", "server 127.0.0.1:4002;"]
         {
             assert!(nginx.contains(line), "{line} is not in\n{nginx}");
@@ -125,8 +142,9 @@ mod tests {
         assert!(nginx.contains("keepalive 1100;") && nginx.contains("proxy_set_header Connection \"\";"), "{nginx}");
         let paths = nginx.lines().filter(|line| line.contains("_path") || line.contains("pid "));
         assert!(paths.clone().count() == 6 && paths.clone().all(|line| line.contains(" /made-up/")), "{nginx}");
-        let haproxy = haproxy(LISTEN, Wire::Http1, MODEL, 8);
-        for line in ["nbthread 1", "bind 127.0.0.1:4001", "server model 127.0.0.1:4002 maxconn 8", "http-reuse always"]
+        let haproxy = haproxy(LISTEN, Wire::Tls, trust, MODEL, 8);
+        for line in
+            ["nbthread 1", "bind 127.0.0.1:4001 ssl", "server model 127.0.0.1:4002 maxconn 8", "http-reuse always"]
         {
             assert!(haproxy.contains(line), "{line} is not in\n{haproxy}");
         }

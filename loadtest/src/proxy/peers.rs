@@ -9,9 +9,11 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::proxy::Stage;
 use crate::proxy::model::Behind;
 use crate::proxy::others;
 use crate::proxy::process::Running;
+use crate::proxy::trust::Trust;
 
 /// A program that forwards requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -27,6 +29,8 @@ pub(crate) enum Kind {
     OtherActivator,
     /// Our activator, with a sidecar between it and the model; only the activator is measured
     ActivatorAndSidecar,
+    /// The same, with TLS between these two
+    ActivatorAndSidecarTls,
     /// hyper and nothing else
     Bare,
     /// From PATH
@@ -38,12 +42,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::QueueProxy,
         Self::Other,
         Self::Activator,
         Self::OtherActivator,
         Self::ActivatorAndSidecar,
+        Self::ActivatorAndSidecarTls,
         Self::Bare,
         Self::Nginx,
         Self::Haproxy,
@@ -58,11 +63,17 @@ impl Kind {
             Self::Activator => "activator",
             Self::OtherActivator => "another build of it",
             Self::ActivatorAndSidecar => "activator to sidecar",
+            Self::ActivatorAndSidecarTls => "… with TLS",
             Self::Bare => "bare hyper proxy",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Knative => "Knative's queue-proxy",
         }
+    }
+
+    /// Of its own: others are this bench.
+    pub(crate) fn has_a_binary(self) -> bool {
+        matches!(self, Self::QueueProxy | Self::Other | Self::Nginx | Self::Haproxy | Self::Knative)
     }
 
     /// The other build that it is compared with.
@@ -93,6 +104,8 @@ pub(crate) enum Wire {
     Http1,
     /// Without TLS, by prior knowledge.
     Http2,
+    /// TLS 1.3 with certificates on both sides, and HTTP/1.1 in it.
+    Tls,
 }
 
 /// How a peer is set up.
@@ -119,26 +132,39 @@ const ALLOCATOR: &str =
 
 impl Peer {
     /// Starts it in front of the model. `folder` is its own, and empty.
-    pub(crate) async fn start(&self, setup: Setup, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
-        self.start_it(setup, behind, folder).await.with_context(|| format!("{} cannot be measured", self.kind.name()))
+    pub(crate) async fn start(&self, setup: Setup, stage: &Stage, folder: &Path) -> anyhow::Result<Running> {
+        self.start_it(setup, stage, folder).await.with_context(|| format!("{} cannot be measured", self.kind.name()))
     }
 
-    async fn start_it(&self, setup: Setup, behind: &Behind, folder: &Path) -> anyhow::Result<Running> {
+    async fn start_it(&self, setup: Setup, stage: &Stage, folder: &Path) -> anyhow::Result<Running> {
         let [listen, other, direct, proxied] = free_ports()?;
+        let Stage { behind, trust } = stage;
         let model = behind.model;
         let Setup { wire, at_once } = setup;
         let mut command = Command::new(&self.program);
         let mut sidecar = None;
         match self.kind {
+            Kind::QueueProxy | Kind::Other if wire == Wire::Tls => {
+                // Activators come to the other port, and only that one has certificates.
+                queue_proxy(&mut command, other, listen, at_once, behind);
+                with_certificates(&mut command, trust);
+            }
             Kind::QueueProxy | Kind::Other => queue_proxy(&mut command, listen, other, at_once, behind),
             Kind::Activator | Kind::OtherActivator => activator(&mut command, listen, model, at_once, behind),
-            Kind::ActivatorAndSidecar => {
+            Kind::ActivatorAndSidecar | Kind::ActivatorAndSidecarTls => {
                 let program = self.sidecar.as_ref().context("it needs a sidecar")?;
                 let mut beside = Command::new(program);
                 queue_proxy(&mut beside, direct, proxied, at_once, behind);
+                if self.kind == Kind::ActivatorAndSidecarTls {
+                    with_certificates(&mut beside, trust);
+                }
                 sidecar = Some(Running::start(beside, proxied, &folder.join("sidecar")).await?);
                 activator(&mut command, listen, proxied, at_once, behind);
                 command.arg("--sidecar");
+                if self.kind == Kind::ActivatorAndSidecarTls {
+                    command.arg("--certificate").arg(&trust.activators_certificate);
+                    command.arg("--key").arg(&trust.activators_key).arg("--authority").arg(&trust.authority);
+                }
             }
             Kind::Bare => {
                 command.args(["bare-proxy", "--listen"]).arg(listen.to_string());
@@ -149,12 +175,12 @@ impl Peer {
             }
             Kind::Nginx => {
                 let file = folder.join("nginx.conf");
-                std::fs::write(&file, others::nginx(listen, wire, model, folder))?;
+                std::fs::write(&file, others::nginx(listen, wire, trust, model, folder))?;
                 command.arg("-p").arg(folder).arg("-c").arg(file).arg("-e").arg(folder.join("error.log"));
             }
             Kind::Haproxy => {
                 let file = folder.join("haproxy.cfg");
-                std::fs::write(&file, others::haproxy(listen, wire, model, at_once))?;
+                std::fs::write(&file, others::haproxy(listen, wire, trust, model, at_once))?;
                 command.arg("-db").arg("-q").arg("-f").arg(file);
             }
             Kind::Knative => {
@@ -178,6 +204,11 @@ fn queue_proxy(command: &mut Command, direct: SocketAddr, proxied: SocketAddr, a
     command.env("CONTAINER_CONCURRENCY", at_once.to_string()).env("QUEUE_DEPTH", QUEUE_DEPTH).env("WORKERS", "1");
     command.env("AUTOSCALER", behind.autoscaler.to_string());
     command.env("NAMESPACE", "default").env("REVISION", "iris-v1").env("POD_NAME", "iris-v1-0");
+}
+
+fn with_certificates(sidecar: &mut Command, trust: &Trust) {
+    sidecar.env("PROXIED_TLS_CERT", &trust.certificate).env("PROXIED_TLS_KEY", &trust.key);
+    sidecar.env("PROXIED_TLS_CA", &trust.authority);
 }
 
 fn activator(command: &mut Command, listen: SocketAddr, replica: SocketAddr, at_once: u32, behind: &Behind) {

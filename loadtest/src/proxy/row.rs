@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::proxy::figures::{Figures, Report, Spread, mib};
 use crate::proxy::memory::Memory;
 use crate::proxy::peers::Kind;
-use crate::proxy::scenes::{ACTIVATOR, Part, SIDECAR};
+use crate::proxy::scenes::{ACTIVATOR, Part, SIDECAR, TLS};
 
 /// Adds what was measured today below the last row of each table.
 ///
@@ -42,6 +42,7 @@ fn rows(report: &Report) -> Vec<(&'static str, Vec<String>)> {
     let all = [
         ("## The sidecar on every request", measured(&[Part::Sidecar]), sidecar(report)),
         ("### With other loads", measured(OTHER_LOADS), other_loads(report)),
+        ("### TLS", measured(&[Part::Tls]), tls(report)),
         ("### Memory", !report.memory.is_empty(), memory(report)),
         ("## The activator on every request", measured(&[Part::Activator]), activator(report)),
     ];
@@ -75,6 +76,15 @@ fn other_loads(report: &Report) -> Vec<String> {
     scenes.map(|scene| or_dash(report.get(scene.name, Kind::QueueProxy).map(cell))).collect()
 }
 
+fn tls(report: &Report) -> Vec<String> {
+    let get = |kind| report.get(TLS, kind);
+    let columns = [Kind::QueueProxy, Kind::Nginx, Kind::Haproxy];
+    let mut cells: Vec<String> = columns.into_iter().map(|kind| microseconds(get(kind))).collect();
+    let ours = get(Kind::QueueProxy);
+    cells.extend([ours.and_then(|of| of.to_nginx), ours.and_then(|of| of.to_haproxy)].map(times));
+    cells
+}
+
 /// Idle / 64 connections / 512 / holding a burst / three seconds later.
 fn memory(report: &Report) -> Vec<String> {
     let columns = [Kind::QueueProxy, Kind::Activator, Kind::Bare, Kind::Nginx, Kind::Haproxy, Kind::Knative];
@@ -87,11 +97,18 @@ fn memory(report: &Report) -> Vec<String> {
 
 fn activator(report: &Report) -> Vec<String> {
     let get = |kind| report.get(ACTIVATOR, kind);
-    let columns = [Kind::Activator, Kind::ActivatorAndSidecar, Kind::Bare, Kind::Nginx, Kind::Haproxy];
+    let columns = [
+        Kind::Activator,
+        Kind::ActivatorAndSidecar,
+        Kind::ActivatorAndSidecarTls,
+        Kind::Bare,
+        Kind::Nginx,
+        Kind::Haproxy,
+    ];
     let mut cells: Vec<String> = columns.into_iter().map(|kind| microseconds(get(kind))).collect();
-    let ours = [get(Kind::Activator), get(Kind::ActivatorAndSidecar)];
+    let ours = [get(Kind::Activator), get(Kind::ActivatorAndSidecar), get(Kind::ActivatorAndSidecarTls)];
     cells.extend(ours.map(|of| times(of.and_then(|of| of.to_nginx))));
-    cells.extend(ours.map(|of| milliseconds(of.and_then(|of| of.added_p99_seconds))));
+    cells.extend(ours[..2].iter().map(|of| milliseconds(of.and_then(|of| of.added_p99_seconds))));
     cells
 }
 
@@ -137,7 +154,7 @@ mod tests {
         let rows = rows(&report());
         let [(_, sidecar), (_, activator)] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!(sidecar[..9].join(" | "), "13.0 | 12.0 | 10.0 | – | – | 1.20 | 1.62 | – | –");
-        assert_eq!(activator.join(" | "), "20.0 | – | – | 10.0 | – | 2.00 | – | – | –");
+        assert_eq!(activator.join(" | "), "20.0 | – | – | – | 10.0 | – | 2.00 | – | – | – | –");
     }
 
     #[test]
@@ -158,7 +175,7 @@ mod tests {
             Kind::QueueProxy,
             Memory::of(Kind::QueueProxy, &[crate::proxy::memory::Sample::default()]).unwrap(),
         );
-        assert_eq!(rows(&report).len(), 4);
+        assert_eq!(rows(&report).len(), 5);
         for (section, cells) in rows(&report) {
             let row = format!("| date | {} | machine |", cells.join(" | "));
             with_row(page, section, &row).expect(section);

@@ -19,6 +19,8 @@ pub(crate) enum Part {
     Bodies,
     /// The sidecar with clients that speak HTTP/2 without TLS, by h2load
     H2c,
+    /// The sidecar's port for activators, with TLS 1.3 and certificates on both sides
+    Tls,
     /// The activator, alone and with a sidecar behind it
     Activator,
     /// Memory: idle, with 64 and 512 connections, while 1,000 requests are held, and 3 s after
@@ -26,8 +28,8 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Sidecar, Self::Connections, Self::Bodies, Self::H2c, Self::Activator, Self::Memory];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Sidecar, Self::Connections, Self::Bodies, Self::H2c, Self::Tls, Self::Activator, Self::Memory];
 }
 
 /// One load.
@@ -54,15 +56,24 @@ impl Scene {
     }
 }
 
+pub(crate) const TLS: &str = "TLS 1.3, 64 connections";
 /// The scenes whose figures have budgets.
 pub(crate) const SIDECAR: &str = "64 connections";
 pub(crate) const ACTIVATOR: &str = "activator, 64 connections";
 
 const SIDECARS: &[Kind] = &[Kind::QueueProxy, Kind::Other, Kind::Bare, Kind::Nginx, Kind::Haproxy, Kind::Knative];
-const ACTIVATORS: &[Kind] =
-    &[Kind::Activator, Kind::OtherActivator, Kind::ActivatorAndSidecar, Kind::Bare, Kind::Nginx, Kind::Haproxy];
+const ACTIVATORS: &[Kind] = &[
+    Kind::Activator,
+    Kind::OtherActivator,
+    Kind::ActivatorAndSidecar,
+    Kind::ActivatorAndSidecarTls,
+    Kind::Bare,
+    Kind::Nginx,
+    Kind::Haproxy,
+];
 
 const H2C: &[Kind] = &[Kind::QueueProxy, Kind::Other, Kind::Bare, Kind::Nginx, Kind::Haproxy];
+const TLS_PEERS: &[Kind] = &[Kind::QueueProxy, Kind::Other, Kind::Nginx, Kind::Haproxy];
 /// Whose memory is looked at.
 pub(crate) const MEMORY: &[Kind] = &[
     Kind::QueueProxy,
@@ -100,7 +111,7 @@ const fn body(name: &'static str, connections: usize, asked: Asked, requests_of_
 }
 
 /// All of them, in the order in which they are measured and told.
-pub(crate) const SCENES: [Scene; 9] = [
+pub(crate) const SCENES: [Scene; 10] = [
     Scene {
         part: Part::Sidecar,
         name: SIDECAR,
@@ -144,6 +155,16 @@ pub(crate) const SCENES: [Scene; 9] = [
         requests_of_10_000: 5_000,
         paced: false,
         peers: H2C,
+    },
+    Scene {
+        part: Part::Tls,
+        name: TLS,
+        wire: Wire::Tls,
+        connections: 64,
+        asked: Asked::SMALL,
+        requests_of_10_000: 5_000,
+        paced: false,
+        peers: TLS_PEERS,
     },
     Scene {
         part: Part::Activator,
