@@ -102,7 +102,8 @@ impl Metrics {
     /// # Errors
     /// If the registry has one of the names already.
     pub fn register(registry: &Registry, budget: &Budget) -> prometheus::Result<Self> {
-        daemon::register_memory_budget(registry, budget)?;
+        let used = budget.clone();
+        daemon::register_memory_budget(registry, budget.limit(), move || used.used())?;
         const REVISION: [&str; 2] = ["namespace", "revision"];
         let with = |label| [REVISION[0], REVISION[1], label];
         let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());

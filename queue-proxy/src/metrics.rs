@@ -118,7 +118,8 @@ pub fn every_metric() -> prometheus::Result<Vec<MetricFamily>> {
 impl Metrics {
     /// Makes them and puts them into a registry.
     pub(crate) fn register(registry: &Registry, budget: &Budget) -> prometheus::Result<Self> {
-        daemon::register_memory_budget(registry, budget)?;
+        let used = budget.clone();
+        daemon::register_memory_budget(registry, budget.limit(), move || used.used())?;
         let requests = counters(registry, "rouse_requests_total", "Requests, by the end.", &["class", "outcome"])?;
         let refusals = counters(registry, "rouse_refusals_total", "Answers of Rouse itself.", &["reason"])?;
         let retries = counters(registry, "rouse_retries_total", "Requests that were begun again.", &["reason"])?;

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::Path;
 
-use breaker::Budget;
 use prometheus::{PullingGauge, Registry, Result};
 use units::parse_size;
 
@@ -32,22 +31,25 @@ pub fn budget_of(text: &str) -> Option<u64> {
     parse_size(text).filter(|bytes| LEAST_BUDGET <= *bytes)
 }
 
-/// Adds what a budget has and what of it is used, read when the metrics are asked for.
+/// Adds what the budget has and what of it is used, in bytes, read when the metrics are asked for.
 ///
 /// # Errors
 /// If the registry has one of the names already.
-pub fn register_memory_budget(registry: &Registry, budget: &Budget) -> Result<()> {
-    let (all, used) = (budget.clone(), budget.clone());
+pub fn register_memory_budget(
+    registry: &Registry,
+    limit: u64,
+    used: impl Fn() -> u64 + Send + Sync + 'static,
+) -> Result<()> {
     let gauge = |name, help, read: Box<dyn Fn() -> f64 + Send + Sync>| PullingGauge::new(name, help, read);
     registry.register(Box::new(gauge(
         "rouse_memory_budget_bytes",
         "What requests may take in this process while they wait",
-        Box::new(move || all.limit() as f64),
+        Box::new(move || limit as f64),
     )?))?;
     registry.register(Box::new(gauge(
         "rouse_memory_budget_used_bytes",
         "What requests take in this process that wait, or whose answer has not begun",
-        Box::new(move || used.used() as f64),
+        Box::new(move || used() as f64),
     )?))
 }
 
