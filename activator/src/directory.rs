@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,8 @@ pub(crate) struct Directory {
     /// Nothing is forwarded before it, to any revision; see [`breaker::Seal::new`].
     hold_until: Option<Moment>,
     highest_epoch: AtomicU64,
+    /// Streams to an autoscaler that says that it leads.
+    leaders: AtomicU32,
     routes: ArcSwap<Routes<Arc<Served>>>,
     /// Of each revision that an endpoint names, that the catalogue has, or that a request is still at. One and the same
     /// for all that time, in whatever order those come and go.
@@ -66,6 +68,7 @@ impl Directory {
             started: clock.now(),
             hold_until,
             highest_epoch: AtomicU64::new(0),
+            leaders: AtomicU32::new(0),
             routes: ArcSwap::from_pointee(routes),
             holds: DashMap::new(),
             generations: watch::Sender::new(Vec::new()),
@@ -107,6 +110,19 @@ impl Directory {
 
     pub(crate) fn saw_epoch(&self, epoch: u64) {
         self.highest_epoch.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Is an autoscaler connected that leads, so that what has no replica can be woken?
+    pub(crate) fn is_led(&self) -> bool {
+        self.leaders.load(Ordering::Acquire) != 0
+    }
+
+    /// One that is connected leads from now on, or does not any more.
+    pub(crate) fn leads(&self, leads: bool) {
+        match leads {
+            true => self.leaders.fetch_add(1, Ordering::AcqRel),
+            false => self.leaders.fetch_sub(1, Ordering::AcqRel),
+        };
     }
 
     pub(crate) fn elapsed_us(&self) -> u64 {

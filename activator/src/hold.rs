@@ -112,8 +112,8 @@ pub(crate) enum Refused {
     QueueFull { retry_after: Duration },
     /// The budget of the whole process is.
     ActivatorFull { retry_after: Duration },
-    /// It waited as long as it may.
-    WaitedTooLong { waited: Duration, retry_after: Duration },
+    /// It waited as long as it may. `without_replica`: there was none, rather than none with room.
+    WaitedTooLong { waited: Duration, retry_after: Duration, without_replica: bool },
     /// The revision's start failed; `detail` is the last reason.
     StartFailed { detail: Arc<str>, retry_after: Duration },
     /// It cannot be woken for another reason.
@@ -304,10 +304,11 @@ impl Hold {
         self.budget.take(HELD_REQUEST_BYTES)
     }
 
-    /// When it is worth to come back for one that waited in vain.
-    pub(crate) fn come_back(&self) -> Duration {
+    /// What is said to one that has waited in vain for so long.
+    pub(crate) fn waited_too_long(&self, waited: Duration) -> Refused {
         let now = self.clock.now();
-        self.inner.lock().come_back(now)
+        let inner = self.inner.lock();
+        Refused::WaitedTooLong { waited, retry_after: inner.come_back(now), without_replica: !inner.has_usable() }
     }
 
     /// These replicas there are, and since when each is known to answer. Who waits goes where there is room now.
@@ -494,7 +495,7 @@ impl Inner {
         if !usable.is_empty() {
             self.refusal = None;
         }
-        self.replicas.offer(&usable);
+        self.replicas.offer(&usable, now);
         self.recount(now);
     }
 

@@ -73,10 +73,13 @@ struct Stream<'a> {
     pokes: broadcast::Receiver<RevisionKey>,
     routes: watch::Receiver<Vec<(EndpointKey, u64)>>,
     acknowledged: HashMap<EndpointKey, u64>,
+    /// Whether it says that it leads.
+    leads: bool,
 }
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
+        self.set_leads(false);
         self.forget_refusals();
     }
 }
@@ -98,6 +101,7 @@ impl<'a> Stream<'a> {
             pokes: directory.wakes.listen(),
             routes: directory.routes_changed(),
             acknowledged: HashMap::new(),
+            leads: false,
         };
         stream.greet().await?;
         info!(%autoscaler, "connected to the autoscaler");
@@ -161,6 +165,7 @@ impl<'a> Stream<'a> {
         match message.kind {
             Some(Down::Lead(lead)) => {
                 self.directory.saw_epoch(lead.epoch);
+                self.set_leads(lead.leading);
                 if !lead.leading {
                     self.forget_refusals();
                 }
@@ -279,6 +284,12 @@ impl<'a> Stream<'a> {
             self.acknowledged.insert(endpoint, generation);
         }
         Ok(())
+    }
+
+    fn set_leads(&mut self, leads: bool) {
+        if std::mem::replace(&mut self.leads, leads) != leads {
+            self.directory.leads(leads);
+        }
     }
 
     fn forget_refusals(&mut self) {

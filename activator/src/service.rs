@@ -196,7 +196,16 @@ impl Door {
                 let detail = "as much waits at this activator, for all revisions, as its memory budget allows";
                 Refusal::new(Reason::ActivatorFull, detail).retry_after(*retry_after)
             }
-            Refused::WaitedTooLong { waited, retry_after } => {
+            // It may still be that nobody heard of it.
+            Refused::WaitedTooLong { waited, retry_after, without_replica: true } if !self.directory.is_led() => {
+                let detail = format!(
+                    "{revision} has no replica, and after {waited:?} none of the {} autoscalers that could start one can be \
+                     reached and leads",
+                    self.directory.config.autoscalers.len()
+                );
+                Refusal::new(Reason::CannotWake, detail).retry_after(*retry_after)
+            }
+            Refused::WaitedTooLong { waited, retry_after, .. } => {
                 Refusal::new(Reason::WaitedTooLong, format!("no replica of {revision} had room within {waited:?}"))
                     .retry_after(*retry_after)
             }

@@ -47,9 +47,7 @@ impl Visit {
             // One that was told to go in its last moment goes.
             biased;
             outcome = granted => outcome,
-            () = self.hold.clock.sleep_until(deadline) => {
-                return Err(Refused::WaitedTooLong { waited: max_wait, retry_after: self.hold.come_back() });
-            }
+            () = self.hold.clock.sleep_until(deadline) => return Err(self.hold.waited_too_long(max_wait)),
         };
         match outcome {
             Ok(Ok(replica)) => {

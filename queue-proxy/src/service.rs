@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use breaker::Via;
 use forward::{
-    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, Reason, Refusal, RequestBody, SOON,
-    Service, Timeouts, Trust, grpc_timeout,
+    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, REQUEST_ID, Reason, Refusal, RequestBody,
+    SOON, Service, Timeouts, Trust, grpc_timeout,
 };
 use http::header::{EXPECT, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ impl Service for Door {
         let (ticket, arrived) = shared.gate.arrive(self.via);
         match Exchange::receive(request, arrival.peer.ip(), origin) {
             Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived).await,
-            Err((refusal, form)) => self.refuse(&refusal, form, ticket),
+            Err((refusal, form)) => self.refuse(&refusal, form, None, ticket),
         }
     }
 
@@ -74,11 +74,13 @@ impl Door {
     ) -> Response<Body<Ticket>> {
         let (shared, form) = (&self.shared, exchange.form());
         let timeouts = bounded_by_client(shared.timeouts(), &exchange);
+        // For the lines that tell of it. Nobody pays for lines that are not written.
+        let request_id = tracing::enabled!(tracing::Level::DEBUG).then(|| request_id(&exchange.head.headers)).flatten();
 
         // Its turn.
         if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
             exchange.discard(&shared.ends);
-            return self.refuse(&refusal, form, ticket);
+            return self.refuse(&refusal, form, request_id, ticket);
         }
 
         // The model. A model that has gone is waited for again, in front of everyone else: nothing was begun.
@@ -96,23 +98,23 @@ impl Door {
                     return answer.into_response(ticket, &shared.ends);
                 }
                 Err(error) => {
-                    debug!(error = %error.failure, via = ?self.via, "no answer from the model");
+                    debug!(?request_id, error = %error.failure, via = ?self.via, "no answer from the model");
                     let refusal = error.refusal();
                     let again = error.again.filter(|_| matches!(error.failure, Failure::Connect(_)) && 0 < tries_left);
-                    let Some(again) = again else { return self.refuse(&refusal, form, ticket) };
+                    let Some(again) = again else { return self.refuse(&refusal, form, request_id, ticket) };
                     exchange = again;
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
                     let arrived = ticket.step_back();
                     if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
                         exchange.discard(&shared.ends);
-                        return self.refuse(&refusal, form, ticket);
+                        return self.refuse(&refusal, form, request_id, ticket);
                     }
                 }
             }
         }
         let refusal = Refusal::new(Reason::ReplicaBroke, "the model takes no connection");
-        self.refuse(&refusal, form, ticket)
+        self.refuse(&refusal, form, request_id, ticket)
     }
 
     /// Whom and how it is sent. An activator speaks to a sidecar as the model is to be spoken to: HTTP/2 for endpoints
@@ -183,19 +185,31 @@ impl Door {
     }
 
     fn not_started(&self, request: Request<Incoming>) -> Response<Body<Ticket>> {
-        let form = Form::for_request(request.headers());
+        let (form, request_id) = (Form::for_request(request.headers()), request_id(request.headers()));
         // Reading asks for the rest of a body that waits for that, and then it could not be sent elsewhere any more.
         if !request.headers().contains_key(EXPECT) {
             self.shared.ends.discard_all(RequestBody::stream(request.into_body()));
         }
         let refusal = Refusal::new(Reason::Leaving, "this replica is leaving");
-        self.shared.metrics.refused(refusal.reason);
+        self.count(&refusal, request_id.as_ref());
         self.marked(&refusal, refusal.answer(form, None))
     }
 
-    /// A refusal, counted, with its ticket kept until it is sent.
-    fn refuse(&self, refusal: &Refusal, form: Form, mut ticket: Ticket) -> Response<Body<Ticket>> {
+    fn count(&self, refusal: &Refusal, request_id: Option<&HeaderValue>) {
+        let (reason, detail) = (refusal.reason.word(), &refusal.detail);
+        debug!(?request_id, reason, %detail, via = ?self.via, "refused");
         self.shared.metrics.refused(refusal.reason);
+    }
+
+    /// A refusal, told and counted, with its ticket kept until it is sent.
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        form: Form,
+        request_id: Option<HeaderValue>,
+        mut ticket: Ticket,
+    ) -> Response<Body<Ticket>> {
+        self.count(refusal, request_id.as_ref());
         ticket.answered(refusal.reason.status(), Outcome::Refused);
         self.marked(refusal, refusal.answer(form, Some(ticket)))
     }
@@ -207,6 +221,11 @@ impl Door {
         }
         response
     }
+}
+
+/// Cheap to clone.
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(REQUEST_ID).cloned()
 }
 
 /// `grpc-timeout` bounds the wait too.

@@ -119,7 +119,7 @@ async fn waiting_ends_after_the_longest_wait() {
     let hold = hold(0, 10);
     let mut visit = hold.arrive(&id(), 0).unwrap();
     let refused = visit.replica(MINUTE).await.unwrap_err();
-    assert_eq!(refused, Refused::WaitedTooLong { waited: MINUTE, retry_after: MINUTE });
+    assert_eq!(refused, Refused::WaitedTooLong { waited: MINUTE, retry_after: MINUTE, without_replica: true });
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use activator::Budget;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wire::Up;
+use wire::{Down, Lead, Up};
 
 use crate::autoscaler::wake;
 use crate::client::{Connection, Request};
@@ -206,4 +207,64 @@ async fn a_body_of_unknown_length_that_was_read_while_held_arrives_whole() {
     let mut answer = String::new();
     within("the answer", stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\na hello!"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_waited_in_vain_hears_whether_anyone_was_there_who_could_have_woken_it() {
+    let mut world = World::at_zero().await;
+    let mut hasty = endpoint("model", &[("v1", 100)]);
+    hasty.generation = 2;
+    hasty.queue.max_wait = Duration::from_millis(300);
+    world.put_endpoint(hasty);
+    world.autoscaler.acknowledged("model", 2).await;
+
+    // It is connected, and does not lead.
+    assert_eq!(world.get("/").await.header("rouse-reason"), "cannot-wake");
+    world.autoscaler.say(Down::Lead(Lead { leading: true, epoch: 1 }));
+    let led = async {
+        loop {
+            let answer = world.get("/").await;
+            if answer.header("rouse-reason") == "waited-too-long" {
+                return answer;
+            }
+        }
+    };
+    let answer = within("it is led", led).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
+
+    world.autoscaler.go().await;
+    let abandoned = async {
+        loop {
+            let answer = world.send(Request::get("/").header("accept", "application/json")).await;
+            if answer.header("rouse-reason") == "cannot-wake" {
+                return answer;
+            }
+        }
+    };
+    let answer = within("nobody leads", abandoned).await;
+    assert!(answer.body.contains("has no replica, and after 300ms none of the 1 autoscalers"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_has_no_room_in_the_budget_is_refused_and_what_leaves_makes_room() {
+    let world = World::small(Budget::new(40 << 10)).await;
+    let beyond = async {
+        world.until_held(2).await;
+        world.get("/").await
+    };
+    let refused = tokio::select! {
+        _ = world.get("/") => panic!("nobody can have answered"),
+        _ = world.get("/") => panic!("nobody can have answered"),
+        refused = beyond => refused,
+    };
+    assert_eq!((refused.status.as_u16(), refused.header("rouse-reason")), (503, "activator-full"));
+    assert!(1 <= refused.header("retry-after").parse::<u32>().unwrap());
+
+    // The two have left with the selection.
+    world.until_in_flight(0).await;
+    let mut again = Connection::open(world.address).await;
+    tokio::select! {
+        _ = again.begin(Request::get("/")) => panic!("nobody can have answered"),
+        () = world.until_held(1) => {}
+    }
 }

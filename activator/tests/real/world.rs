@@ -132,11 +132,22 @@ impl World {
 
     /// One endpoint `model` with one revision `v1`, at zero.
     pub(crate) async fn at_zero() -> Self {
-        let world = Self::empty().await;
-        world.put_endpoint(endpoint("model", &[("v1", 100)]));
-        world.put_replicas("v1", &[]);
-        world.autoscaler.acknowledged("model", 1).await;
-        world
+        Self::empty().await.with_model().await
+    }
+
+    /// The same, in which so much may wait.
+    pub(crate) async fn small(budget: Budget) -> Self {
+        let world = Self::with_options(None, budget).await;
+        world.boards.endpoints.synced();
+        world.boards.revisions.synced();
+        world.with_model().await
+    }
+
+    async fn with_model(self) -> Self {
+        self.put_endpoint(endpoint("model", &[("v1", 100)]));
+        self.put_replicas("v1", &[]);
+        self.autoscaler.acknowledged("model", 1).await;
+        self
     }
 
     /// The same, with replicas that are ready.

@@ -6,7 +6,12 @@
 //! | 1 to 3 | first available | small limits: fill the first ones, so that the last can be taken away |
 //! | 4 and more | round robin | large limits: spread |
 //!
+//! Knative has no slow start; ours is in the first policy only, for the others fill a newcomer up to its limit and no
+//! further.
+//!
 //! The functions see the replicas on offer as [`Load`]s in a fixed order and answer with a position in that list.
+
+use std::time::Duration;
 
 use units::{Capacity, ConcurrencyLimit};
 
@@ -43,11 +48,33 @@ pub struct Load {
     pub in_flight: u32,
     /// How many may be.
     pub capacity: Capacity,
+    /// How much of its share it gets, in percent; see [`warmth`]. 1 to 100.
+    pub percent: u32,
+}
+
+/// A replica that joined others gets its whole share only after so long: servers compile, fill caches and load weights
+/// with their first requests, and the choice of the less busy one would send a newcomer everything at once. Longer than
+/// such first requests take, shorter than the window over which replicas are ordered.
+pub const WARMING: Duration = Duration::from_secs(10);
+
+/// The least share, in percent: what warms it, and what shows early that it cannot do it.
+const LEAST_PERCENT: u32 = 10;
+
+/// Which part of its share a replica gets that joined others so long ago, in percent.
+pub fn warmth(joined: Duration) -> u32 {
+    let percent = joined.as_millis().saturating_mul(100) / WARMING.as_millis();
+    u32::try_from(percent).unwrap_or(100).clamp(LEAST_PERCENT, 100)
 }
 
 impl Load {
     fn has_room(self) -> bool {
         self.capacity.has_room(self.in_flight)
+    }
+
+    /// Would it be busier than the other with the next request, each measured by its share?
+    fn is_busier_than(self, other: Self) -> bool {
+        let next = |load: Self| u64::from(load.in_flight) + 1;
+        next(other) * u64::from(self.percent) < next(self) * u64::from(other.percent)
     }
 }
 
@@ -69,7 +96,8 @@ pub fn round_robin(offered: &[Load], cursor: &mut usize) -> Option<usize> {
     Some(chosen)
 }
 
-/// Of two drawn with `random` (64 even bits) the one with less in flight, or the one drawn first.
+/// Of two drawn with `random` (64 even bits) the one with less in flight, or the one drawn first. One that gets only a part
+/// of its share counts as that much busier; so it gets the more the busier the others are, and all if it is alone.
 ///
 /// Whether they have room is not asked: it is the policy for replicas without a limit.
 pub fn random_choice_2(offered: &[Load], random: u64) -> Option<usize> {
@@ -84,8 +112,8 @@ pub fn random_choice_2(offered: &[Load], random: u64) -> Option<usize> {
             (first, if others < first { others } else { others + 1 })
         }
     };
-    let is_busier = offered[second as usize].in_flight < offered[first as usize].in_flight;
-    Some(if is_busier { second as usize } else { first as usize })
+    let (first, second) = (first as usize, second as usize);
+    Some(if offered[first].is_busier_than(offered[second]) { second } else { first })
 }
 
 const MASK_31: u64 = (1 << 31) - 1;

@@ -65,11 +65,13 @@ struct Replica {
     in_flight: u32,
     refusals: u32,
     aside_until: Option<Moment>,
+    /// When it joined others; `None` if there were none.
+    joined: Option<Moment>,
 }
 
 impl Replica {
-    fn new(id: ReplicaId) -> Self {
-        Self { id, in_flight: 0, refusals: 0, aside_until: None }
+    fn new(id: ReplicaId, joined: Option<Moment>) -> Self {
+        Self { id, in_flight: 0, refusals: 0, aside_until: None, joined }
     }
 
     fn is_aside(&self, now: Moment) -> bool {
@@ -97,8 +99,11 @@ impl Replicas {
         self.policy = policy::choose(limit);
     }
 
-    /// From now on these are on offer, in this order. Counts of those known already stay.
-    pub fn offer(&mut self, ids: &[ReplicaId]) {
+    /// From now on these are on offer, in this order. Counts of those known already stay. Those that join others get their
+    /// whole share bit by bit; see [`policy::WARMING`].
+    pub fn offer(&mut self, ids: &[ReplicaId], now: Moment) {
+        // Those that come together have nobody to be compared with.
+        let joined = (!self.offered.is_empty()).then_some(now);
         let mut known = std::mem::take(&mut self.offered);
         known.append(&mut self.leaving);
         for id in ids {
@@ -107,7 +112,7 @@ impl Replicas {
             }
             let replica = match known.iter().position(|replica| replica.id == *id) {
                 Some(position) => known.swap_remove(position),
-                None => Replica::new(*id),
+                None => Replica::new(*id, joined),
             };
             self.offered.push(replica);
         }
@@ -217,8 +222,9 @@ impl Replicas {
                 continue;
             }
             let capacity = if aside { Capacity::NONE } else { capacity };
+            let percent = replica.joined.map_or(100, |joined| policy::warmth(now.since(joined)));
             self.candidates.push(position);
-            self.loads.push(Load { in_flight: replica.in_flight, capacity });
+            self.loads.push(Load { in_flight: replica.in_flight, capacity, percent });
         }
         let chosen = match self.policy {
             Policy::FirstAvailable => policy::first_available(&self.loads),

@@ -15,7 +15,7 @@ fn nothing_on_offer_is_nothing_chosen() {
 }
 
 fn load(in_flight: u32, slots: u32) -> Load {
-    Load { in_flight, capacity: Capacity::AtMost(slots) }
+    Load { in_flight, capacity: Capacity::AtMost(slots), percent: 100 }
 }
 
 #[test]

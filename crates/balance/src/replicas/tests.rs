@@ -9,7 +9,7 @@ fn at(millis: u64) -> Moment {
 fn replicas(limit: u32, ids: &[u64]) -> Replicas {
     let mut replicas = Replicas::new(ConcurrencyLimit::from_field(limit));
     let ids: Vec<ReplicaId> = ids.iter().copied().map(ReplicaId).collect();
-    replicas.offer(&ids);
+    replicas.offer(&ids, at(0));
     replicas
 }
 
@@ -31,7 +31,7 @@ fn a_replica_that_refused_is_left_alone_for_a_while_that_doubles() {
 fn a_long_answer_of_a_replica_that_goes_keeps_nobody_from_the_next() {
     let mut replicas = replicas(1, &[1]);
     assert_eq!(replicas.pick(at(0), 0), Ok(ReplicaId(1)));
-    replicas.offer(&[ReplicaId(2)]);
+    replicas.offer(&[ReplicaId(2)], at(0));
     assert_eq!((replicas.capacity(at(0)), replicas.total_in_flight()), (Capacity::AtMost(2), 1));
     assert_eq!(replicas.pick(at(0), 0), Ok(ReplicaId(2)));
     assert!(replicas.done(ReplicaId(1), at(0)), "its slot is gone");
@@ -43,9 +43,9 @@ fn a_long_answer_of_a_replica_that_goes_keeps_nobody_from_the_next() {
 fn a_replica_comes_back_with_its_true_count() {
     let mut replicas = replicas(2, &[1]);
     assert_eq!(replicas.pick(at(0), 0), Ok(ReplicaId(1)));
-    replicas.offer(&[]);
+    replicas.offer(&[], at(0));
     assert_eq!(replicas.pick(at(0), 0), Err(NoReplica::NoneOffered));
-    replicas.offer(&[ReplicaId(1)]);
+    replicas.offer(&[ReplicaId(1)], at(0));
     assert_eq!(replicas.in_flight(ReplicaId(1)), 1);
 }
 
@@ -74,6 +74,58 @@ fn without_a_limit_one_set_aside_is_passed_over() {
         let chosen = replicas.pick(at(0), u64::MAX / 100 * random).unwrap();
         assert_ne!(chosen, ReplicaId(2));
     }
+}
+
+/// Of a hundred picks, evenly drawn and never done, how many go to this one.
+fn picks_of(id: u64, replicas: &mut Replicas, now: Moment) -> usize {
+    let mut random = even_bits(7);
+    let picks = (0..100).map(|_| replicas.pick(now, random()).unwrap());
+    picks.filter(|picked| *picked == ReplicaId(id)).count()
+}
+
+/// Even bits, the same each time.
+fn even_bits(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[test]
+fn a_newcomer_gets_its_share_bit_by_bit() {
+    let joined_for = |millis: u64| {
+        let mut replicas = replicas(0, &[1]);
+        for _ in 0..100 {
+            let _ = replicas.pick(at(0), 0);
+        }
+        replicas.offer(&[ReplicaId(1), ReplicaId(2)], at(60_000));
+        picks_of(2, &mut replicas, at(60_000 + millis))
+    };
+    // One has a hundred in flight: two alike would be even after a hundred more.
+    let shares = [0, 2_500, 5_000, 10_000].map(joined_for);
+    assert_eq!(shares[3], 100, "from now on it is one of two");
+    assert!(shares.is_sorted() && (5..30).contains(&shares[0]) && shares[1] < 60, "{shares:?}");
+}
+
+#[test]
+fn a_newcomer_that_is_alone_gets_everything_at_once() {
+    let mut replicas = replicas(0, &[1]);
+    replicas.offer(&[ReplicaId(1), ReplicaId(2)], at(0));
+    replicas.offer(&[ReplicaId(2)], at(1));
+    assert_eq!(picks_of(2, &mut replicas, at(2)), 100);
+    replicas.offer(&[ReplicaId(1), ReplicaId(2)], at(3));
+    replicas.set_aside(ReplicaId(1), at(3));
+    assert_eq!(picks_of(2, &mut replicas, at(4)), 100, "the other cannot be reached");
+}
+
+#[test]
+fn those_that_come_together_share_evenly_from_the_first_moment() {
+    let mut replicas = replicas(0, &[1, 2]);
+    let share = picks_of(1, &mut replicas, at(1));
+    assert!((40..60).contains(&share), "{share}");
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +160,7 @@ proptest! {
         let mut now = at(0);
         for step in steps {
             match step {
-                Step::Offer(ids) => replicas.offer(&ids.into_iter().map(ReplicaId).collect::<Vec<_>>()),
+                Step::Offer(ids) => replicas.offer(&ids.into_iter().map(ReplicaId).collect::<Vec<_>>(), now),
                 Step::Pick(random) => {
                     let has_room = replicas.capacity(now).has_room(replicas.total_in_flight());
                     let chosen = replicas.pick(now, random);

@@ -40,7 +40,7 @@ pub(crate) fn play(line: &Value, marks: &mut Marks) -> Result<(), String> {
         "random_choice_2" => Policy::RandomChoice2,
         unknown => return Err(format!("policy `{unknown}` is not known")),
     };
-    let empty = |slots: &u32| Load { in_flight: 0, capacity: Capacity::AtMost(*slots) };
+    let empty = |slots: &u32| Load { in_flight: 0, capacity: Capacity::AtMost(*slots), percent: 100 };
     let mut targets: Vec<Load> = case.capacities.iter().map(empty).collect();
     let mut offered: Vec<usize> = (0..targets.len()).collect();
     let mut cursor = 0;

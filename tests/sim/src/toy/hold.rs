@@ -194,7 +194,7 @@ impl Hold {
         if !usable.is_empty() {
             self.refused = None;
         }
-        self.replicas.offer(&usable);
+        self.replicas.offer(&usable, now);
         let mut grants = Vec::new();
         self.recount(now, random, &mut grants);
         grants
