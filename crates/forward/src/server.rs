@@ -210,7 +210,8 @@ impl<S: Service> Line<S> {
         let line = Arc::new(Self { heard: stream.heard(), ..self });
         match spoken {
             Spoken::Http1 => serve_http1(line, stream, stage).await,
-            Spoken::Http2 => serve_http2(line, stream, stage).await,
+            // Apart, so that a connection of HTTP/1 does not carry its room.
+            Spoken::Http2 => Box::pin(serve_http2(line, stream, stage)).await,
         }
     }
 
