@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker::Budget;
+use forward::ByClass;
 use forward::tls::ClientTls;
 
 /// What an activator needs to run.
@@ -29,6 +30,10 @@ pub struct Config {
     pub sidecar_tls: Option<ClientTls>,
     /// What requests may take while they wait, all together: shared with whatever else holds requests in this process.
     pub budget: Budget,
-    /// How long requests in flight are given when it leaves.
-    pub grace: Duration,
+    /// How long it serves on when it leaves, once no path leads to it any more: proxies and resolvers hear of that late.
+    /// 15 s on a cluster. Zero where all that leads to it ends with it: then nobody is waited for either.
+    pub quiet: Duration,
+    /// How long what is in flight or held is given when it leaves, each class from then on. More than `quiet`, and less
+    /// than the grace of its pod.
+    pub drain: ByClass<Duration>,
 }

@@ -16,6 +16,7 @@ use platform::{Catalogue, Endpoint, Event, Revision};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use units::{EndpointKey, Incarnation, Moment, Percent, RevisionKey};
 
@@ -54,7 +55,15 @@ pub(crate) struct Directory {
     generations: watch::Sender<Vec<(EndpointKey, u64)>>,
     /// Whether every endpoint that exists is known.
     synced: watch::Sender<bool>,
+    /// It wants out of every path.
+    pub(crate) leaving: CancellationToken,
+    /// The leader says that no path leads here any more.
+    out: CancellationToken,
 }
+
+/// How long a leader is given to take an activator out of the paths. One that is away cannot, and then what fails is the
+/// probe of the pod, which does the same.
+const OUT_WITHIN: Duration = Duration::from_secs(5);
 
 impl Directory {
     pub(crate) fn new(config: Config, clock: Clock, metrics: Metrics, hold_until: Option<Moment>) -> Self {
@@ -73,7 +82,35 @@ impl Directory {
             holds: DashMap::new(),
             generations: watch::Sender::new(Vec::new()),
             synced: watch::Sender::new(false),
+            leaving: CancellationToken::new(),
+            out: CancellationToken::new(),
         }
+    }
+
+    /// Wants out of every path, and says so to every autoscaler.
+    pub(crate) fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// No path leads here any more.
+    pub(crate) fn is_out(&self) {
+        self.out.cancel();
+    }
+
+    /// Returns once nobody can be on the way here: out of every path, and the quiet period over.
+    pub(crate) async fn nobody_comes(&self) {
+        let quiet = self.config.quiet;
+        if quiet.is_zero() {
+            return;
+        }
+        if tokio::time::timeout(OUT_WITHIN, self.out.cancelled()).await.is_err() {
+            warn!(waited = ?OUT_WITHIN, "no leader says that this activator is out of every path, leaving all the same");
+        }
+        tokio::time::sleep(quiet).await;
     }
 
     pub(crate) fn synced(&self) -> watch::Receiver<bool> {
@@ -451,4 +488,48 @@ fn upstream(endpoint: &Endpoint) -> UpstreamSettings {
 
 fn ended() -> anyhow::Error {
     anyhow::anyhow!("the catalogue ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use breaker::Budget;
+    use forward::ByClass;
+    use prometheus::Registry;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn directory(quiet: Duration) -> Directory {
+        let config = Config {
+            namespace: "default".into(),
+            name: "activator".into(),
+            uid: "activator".into(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            autoscalers: Vec::new(),
+            cluster_domain: "cluster.local".into(),
+            alone_answers_every_host: false,
+            sidecar_tls: None,
+            budget: Budget::new(1),
+            quiet,
+            drain: ByClass::all(Duration::from_secs(300)),
+        };
+        let metrics = Metrics::register(&Registry::new(), &config.budget).unwrap();
+        Directory::new(config, Clock::start(), metrics, None)
+    }
+
+    async fn seconds_until_nobody_comes(directory: &Directory) -> u64 {
+        let began = Instant::now();
+        directory.nobody_comes().await;
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_quiet_period_begins_when_no_path_leads_here_and_does_not_wait_for_a_leader_that_is_away() {
+        let quiet = Duration::from_secs(15);
+        assert_eq!(seconds_until_nobody_comes(&directory(quiet)).await, 20);
+        let out = directory(quiet);
+        out.is_out();
+        assert_eq!(seconds_until_nobody_comes(&out).await, 15);
+        assert_eq!(seconds_until_nobody_comes(&directory(Duration::ZERO)).await, 0);
+    }
 }

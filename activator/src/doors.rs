@@ -1,110 +1,162 @@
-//! The listeners: the shared one, and one for each endpoint that has a port of its own.
+//! The listeners: the shared one, and one for each endpoint that has a port of its own; and how all of them leave.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::{Draining, Listener};
-use forward::{ByClass, LooseEnds, Server, ServerLimits};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
-use tracing::warn;
+use daemon::{Draining, Listener, Phase};
+use forward::{ByClass, Class, Ended, LooseEnds, Server, ServerLimits};
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::info;
 use units::EndpointKey;
 
 use crate::directory::{Directory, OwnPort};
 use crate::service::Door;
 
-/// What is served at one listener, and what is under way there.
-#[derive(Clone)]
-struct Doorway {
-    server: Arc<Server<Door>>,
-    ends: LooseEnds,
-}
-
 /// All listeners of one activator.
 pub(crate) struct Doors {
     directory: Arc<Directory>,
-    open: HashMap<EndpointKey, (Doorway, AbortHandle)>,
-    accepting: JoinSet<()>,
-    /// Doors that were closed and whose last requests still run.
-    closing: JoinSet<()>,
+    open: HashMap<EndpointKey, Doorway>,
+    shared: Option<Doorway>,
+    /// One task a door, until the last of its requests has ended.
+    serving: JoinSet<()>,
+    tell: mpsc::UnboundedSender<(Class, Ended)>,
+    told: mpsc::UnboundedReceiver<(Class, Ended)>,
+    /// Doors that have not told the end of a class.
+    untold: ByClass<usize>,
+}
+
+/// How one listener is told to go.
+struct Doorway {
+    ends: LooseEnds,
+    /// With how long each class is given.
+    close: oneshot::Sender<ByClass<Duration>>,
 }
 
 impl Doors {
     pub(crate) fn new(directory: Arc<Directory>) -> Self {
-        Self { directory, open: HashMap::new(), accepting: JoinSet::new(), closing: JoinSet::new() }
+        let (tell, told) = mpsc::unbounded_channel();
+        let (open, serving, untold) = (HashMap::new(), JoinSet::new(), ByClass::default());
+        Self { directory, open, shared: None, serving, tell, told, untold }
     }
 
-    /// Serves until draining begins, then finishes what is in flight within the grace.
+    /// Serves until draining begins, then leaves: tells the autoscalers, serves on until nobody comes any more, closes the
+    /// ports, and finishes what is in flight and what is held, each class within its limit.
     pub(crate) async fn run(
         mut self,
         shared: Listener,
         mut orders: mpsc::UnboundedReceiver<OwnPort>,
         draining: Draining,
     ) -> anyhow::Result<()> {
-        let shared_door = self.door(None);
-        let shared_accepting = self.accept(shared, &shared_door);
-        loop {
+        self.shared = Some(self.serve(shared, None));
+        self.until(draining.begun(), &mut orders).await;
+
+        let directory = Arc::clone(&self.directory);
+        let (began, limits) = (directory.clock.now(), directory.config.drain);
+        let (took, departure) = (|| directory.clock.now().since(began), &directory.metrics.departure);
+        directory.leave();
+        departure.enter(Phase::Quiet);
+        let mut there = ByClass::<usize>::default();
+        for ends in self.open.values().chain(&self.shared).map(|door| &door.ends) {
+            ends.leave();
+            Class::ALL.into_iter().for_each(|class| there[class] += ends.in_flight()[class]);
+        }
+        info!(there.unary, there.streaming, there.upgraded, "leaving");
+        self.until(directory.nobody_comes(), &mut orders).await;
+
+        departure.was_quiet(took());
+        departure.enter(Phase::Draining);
+        let left = limits.map(|limit| limit.saturating_sub(took()));
+        for door in self.open.drain().map(|(_, door)| door).chain(self.shared.take()) {
+            // The task of a door ends only when it is told to.
+            let _ = door.close.send(left);
+        }
+        let mut time_is_up = std::pin::pin!(tokio::time::sleep(left.unary));
+        while 0 < self.untold.sum() || !self.serving.is_empty() {
             tokio::select! {
-                () = draining.begun() => break,
-                Some(order) = orders.recv() => match order {
-                    OwnPort::Open(key, listener) => self.open(key, listener),
-                    OwnPort::Close(key) => self.close(&key),
+                Some((class, ended)) = self.told.recv() => if self.has_ended(class, ended) {
+                    departure.class_ended(class.word(), took());
                 },
-                Some(_) = self.closing.join_next() => {}
-                Some(_) = self.accepting.join_next() => {}
+                Some(_) = self.serving.join_next(), if !self.serving.is_empty() => {}
+                () = &mut time_is_up, if !directory.metrics.is_time_up() => directory.metrics.time_is_up(),
             }
         }
-        let grace = self.directory.config.grace;
-        shared_accepting.abort();
-        let doors = self.open.drain().map(|(_, (door, accepting))| {
-            accepting.abort();
-            door
-        });
-        for door in doors.chain([shared_door]) {
-            self.closing.spawn(async move { drain(&door, grace).await });
-        }
-        while self.closing.join_next().await.is_some() {}
+        info!(took = ?took(), "nothing is left");
         Ok(())
     }
 
-    fn open(&mut self, key: EndpointKey, listener: Listener) {
-        self.close(&key);
-        let door = self.door(Some(key.clone()));
-        let accepting = self.accept(listener, &door);
-        self.open.insert(key, (door, accepting));
+    /// Opens and closes doors as it is ordered, until something happens.
+    async fn until(&mut self, happens: impl Future<Output = ()>, orders: &mut mpsc::UnboundedReceiver<OwnPort>) {
+        let mut happens = std::pin::pin!(happens);
+        loop {
+            tokio::select! {
+                () = &mut happens => return,
+                Some(order) = orders.recv() => match order {
+                    OwnPort::Open(key, listener) => {
+                        self.close(&key);
+                        let door = self.serve(listener, Some(key.clone()));
+                        self.open.insert(key, door);
+                    }
+                    OwnPort::Close(key) => self.close(&key),
+                },
+                Some((class, ended)) = self.told.recv() => { self.has_ended(class, ended); }
+                Some(_) = self.serving.join_next(), if !self.serving.is_empty() => {}
+            }
+        }
     }
 
     fn close(&mut self, key: &EndpointKey) {
-        let Some((door, accepting)) = self.open.remove(key) else { return };
-        accepting.abort();
-        let grace = self.directory.config.grace;
-        self.closing.spawn(async move { drain(&door, grace).await });
+        if let Some(door) = self.open.remove(key) {
+            let _ = door.close.send(self.directory.config.drain);
+        }
     }
 
-    fn door(&self, own: Option<EndpointKey>) -> Doorway {
+    /// At one door. Was it the last of this class?
+    fn has_ended(&mut self, class: Class, Ended { cut, .. }: Ended) -> bool {
+        self.untold[class] -= 1;
+        self.directory.metrics.departure.were_cut(class.word(), self.directory.config.drain[class], cut);
+        self.untold[class] == 0
+    }
+
+    fn serve(&mut self, listener: Listener, own: Option<EndpointKey>) -> Doorway {
         let ends = LooseEnds::new();
+        if self.directory.is_leaving() {
+            ends.leave();
+        }
         let service = Door { directory: Arc::clone(&self.directory), own, ends: ends.clone() };
         let server = Server::new(Arc::new(service), ServerLimits::default(), ends.clone());
-        Doorway { server: Arc::new(server), ends }
-    }
-
-    fn accept(&mut self, listener: Listener, door: &Doorway) -> AbortHandle {
-        let server = Arc::clone(&door.server);
-        self.accepting.spawn(async move {
-            loop {
-                let (stream, peer) = listener.accept().await;
-                server.serve(stream, peer);
-            }
-        })
+        let (close, closed) = oneshot::channel();
+        self.serving.spawn(keep(listener, server, ends.clone(), closed, self.tell.clone()));
+        Class::ALL.into_iter().for_each(|class| self.untold[class] += 1);
+        Doorway { ends, close }
     }
 }
 
-async fn drain(door: &Doorway, grace: Duration) {
-    door.ends.leave();
-    let cut = door.ends.drain(ByClass::all(grace), |_, _| {}).await.sum();
-    door.server.ended().await;
-    if cut != 0 {
-        warn!(cut, ?grace, "connections were still busy at the end of the grace, and were cut");
+/// One door, from its first connection to its last.
+async fn keep(
+    listener: Listener,
+    server: Server<Door>,
+    ends: LooseEnds,
+    mut closed: oneshot::Receiver<ByClass<Duration>>,
+    tell: mpsc::UnboundedSender<(Class, Ended)>,
+) {
+    let limits = loop {
+        tokio::select! {
+            // Nothing is lost with it: a connection stays in the backlog.
+            (stream, peer) = listener.accept() => server.serve(stream, peer),
+            // Dropped unsent only with all doors.
+            limits = &mut closed => break limits.unwrap_or_default(),
+        }
+    };
+    // What has connected already is served: a close would reset it.
+    while let Some((stream, peer)) = listener.accept().now_or_never() {
+        server.serve(stream, peer);
     }
+    drop(listener);
+    ends.leave();
+    // Who does not listen has gone, and its doors with it.
+    ends.drain(limits, |class, ended| tell.send((class, ended)).unwrap_or_default()).await;
+    server.ended().await;
 }

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use daemon::{Clock, Draining, Listener};
+use daemon::{Clock, Draining, Listener, Readiness};
 use platform::Catalogue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -39,6 +39,7 @@ use units::Moment;
 
 pub use breaker::Budget;
 pub use config::Config;
+pub use forward::ByClass;
 pub use metrics::{Metrics, every_metric};
 
 use crate::directory::{Directory, Follower};
@@ -79,8 +80,19 @@ impl Activator {
         self.directory.synced()
     }
 
-    /// Serves until draining begins, then finishes what it holds within the grace. What serves the requests (the
-    /// catalogue, the streams to the autoscalers) ends after the last of them.
+    /// Whether it should be in any path: it knows every endpoint, and is not leaving.
+    pub fn readiness(&self) -> Readiness {
+        let (directory, synced) = (Arc::clone(&self.directory), self.synced());
+        Arc::new(move || match (directory.is_leaving(), *synced.borrow()) {
+            (true, _) => Err("leaving".to_owned()),
+            (false, false) => Err("the endpoints are not known yet".to_owned()),
+            (false, true) => Ok(()),
+        })
+    }
+
+    /// Serves until draining begins, then leaves: unready at once, out of every path, and then what is in flight and what
+    /// is held is finished within `config.drain`. What serves the requests (the catalogue, the streams to the
+    /// autoscalers) ends after the last of them.
     ///
     /// # Errors
     /// If the catalogue ends.

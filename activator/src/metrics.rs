@@ -1,10 +1,11 @@
 //! Every number the activator publishes. If it is not here, it is not published.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use breaker::Budget;
+use daemon::Departure;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
@@ -45,6 +46,9 @@ pub struct Metrics {
     hold_duration: HistogramVec,
     refusals: IntCounterVec,
     retries: IntCounterVec,
+    pub(crate) departure: Departure,
+    /// Who ends without an answer now is cut, and has not gone by itself.
+    time_is_up: Arc<AtomicBool>,
 }
 
 /// One of each family that an activator publishes, with made-up labels: what the table in `docs/metrics.md` is made of.
@@ -71,6 +75,7 @@ pub(crate) struct RevisionMetrics {
     pub(crate) retries_not_started: IntCounter,
     /// The same ends once more, for autoscalers: they are told in all, whatever is scraped.
     ends: Arc<Ends>,
+    time_is_up: Arc<AtomicBool>,
 }
 
 /// How requests ended, counted without a lock: each ends somewhere else.
@@ -131,6 +136,8 @@ impl Metrics {
                 opts("rouse_retries_total", "Requests tried at another replica, by why the first had not begun them"),
                 &with("reason"),
             )?,
+            departure: Departure::register(registry)?,
+            time_is_up: Arc::default(),
         };
         let all: [Box<dyn Collector>; 7] = [
             Box::new(metrics.requests.clone()),
@@ -157,7 +164,17 @@ impl Metrics {
             retries_connect: self.retries.with_label_values(&with("connect-failed")),
             retries_not_started: self.retries.with_label_values(&with("not-started")),
             ends: Arc::default(),
+            time_is_up: Arc::clone(&self.time_is_up),
         }
+    }
+
+    /// From now on who ends without an answer is counted as refused: it was told that it is too late.
+    pub(crate) fn time_is_up(&self) {
+        self.time_is_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_time_up(&self) -> bool {
+        self.time_is_up.load(Ordering::Relaxed)
     }
 
     /// Rare, so looked up when it happens. `endpoint`: `None` for a request that named none.
@@ -186,6 +203,10 @@ impl Metrics {
 impl RevisionMetrics {
     /// One ended that was here for so long. `failed`: a replica answered it with a status of 500 or more.
     pub(crate) fn ended(&self, outcome: Outcome, failed: bool, after: Duration) {
+        let outcome = match outcome {
+            Outcome::ClientGone if self.time_is_up.load(Ordering::Relaxed) => Outcome::Refused,
+            Outcome::Answered | Outcome::Refused | Outcome::ClientGone => outcome,
+        };
         if let Some(position) = Outcome::ALL.iter().position(|(known, _)| *known == outcome) {
             self.outcomes[position].inc();
         }
@@ -241,11 +262,14 @@ mod tests {
         assert_eq!(
             names,
             [
+                "rouse_cut_total",
                 "rouse_held_requests",
                 "rouse_hold_duration_seconds",
                 "rouse_in_flight_requests",
+                "rouse_leaving_seconds",
                 "rouse_memory_budget_bytes",
                 "rouse_memory_budget_used_bytes",
+                "rouse_phase",
                 "rouse_refusals_total",
                 "rouse_request_duration_seconds",
                 "rouse_requests_total",

@@ -75,6 +75,8 @@ struct Stream<'a> {
     acknowledged: HashMap<EndpointKey, u64>,
     /// Whether it says that it leads.
     leads: bool,
+    /// That this activator leaves was said on this stream.
+    told_leaving: bool,
 }
 
 impl Drop for Stream<'_> {
@@ -102,6 +104,7 @@ impl<'a> Stream<'a> {
             routes: directory.routes_changed(),
             acknowledged: HashMap::new(),
             leads: false,
+            told_leaving: false,
         };
         stream.greet().await?;
         info!(%autoscaler, "connected to the autoscaler");
@@ -121,12 +124,22 @@ impl<'a> Stream<'a> {
             revision: String::new(),
         };
         self.say(Up::Hello(hello)).await?;
+        if self.directory.is_leaving() {
+            self.say_leaving().await?;
+        }
         self.acknowledge_routes().await?;
         self.send_frame().await?;
         self.repeat_wakes().await
     }
 
+    /// Until the stream ends. A level: an autoscaler that comes to lead while this goes on hears it with the greeting.
+    async fn say_leaving(&mut self) -> anyhow::Result<()> {
+        self.told_leaving = true;
+        self.say(Up::Leaving(wire::Empty {})).await
+    }
+
     async fn run(mut self) -> anyhow::Result<Infallible> {
+        let leaving = self.directory.leaving.clone();
         let mut frames = interval(FRAME_EVERY);
         let mut repeats = interval(WAKE_EVERY);
         loop {
@@ -153,6 +166,7 @@ impl<'a> Stream<'a> {
                 }
                 _ = frames.tick() => self.send_frame().await?,
                 _ = repeats.tick(), if !self.wanting.is_empty() => self.repeat_wakes().await?,
+                () = leaving.cancelled(), if !self.told_leaving => self.say_leaving().await?,
                 changed = self.routes.changed() => {
                     changed.context("the activator is ending")?;
                     self.acknowledge_routes().await?;
@@ -212,7 +226,12 @@ impl<'a> Stream<'a> {
                 }
             }
             Some(Down::Weights(weights)) => self.directory.set_weights(&weights),
-            // `Out` answers a `Leaving`, which an activator on one machine never says; the other two are a sidecar's.
+            // It answers a `Leaving`, and means nothing without one.
+            Some(Down::Out(_)) if self.told_leaving => {
+                info!("out of every path");
+                self.directory.is_out();
+            }
+            // The other two are a sidecar's.
             Some(Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_)) | None => {}
         }
         Ok(())

@@ -113,6 +113,13 @@ impl Door {
                 // Both may be dropped: the visit keeps its place, and the exchange what was read.
                 biased;
                 waited = guard.visit.replica(max_wait) => waited,
+                () = self.ends.too_late().cancelled() => {
+                    guard.outcome = Outcome::Refused;
+                    exchange.discard(&self.ends);
+                    let detail = "this activator leaves, and no replica had room until then";
+                    let refusal = Refusal::new(Reason::Leaving, detail).retry_after(forward::SOON);
+                    return Err(refuse(Some(&served.key), refusal));
+                }
                 failure = exchange.client_breaks(may_read), if waits => {
                     return Err(refuse(Some(&served.key), Refusal::new(Reason::BadRequest, failure.to_string())));
                 }

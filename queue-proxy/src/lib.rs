@@ -190,7 +190,8 @@ impl QueueProxy {
         let (direct, proxied) = (direct.close(), proxied.close());
         let left = config.drain.map(|limit| limit.saturating_sub(began.elapsed()));
         let ended = |class: Class, Ended { took, cut }| {
-            departure.class_ended(class.word(), took, config.drain[class], cut);
+            departure.were_cut(class.word(), config.drain[class], cut);
+            departure.class_ended(class.word(), took);
         };
         let cut = shared.ends.drain(left, ended).await.sum();
         tokio::join!(direct.ended(), proxied.ended());

@@ -14,6 +14,7 @@ mod balancing;
 mod breaking;
 mod coming_and_going;
 mod grpc;
+mod leaving;
 mod reporting;
 mod sealing;
 mod streaming;

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activator::{Activator, Budget, Config, Metrics};
-use daemon::{Clock, Draining};
+use activator::{Activator, Budget, ByClass, Config, Metrics};
+use daemon::{Clock, Draining, Readiness};
 use forward::tls::ClientTls;
 use platform::{
     ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, ReplicaState, Revision,
@@ -74,6 +74,7 @@ pub(crate) struct World {
     pub(crate) boards: Arc<Boards>,
     pub(crate) autoscaler: Autoscaler,
     pub(crate) address: SocketAddr,
+    pub(crate) readiness: Readiness,
     registry: Registry,
     drain: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
@@ -82,24 +83,33 @@ pub(crate) struct World {
 impl World {
     /// Nothing exists, and it is known.
     pub(crate) async fn empty() -> Self {
-        let world = Self::unsynced().await;
-        world.boards.endpoints.synced();
-        world.boards.revisions.synced();
-        world
+        Self::unsynced().await.that_is_known()
+    }
+
+    /// All that there is, is known.
+    pub(crate) fn that_is_known(self) -> Self {
+        self.boards.endpoints.synced();
+        self.boards.revisions.synced();
+        self
     }
 
     /// Nothing is known.
     pub(crate) async fn unsynced() -> Self {
-        Self::with_options(None, Budget::new(1 << 30)).await
+        Self::configured(|_| {}).await
     }
 
     /// The same, with certificates for its sidecars.
     pub(crate) async fn trusting(sidecar_tls: Option<ClientTls>) -> Self {
-        Self::with_options(sidecar_tls, Budget::new(1 << 30)).await
+        Self::configured(|config| config.sidecar_tls = sidecar_tls).await
     }
 
-    /// The same, with a budget for what waits.
-    async fn with_options(sidecar_tls: Option<ClientTls>, budget: Budget) -> Self {
+    /// The same, with time of the test's own for leaving.
+    pub(crate) async fn leaving_within(quiet: Duration, drain: ByClass<Duration>) -> Self {
+        Self::configured(|config| (config.quiet, config.drain) = (quiet, drain)).await
+    }
+
+    /// The same, with settings of the test's own.
+    async fn configured(settings: impl FnOnce(&mut Config)) -> Self {
         let autoscaler = Autoscaler::start().await;
         let boards = Arc::new(Boards {
             endpoints: Board::new(),
@@ -107,7 +117,7 @@ impl World {
             activators: watch::Sender::new(None),
             config: watch::Sender::new(None),
         });
-        let config = Config {
+        let mut config = Config {
             namespace: "default".into(),
             name: "activator".into(),
             uid: "activator-uid".into(),
@@ -115,35 +125,35 @@ impl World {
             autoscalers: vec![autoscaler.address],
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
-            sidecar_tls,
-            budget: budget.clone(),
-            grace: Duration::from_secs(10),
+            sidecar_tls: None,
+            budget: Budget::new(1 << 30),
+            quiet: Duration::ZERO,
+            drain: ByClass::all(Duration::from_secs(10)),
         };
+        settings(&mut config);
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry, &budget).unwrap();
+        let metrics = Metrics::register(&registry, &config.budget).unwrap();
         let activator = Activator::bind(config, Clock::start(), metrics, None).unwrap();
-        let address = activator.address();
+        let (address, readiness) = (activator.address(), activator.readiness());
         let drain = CancellationToken::new();
         let mut running = JoinSet::new();
         let catalogue = Arc::clone(&boards);
         running.spawn(activator.run(catalogue, Draining::when(drain.clone())));
-        Self { boards, autoscaler, address, registry, drain, running }
+        Self { boards, autoscaler, address, readiness, registry, drain, running }
     }
 
     /// One endpoint `model` with one revision `v1`, at zero.
     pub(crate) async fn at_zero() -> Self {
-        Self::empty().await.with_model().await
+        Self::empty().await.with_a_model().await
     }
 
     /// The same, in which so much may wait.
     pub(crate) async fn small(budget: Budget) -> Self {
-        let world = Self::with_options(None, budget).await;
-        world.boards.endpoints.synced();
-        world.boards.revisions.synced();
-        world.with_model().await
+        Self::configured(|config| config.budget = budget).await.that_is_known().with_a_model().await
     }
 
-    async fn with_model(self) -> Self {
+    /// One endpoint more, `model` with one revision `v1`, at zero.
+    pub(crate) async fn with_a_model(self) -> Self {
         self.put_endpoint(endpoint("model", &[("v1", 100)]));
         self.put_replicas("v1", &[]);
         self.autoscaler.acknowledged("model", 1).await;

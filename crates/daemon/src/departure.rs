@@ -80,18 +80,23 @@ impl Departure {
         info!(?took, "the quiet period is over, closing the ports");
     }
 
-    /// Nothing of a class is left. `limit`: what it was given; `cut`: how many had not ended by then.
-    pub fn class_ended(&self, class: &'static str, took: Duration, limit: Duration, cut: usize) {
-        if let Some(place) = CLASSES.iter().position(|known| *known == class) {
-            let (seconds, counter) = &self.classes[place];
-            seconds.set(took.as_secs_f64());
-            counter.inc_by(cut as u64);
-        }
+    /// So many of a class had not ended within its limit, and were cut.
+    pub fn were_cut(&self, class: &'static str, limit: Duration, cut: usize) {
         if cut == 0 {
-            info!(class, ?took, "nothing of this class is left");
-        } else {
-            warn!(class, cut, ?limit, "cut what had not ended in time");
+            return;
         }
+        if let Some(place) = CLASSES.iter().position(|known| *known == class) {
+            self.classes[place].1.inc_by(cut as u64);
+        }
+        warn!(class, cut, ?limit, "cut what had not ended in time");
+    }
+
+    /// Nothing of a class is left, after so long.
+    pub fn class_ended(&self, class: &'static str, took: Duration) {
+        if let Some(place) = CLASSES.iter().position(|known| *known == class) {
+            self.classes[place].0.set(took.as_secs_f64());
+        }
+        info!(class, ?took, "nothing of this class is left");
     }
 }
 
@@ -112,7 +117,8 @@ mod tests {
         departure.enter(Phase::Draining);
         assert_eq!(one_of("rouse_phase").as_deref(), Some("draining"));
         assert_eq!(one_of("rouse_leaving_seconds"), None);
-        departure.class_ended("upgraded", Duration::from_secs(60), Duration::from_secs(60), 2);
+        departure.class_ended("upgraded", Duration::from_secs(60));
+        departure.were_cut("upgraded", Duration::from_secs(60), 2);
         assert_eq!(one_of("rouse_leaving_seconds").as_deref(), Some("upgraded"));
         assert_eq!(departure.classes[2].1.get(), 2);
     }

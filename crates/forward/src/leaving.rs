@@ -13,7 +13,7 @@
 //! Not here: when leaving begins, and the pause before the ports are closed (the programs).
 
 use std::collections::HashMap;
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -107,6 +107,16 @@ impl<T> Index<Class> for ByClass<T> {
             Class::Unary => &self.unary,
             Class::Streaming => &self.streaming,
             Class::Upgraded => &self.upgraded,
+        }
+    }
+}
+
+impl<T> IndexMut<Class> for ByClass<T> {
+    fn index_mut(&mut self, class: Class) -> &mut T {
+        match class {
+            Class::Unary => &mut self.unary,
+            Class::Streaming => &mut self.streaming,
+            Class::Upgraded => &mut self.upgraded,
         }
     }
 }

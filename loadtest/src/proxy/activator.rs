@@ -78,7 +78,8 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: between.sidecar_tls()?,
-        grace: Duration::from_secs(30),
+        quiet: Duration::ZERO,
+        drain: activator::ByClass::all(Duration::from_secs(30)),
     };
     let clock = Clock::start();
     let metrics = Metrics::register(&Registry::new(), &budget)?;

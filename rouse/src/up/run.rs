@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use activator::{Activator, Budget};
+use activator::{Activator, Budget, ByClass};
 use anyhow::Context as _;
 use autoscaler::Autoscaler;
 use daemon::{Admin, Clock, Draining, Listener, Stop, Targets, Tasks};
@@ -27,6 +27,9 @@ use super::plan::{Plan, url};
 /// How long what is in flight is given after the first Ctrl-C: the default of a request's time-out. Who cannot wait
 /// presses it again.
 const GRACE: Duration = Duration::from_secs(300);
+
+/// Beyond it, for the activator to cut what has not ended by then.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// One activator, in this process.
 const ACTIVATOR: &str = "activator";
@@ -120,9 +123,9 @@ pub(crate) async fn up(
     };
     let autoscaler = Autoscaler::on(streams, autoscaler, seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
-    let synced = activator.synced();
+    let (synced, readiness) = (activator.synced(), activator.readiness());
     let told_here = daemon::from_loopback_only(autoscaler.admin_routes());
-    let routes = daemon::basic_routes(registry, readiness(synced.clone())).merge(told_here);
+    let routes = daemon::basic_routes(registry, readiness).merge(told_here);
 
     platform.apply(plan.described.clone());
     let mut tasks = Tasks::new();
@@ -132,7 +135,7 @@ pub(crate) async fn up(
     tasks.support("files", follow(follower, platform.clone()));
     tasks.support("addresses", addresses.tell(synced, plan, told));
 
-    let ended = tasks.run(draining.begun(), GRACE).await;
+    let ended = tasks.run(draining.begun(), GRACE + CLOSING).await;
     info!("ending the replicas");
     platform.shutdown().await;
     ended
@@ -155,7 +158,9 @@ fn activator(
         alone_answers_every_host: true,
         sidecar_tls: None,
         budget: budget.clone(),
-        grace: GRACE,
+        // Whoever could still be on the way here is a person's own client, and that person has pressed Ctrl-C.
+        quiet: Duration::ZERO,
+        drain: ByClass::all(GRACE),
     };
     let metrics = activator::Metrics::register(registry, budget).context("the activator's metrics")?;
     // The leader lives and dies with this process, so no promise of an earlier activator can be open.
@@ -178,10 +183,6 @@ fn local_platform(
         budget,
     };
     LocalPlatform::new(options, clock)
-}
-
-fn readiness(synced: watch::Receiver<bool>) -> daemon::Readiness {
-    Arc::new(move || if *synced.borrow() { Ok(()) } else { Err("the endpoints are not known yet".to_owned()) })
 }
 
 /// Puts each new version of the files in force.
