@@ -120,7 +120,7 @@ impl Door {
                     let refusal = Refusal::new(Reason::Leaving, detail).retry_after(forward::SOON);
                     return Err(refuse(Some(&served.key), refusal));
                 }
-                failure = exchange.client_breaks(may_read), if waits => {
+                failure = exchange.client_breaks(may_read, &arrival.lookout), if waits => {
                     return Err(refuse(Some(&served.key), Refusal::new(Reason::BadRequest, failure.to_string())));
                 }
             };

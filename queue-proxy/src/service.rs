@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use breaker::Via;
 use forward::{
-    Arrival, Body, Exchange, Failure, Form, NOT_STARTED, Origin, PROBE, Pool, REQUEST_ID, Reason, Refusal, RequestBody,
-    SOON, Service, Timeouts, Trust, grpc_timeout,
+    Arrival, Body, Exchange, Failure, Form, Lookout, NOT_STARTED, Origin, PROBE, Pool, REQUEST_ID, Reason, Refusal,
+    RequestBody, SOON, Service, Timeouts, Trust, grpc_timeout,
 };
 use http::header::{EXPECT, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -53,7 +53,7 @@ impl Service for Door {
         // Counted from here to the last byte: also what is refused, for refused demand must scale up.
         let (ticket, arrived) = shared.gate.arrive(self.via);
         match Exchange::receive(request, arrival.peer.ip(), origin) {
-            Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived).await,
+            Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived, &arrival.lookout).await,
             Err((refusal, form)) => self.refuse(&refusal, form, None, ticket),
         }
     }
@@ -71,6 +71,7 @@ impl Door {
         mut exchange: Box<Exchange>,
         mut ticket: Ticket,
         arrived: Arrived,
+        client: &Lookout,
     ) -> Response<Body<Ticket>> {
         let (shared, form) = (&self.shared, exchange.form());
         let timeouts = bounded_by_client(shared.timeouts(), &exchange);
@@ -78,7 +79,7 @@ impl Door {
         let request_id = tracing::enabled!(tracing::Level::DEBUG).then(|| request_id(&exchange.head.headers)).flatten();
 
         // Its turn.
-        if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
+        if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request, client).await {
             exchange.discard(&shared.ends);
             return self.refuse(&refusal, form, request_id, ticket);
         }
@@ -106,7 +107,8 @@ impl Door {
                     shared.metrics.retried(Retried::NoConnection);
                     shared.readiness.doubt(&shared.gate);
                     let arrived = ticket.step_back();
-                    if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request).await {
+                    if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request, client).await
+                    {
                         exchange.discard(&shared.ends);
                         return self.refuse(&refusal, form, request_id, ticket);
                     }
@@ -135,11 +137,12 @@ impl Door {
         arrived: Arrived,
         exchange: &mut Exchange,
         most: Option<Duration>,
+        client: &Lookout,
     ) -> Result<(), Refusal> {
         match arrived {
             Arrived::Goes => Ok(()),
             // Apart, so that whoever goes at once does not carry what it takes to wait.
-            Arrived::Waits(turn) => Box::pin(self.wait(ticket, turn, exchange, most)).await,
+            Arrived::Waits(turn) => Box::pin(self.wait(ticket, turn, exchange, most, client)).await,
             Arrived::Full(Full { waiting, retry_after }) => {
                 let detail = format!("{waiting} requests wait for this replica already");
                 Err(Refusal::new(Reason::QueueFull, detail).retry_after(retry_after))
@@ -153,6 +156,7 @@ impl Door {
         turn: oneshot::Receiver<()>,
         exchange: &mut Exchange,
         most: Option<Duration>,
+        client: &Lookout,
     ) -> Result<(), Refusal> {
         let may_read = ticket.make_room(exchange.bytes_while_waiting());
         let leaving = async {
@@ -171,7 +175,7 @@ impl Door {
         tokio::select! {
             biased;
             () = ticket.wait(turn) => Ok(()),
-            failure = exchange.client_breaks(may_read) => {
+            failure = exchange.client_breaks(may_read, client) => {
                 Err(Refusal::new(Reason::BadRequest, failure.to_string()))
             }
             () = leaving => {

@@ -25,6 +25,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Body, RequestBody, Spare};
 use crate::headers::{self, Noted, Origin};
+use crate::lookout::Lookout;
 use crate::pool::{Connection, FRESH, KEPT_IDLE, Lease, Pool, Protocol};
 use crate::refusal::{Form, NOT_STARTED, Reason, Refusal};
 use crate::timeouts::{Activity, Deadline, Expired, Timeouts};
@@ -199,18 +200,21 @@ impl Exchange {
 
     /// Returns if its client breaks off while it waits for a replica; never otherwise. `may_read`: there is room for
     /// [`Self::bytes_while_waiting`], so its body is read ahead until so many are here; what is begun by then (a read of
-    /// the connection at most) is kept too, and the rest stays with the client. A client of HTTP/1.1 that leaves in the
-    /// middle of its body is noticed only while it is read from; one that has sent all of it drops the whole request, as
-    /// does one that resets its stream. May be dropped at its await.
-    pub async fn client_breaks(&mut self, may_read: bool) -> Failure {
+    /// the connection at most) is kept too, and the rest stays with the client. A client that leaves drops the
+    /// whole request: over HTTP/2 at once; over HTTP/1.1 at once while its connection is read from, and within a second
+    /// while it is not (see [`Lookout`]). May be dropped at its await.
+    pub async fn client_breaks(&mut self, may_read: bool, client: &Lookout) -> Failure {
         // Who expects to be asked would be, by reading.
         let reads = may_read && !self.noted.expects_continue && !self.sends_unasked();
         while reads && self.body.ahead() < KEPT_BYTES {
             match std::future::poll_fn(|cx| self.body.poll_ahead(cx, KEPT_BYTES)).await {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Failure::ClientBody(error),
-                None => break,
+                None => return std::future::pending().await,
             }
+        }
+        if !self.sends_unasked() && !http_body::Body::is_end_stream(&self.body) {
+            client.keep_asking().await;
         }
         std::future::pending().await
     }

@@ -7,7 +7,7 @@
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
 //! In reading order: `server` (clients), `leaving` (what is cut when), `headers`, `exchange` (what may be tried again),
-//! `pool` (replicas), `body`, `upgrade`, `timeouts`, `watch`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not
+//! `pool` (replicas), `body`, `upgrade`, `timeouts`, `watch`, `lookout`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not
 //! here: who may go and who waits (`breaker`), which replica (`balance`).
 
 mod aside;
@@ -15,6 +15,7 @@ mod body;
 mod exchange;
 mod headers;
 mod leaving;
+mod lookout;
 mod pool;
 mod refusal;
 mod server;
@@ -29,6 +30,7 @@ pub use body::{Body, BodyError, RequestBody};
 pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
 pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
 pub use leaving::{ByClass, Class, Ended};
+pub use lookout::Lookout;
 pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol};
 pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
 pub use server::{Arrival, Server, ServerLimits, Service};

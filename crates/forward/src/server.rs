@@ -37,6 +37,7 @@ use tracing::debug;
 use crate::aside::Aside;
 use crate::body::BodyError;
 use crate::leaving::{Class, Leaving, Load, Phase, Stage};
+use crate::lookout::Lookout;
 use crate::refusal::{Form, REASON};
 use crate::stream::{Observed, Spoken, detect};
 use crate::tls::ServerTls;
@@ -57,12 +58,14 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// By which connection a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// Who sent it.
     pub peer: SocketAddr,
     /// Where it was received.
     pub local: SocketAddr,
+    /// For [`crate::Exchange::client_breaks`].
+    pub lookout: Lookout,
 }
 
 /// What a connection may do.
@@ -132,7 +135,7 @@ impl<S: Service> Server<S> {
         let (load, counted) = leaving.enter();
         let line = Line {
             service: self.service.clone(),
-            arrival: Arrival { peer, local },
+            arrival: Arrival { peer, local, lookout: Lookout::default() },
             limits: self.limits,
             load,
             bell: Notify::new(),
@@ -217,11 +220,12 @@ impl<S: Service> Line<S> {
 
     /// Which HTTP it speaks. `None` if there is nobody to speak with.
     async fn detect(&self, stream: TcpStream, tls: Option<ServerTls>) -> Option<(Spoken, Observed<Transport>)> {
-        let stream = match tls {
+        let mut stream: Transport = match tls {
             None => stream.into(),
             // In a box: a handshake is large, and every plain connection would have the room for one.
             Some(tls) => Box::pin(tls.accept(stream, self.arrival.peer, self.limits.handshake)).await?,
         };
+        stream.look_when_asked(self.arrival.lookout.clone());
         timeout(self.limits.first_byte, detect(stream)).await.ok()?.ok()?
     }
 
@@ -235,7 +239,7 @@ impl<S: Service> Line<S> {
         let mut busy = Busy::start(self);
         let line = &busy.line;
         let answered = {
-            let mut answer = pin!(line.service.answer(request, line.arrival));
+            let mut answer = pin!(line.service.answer(request, line.arrival.clone()));
             // A request on HTTP/1 is polled with its connection, which is woken by itself.
             let mut bell = pin!((!http1).then(|| line.bell.notified()));
             poll_fn(|cx| {

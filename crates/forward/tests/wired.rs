@@ -491,20 +491,29 @@ async fn an_answer_that_came_before_the_request_was_written_is_not_lost() {
     }
 }
 
-/// Holds each request for ever, as one that waits for a replica. Its sockets take little themselves, and always as much.
+/// Holds each request for ever, as one that waits for a replica, and counts those that are dropped. Its sockets take
+/// little themselves, and always as much.
 async fn holding(may_read: bool, gone: Arc<AtomicU32>) -> SocketAddr {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     serve_on(socket.listen(64).unwrap(), ServerLimits::default(), move |request, arrival| {
-        let gone = gone.clone();
+        let gone = Gone(gone.clone());
         async move {
             let mut exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger).unwrap();
-            let _ = exchange.client_breaks(may_read).await;
-            gone.fetch_add(1, Ordering::SeqCst);
+            let _ = exchange.client_breaks(may_read, &arrival.lookout).await;
+            drop(gone);
             text("")
         }
     })
+}
+
+struct Gone(Arc<AtomicU32>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// How much a client with little room of its own gets rid of, of a body that is longer than anyone keeps.
@@ -540,4 +549,26 @@ async fn who_sends_its_body_only_when_it_is_asked_is_not_asked_while_it_waits() 
     stream.write_all(head.as_bytes()).await.unwrap();
     let asked = tokio::time::timeout(Duration::from_millis(200), stream.read_u8()).await;
     assert!(asked.is_err(), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_body_is_not_read_ends_its_request() {
+    for (name, more) in [
+        ("not read at all", "content-length: 5\r\n"),
+        ("not asked for", "content-length: 5\r\nexpect: 100-continue\r\n"),
+    ] {
+        let gone = Arc::new(AtomicU32::new(0));
+        let address = holding(false, gone.clone()).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("POST / HTTP/1.1\r\nhost: a\r\n{more}\r\nbody").as_bytes()).await.unwrap();
+        let there = tokio::time::timeout(Duration::from_millis(1_500), stream.read_u8()).await;
+        assert!(there.is_err() && gone.load(Ordering::SeqCst) == 0, "{name}: {there:?}");
+        drop(stream);
+        let noticed = async {
+            while gone.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within(noticed).await;
+    }
 }
