@@ -86,6 +86,9 @@ pub enum Failure {
     /// It answered with a protocol that nobody asked for.
     #[error("the replica switched protocols though nobody asked")]
     UnaskedUpgrade,
+    /// Its answer cannot be passed on.
+    #[error("the replica answered in {0}")]
+    BadAnswer(&'static str),
 }
 
 /// No answer, and what can be done about it.
@@ -106,14 +109,16 @@ impl SendError {
     pub fn possibly_started(&self) -> bool {
         match &self.failure {
             Failure::Connect(_) | Failure::NotStarted(_) => self.retried,
-            Failure::Broke(_) | Failure::ClientBody(_) | Failure::Expired(_) | Failure::UnaskedUpgrade => true,
+            Failure::Broke(_) | Failure::ClientBody(_) | Failure::Expired(_) => true,
+            Failure::UnaskedUpgrade | Failure::BadAnswer(_) => true,
         }
     }
 
     /// The answer for the client when nothing else is tried.
     pub fn refusal(&self) -> Refusal {
         let reason = match &self.failure {
-            Failure::Connect(_) | Failure::Broke(_) | Failure::UnaskedUpgrade => Reason::ReplicaBroke,
+            Failure::Connect(_) | Failure::Broke(_) => Reason::ReplicaBroke,
+            Failure::UnaskedUpgrade | Failure::BadAnswer(_) => Reason::ReplicaBroke,
             Failure::NotStarted(_) => Reason::Leaving,
             Failure::ClientBody(_) => Reason::BadRequest,
             Failure::Expired(_) => Reason::Timeout,
@@ -246,7 +251,7 @@ impl Exchange {
         };
         head.extensions.clear();
         head.version = Version::HTTP_11;
-        headers::prepare_answer(&mut head.headers, trust.from, switched);
+        headers::prepare_answer(&mut head.headers, trust.from, switched).map_err(Failure::BadAnswer)?;
         Ok(Answer { head, retried, body, lease, deadline, upgrade })
     }
 

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Version, request};
@@ -62,8 +62,8 @@ pub struct Noted {
 /// Makes a request ready for the next hop. Changes the head only.
 ///
 /// # Errors
-/// With what is wrong: not one host, or one that is none, a method that makes no sense here (400), or a target that is
-/// too long (414).
+/// With what is wrong: not one host, or one that is none, a method that makes no sense here, a transfer coding that is
+/// not understood (400), or a target that is too long (414).
 pub fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) -> Result<Noted, (Reason, &'static str)> {
     let bad = |fault| (Reason::BadRequest, fault);
     if head.method == Method::CONNECT {
@@ -75,7 +75,8 @@ pub fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) ->
     let seen = Seen::of(&head.headers);
     let grpc = seen.content_type && is_grpc(&head.headers);
     let idempotent = is_idempotent_method(&head.method) || seen.idempotency_key;
-    let upgrade = seen.hop_by_hop && remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11);
+    let upgrade =
+        seen.hop_by_hop && remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11).map_err(bad)?;
     let expects_continue = seen.expect && head.headers.remove(EXPECT).is_some();
     if seen.steering {
         remove_steering(&mut head.headers, from);
@@ -127,17 +128,20 @@ impl Seen {
 }
 
 /// Makes an answer ready for the previous hop. `upgraded`: it is the 101 that was asked for.
-pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
+///
+/// # Errors
+/// With what is wrong with it, if its body cannot be passed on as it is meant.
+pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) -> Result<(), &'static str> {
     if upgraded {
         // `connection` and `upgrade` are the answer. Nothing else of them may stay.
         let protocol = headers.remove(UPGRADE);
-        remove_hop_by_hop(headers, false);
+        remove_hop_by_hop(headers, false)?;
         if let Some(protocol) = protocol {
             headers.insert(UPGRADE, protocol);
         }
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
-        remove_hop_by_hop(headers, false);
+        remove_hop_by_hop(headers, false)?;
     }
     if headers.keys().any(|name| name.as_str().starts_with("rouse-")) {
         headers.remove(crate::refusal::NOT_STARTED);
@@ -145,6 +149,7 @@ pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) {
             headers.remove(crate::refusal::REASON);
         }
     }
+    Ok(())
 }
 
 /// The address form that HTTP/1 wants: path and query. The host is in `host`, also if it was made ready for HTTP/2 before.
@@ -188,8 +193,9 @@ fn is_idempotent_method(method: &Method) -> bool {
 }
 
 /// Removes what belongs to one connection only. Answers whether another protocol was asked for, and leaves just that
-/// wish in place if `may_upgrade`.
-fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
+/// wish in place if `may_upgrade`. Fails on a body in a transfer coding other than chunked: hyper undoes that one alone,
+/// and without the field nobody would know of the other.
+fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> Result<bool, &'static str> {
     let mut wants_upgrade = false;
     if headers.contains_key(CONNECTION) {
         let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
@@ -211,7 +217,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
     headers.remove(PROXY_CONNECTION);
     headers.remove(PROXY_AUTHENTICATE);
     headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(TRANSFER_ENCODING);
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err("a transfer coding other than chunked");
+        }
+        headers.remove(TRANSFER_ENCODING);
+        // Beside chunks a length is not the body's (RFC 9112 §6.3), and the next hop would believe it.
+        headers.remove(CONTENT_LENGTH);
+    }
     if let Some(te) = headers.get(TE) {
         // The one value that concerns the whole path: the caller understands trailers.
         let mut parts = te.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -227,7 +241,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> bool {
     } else {
         headers.remove(UPGRADE);
     }
-    wants_upgrade
+    Ok(wants_upgrade)
 }
 
 /// Is there another protocol to change to? HTTP/2 is spoken by prior knowledge here, and an offer of it concerns the
@@ -255,7 +269,7 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// Fields that a stranger may not have taken out by naming them in `connection`: without them a request means something
 /// else, or is somebody else's.
 fn is_essential(name: &HeaderName) -> bool {
-    use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE};
+    use http::header::{AUTHORIZATION, COOKIE};
     [HOST, CONTENT_LENGTH, CONTENT_TYPE, AUTHORIZATION, COOKIE, TE, UPGRADE, X_FORWARDED_FOR, REQUEST_ID].contains(name)
 }
 
@@ -295,6 +309,11 @@ fn name_host(head: &mut request::Parts) -> Result<(), &'static str> {
         (Some(_), Some(_)) => Err("more than one host"),
         (Some(host), None) if !is_host(host.as_bytes()) => Err("a host that is none"),
         (None, None) if Version::HTTP_11 <= head.version => Err("no host"),
+        (None, None) => {
+            // From here on it is HTTP/1.1, which has one; empty where nobody knows it.
+            head.headers.insert(HOST, HeaderValue::from_static(""));
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

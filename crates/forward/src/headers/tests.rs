@@ -108,6 +108,27 @@ fn without_one_host_there_is_no_request() {
 }
 
 #[test]
+fn a_body_in_a_coding_other_than_chunked_is_not_passed_on_as_if_it_were_plain() {
+    let ask = |coding: &'static str| {
+        let mut headers = HeaderMap::from_iter([
+            (TRANSFER_ENCODING, HeaderValue::from_static(coding)),
+            (CONTENT_LENGTH, HeaderValue::from_static("3")),
+        ]);
+        prepare_answer(&mut headers, Origin::Rouse, false).map(|()| headers.len())
+    };
+    assert_eq!(ask("Chunked"), Ok(0), "nor is the length");
+    for coding in ["gzip, chunked", "chunked, chunked", "chunked, gzip", "gzip", "xchunked"] {
+        assert!(ask(coding).is_err(), "{coding}");
+    }
+}
+
+#[test]
+fn http_1_0_needs_no_host_and_the_next_hop_gets_an_empty_one() {
+    let head = prepared(Origin::Stranger, |head| head.version(Version::HTTP_10));
+    assert_eq!(text(&head.headers, "host"), Some(""));
+}
+
+#[test]
 fn path_and_query_may_be_32_kib_long() {
     let ask = |bytes: usize| {
         let mut head = head(|head| head.uri(format!("/?{}", "x".repeat(bytes - 2))).header("host", "a"));
@@ -190,7 +211,7 @@ fn of_an_answer_nothing_internal_passes_and_the_word_only_from_rouse() {
             .into_iter()
             .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
             .collect();
-        prepare_answer(&mut headers, origin, false);
+        prepare_answer(&mut headers, origin, false).unwrap();
         headers.keys().map(|name| name.as_str().to_owned()).collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(answer(Origin::Stranger), ["x-model".to_owned()].into());
