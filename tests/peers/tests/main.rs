@@ -4,6 +4,9 @@
 
 mod curl;
 mod grpc;
+mod h2;
+mod h2spec;
 mod httpx;
 mod keep_alive;
+mod rfc9112;
 mod websockets;

@@ -27,6 +27,8 @@ pub struct Model {
     pub autoscaling: Value,
     /// `readinessProbe`; null for none.
     pub readiness: Value,
+    /// The name of its port, which says what is spoken there: `http1` or `h2c`.
+    pub port_name: &'static str,
     /// `progressDeadlineSeconds`; null for the default.
     pub progress_deadline: Value,
 }
@@ -76,6 +78,7 @@ impl Model {
             container_concurrency: 0,
             autoscaling: json!({}),
             readiness: Value::Null,
+            port_name: "http1",
             progress_deadline: Value::Null,
         }
     }
@@ -100,7 +103,7 @@ impl Model {
         let mut container = json!({
             "name": "model",
             "command": self.command,
-            "ports": [{ "name": "http1", "containerPort": 8080 }],
+            "ports": [{ "name": self.port_name, "containerPort": 8080 }],
         });
         if !self.readiness.is_null() {
             container["readinessProbe"] = self.readiness.clone();
