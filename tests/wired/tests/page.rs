@@ -59,7 +59,11 @@ async fn the_page_says_when_nobody_answers_and_goes_on_when_somebody_does() {
     let says_so = async |browser: &mut Browser| {
         eventually(secs(20), "the page says so", async || {
             let said = browser.eval(banner).await;
-            if said.as_str().is_some_and(|said| said.contains("No answer from")) { Ok(()) } else { Err(said.to_string()) }
+            if said.as_str().is_some_and(|said| said.contains("No answer from")) {
+                Ok(())
+            } else {
+                Err(said.to_string())
+            }
         })
         .await;
     };
