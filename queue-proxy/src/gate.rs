@@ -319,9 +319,6 @@ impl Drop for Ticket {
 }
 
 #[cfg(test)]
-mod laws;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -46,7 +46,8 @@ pub use config::{Asked, Config, HELP, Identity, Launch, UNLIMITED_DEPTH};
 pub use foreign::Strangers;
 pub use forward::ByClass;
 pub use metrics::every_metric;
-pub use probe::{NotReady, Probe, Question};
+pub use probe::{Asker, NotReady, Probe, Question};
+pub use readiness::pause_while_starting;
 pub use trust::ProxiedTls;
 
 use crate::gate::Gate;

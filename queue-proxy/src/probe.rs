@@ -2,12 +2,15 @@
 //!
 //! Not here: how often it is asked, and what follows (`readiness.rs`).
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use forward::{Exchange, LooseEnds, Pool, PoolOptions, Protocol, RequestBody, Timeouts, Trust};
+use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
@@ -54,7 +57,35 @@ pub enum Question {
     },
     /// Does a command end with 0?
     Exec(Vec<String>),
+    /// Whatever the program around this one asks in its own way.
+    Own(Asker),
 }
+
+/// A question that the program around this one asks in its own way, as a command that it runs with what it knows. Dropped
+/// in the middle when there is no answer in time: then nothing of it may stay behind.
+#[derive(Clone)]
+pub struct Asker(Arc<dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync>);
+
+impl Asker {
+    /// Asks by `ask`, each time.
+    pub fn new(ask: impl Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asker").finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Asker {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Asker {}
 
 /// Why the model is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +163,7 @@ impl Probe {
                 Question::Http { address, path, headers } => get(*address, path, headers).await,
                 Question::Grpc { address, service } => health_of(*address, service).await,
                 Question::Exec(command) => run(command).await,
+                Question::Own(asker) => (asker.0)().await,
             }
         };
         timeout(self.timeout, answer).await.unwrap_or(Err(NotReady::TimedOut(self.timeout)))

@@ -17,6 +17,11 @@ use crate::probe::Probe;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Until a model that has been starting for so long is asked again.
+pub fn pause_while_starting(elapsed: Duration) -> Duration {
+    (elapsed / 50).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
 /// How long a model that said it is going is waited for to really go.
 const GOING_FOR: Duration = Duration::from_secs(30);
 
@@ -100,7 +105,7 @@ impl Readiness {
             if probe.successes <= good {
                 return;
             }
-            sleep((started.elapsed() / 50).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
+            sleep(pause_while_starting(started.elapsed())).await;
         }
     }
 

@@ -1,14 +1,14 @@
 //! What stands in front of one replica's process: a queue-proxy of its own, in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use api::Probe;
-use daemon::Clock;
 use hyper::http::{HeaderName, HeaderValue, Uri};
 use platform::Endpoint;
-use queue_proxy::{Budget, ByClass, Config, Identity, Question, QueueProxy, Strangers};
+use queue_proxy::{ByClass, Config, Identity, Question, QueueProxy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,9 @@ use tracing::error;
 use units::RevisionKey;
 
 use crate::described::Workload;
+use crate::exec;
 use crate::health::Check;
+use crate::seams::Shared;
 
 /// Beyond the longest request, for what is to be said after it.
 const DRAIN_MARGIN: Duration = Duration::from_secs(15);
@@ -30,9 +32,7 @@ pub(crate) struct For<'a> {
     pub(crate) revision: &'a RevisionKey,
     pub(crate) workload: &'a Workload,
     pub(crate) endpoint: &'a Endpoint,
-    pub(crate) autoscalers: &'a [SocketAddr],
-    pub(crate) strangers: &'a Strangers,
-    pub(crate) budget: &'a Budget,
+    pub(crate) shared: &'a Arc<Shared>,
 }
 
 /// A replica's front. Dropping it cuts what is in flight.
@@ -47,9 +47,9 @@ pub(crate) struct Front {
 
 impl Front {
     /// Stands before the process that is to listen on `port`.
-    pub(crate) fn before(port: u16, whom: For<'_>, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn before(port: u16, whom: For<'_>) -> anyhow::Result<Self> {
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let sidecar = QueueProxy::bind(config(upstream, whom)?, clock)?;
+        let sidecar = QueueProxy::bind(config(upstream, whom)?, whom.shared.clock)?;
         let (address, ready) = (sidecar.proxied_addr(), sidecar.readiness());
         let draining = CancellationToken::new();
         let (begun, name) = (draining.clone(), whom.name.to_owned());
@@ -78,7 +78,7 @@ impl Front {
 }
 
 fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
-    let For { name, revision, workload, endpoint, autoscalers, strangers, budget } = whom;
+    let For { name, revision, workload, endpoint, shared } = whom;
     let mut config = Config::local(upstream);
     config.container_concurrency = endpoint.container_concurrency;
     config.timeouts.request = endpoint.timeouts.request;
@@ -86,9 +86,9 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
     config.timeouts.idle = endpoint.timeouts.idle;
     // A replica leaves because it is not needed, and nobody waits for it: each is given as long as it may last.
     config.drain = ByClass::all(endpoint.timeouts.request.map_or(LONGEST_DRAIN, |request| request + DRAIN_MARGIN));
-    config.autoscalers = autoscalers.iter().map(SocketAddr::to_string).collect();
-    config.strangers = strangers.clone();
-    config.budget = budget.clone();
+    config.autoscalers = shared.autoscalers.iter().map(SocketAddr::to_string).collect();
+    config.strangers = shared.strangers.clone();
+    config.budget = shared.budget.clone();
     config.identity = Identity {
         namespace: revision.namespace.to_string(),
         pod_name: name.to_owned(),
@@ -96,20 +96,20 @@ fn config(upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<Config> {
         revision: revision.name.to_string(),
     };
     if let Some(probe) = &workload.container.readiness {
-        config.probe = asking(probe, upstream, workload)?;
+        config.probe = asking(probe, upstream, whom)?;
     }
     Ok(config)
 }
 
 /// A probe of a replica that listens on `port`.
-pub(crate) fn check(probe: &Probe, port: u16, workload: &Workload) -> anyhow::Result<Check> {
+pub(crate) fn check(probe: &Probe, port: u16, whom: For<'_>) -> anyhow::Result<Check> {
     let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Ok(Check { probe: asking(probe, upstream, workload)?, initial_delay: probe.initial_delay })
+    Ok(Check { probe: asking(probe, upstream, whom)?, initial_delay: probe.initial_delay })
 }
 
-fn asking(probe: &Probe, upstream: SocketAddr, workload: &Workload) -> anyhow::Result<queue_proxy::Probe> {
+fn asking(probe: &Probe, upstream: SocketAddr, whom: For<'_>) -> anyhow::Result<queue_proxy::Probe> {
     Ok(queue_proxy::Probe {
-        question: question(probe, upstream, workload)?,
+        question: question(probe, upstream, whom)?,
         timeout: probe.timeout,
         period: probe.period,
         successes: probe.success_threshold,
@@ -118,7 +118,7 @@ fn asking(probe: &Probe, upstream: SocketAddr, workload: &Workload) -> anyhow::R
 }
 
 /// Every port that a probe can name is the replica's own: here that is its `PORT`.
-fn question(probe: &Probe, address: SocketAddr, workload: &Workload) -> anyhow::Result<Question> {
+fn question(probe: &Probe, address: SocketAddr, whom: For<'_>) -> anyhow::Result<Question> {
     Ok(match &probe.check {
         api::Check::HttpGet { path, headers, .. } => Question::Http {
             address,
@@ -127,7 +127,7 @@ fn question(probe: &Probe, address: SocketAddr, workload: &Workload) -> anyhow::
         },
         api::Check::TcpSocket { .. } => Question::Tcp(address),
         api::Check::Grpc { service, .. } => Question::Grpc { address, service: service.clone() },
-        api::Check::Exec { command } => Question::Exec(in_its_place(command, address.port(), workload)),
+        api::Check::Exec { command } => exec::question(command, address.port(), whom.workload, whom.shared),
     })
 }
 
@@ -135,16 +135,4 @@ fn header((name, value): &(String, String)) -> anyhow::Result<(HeaderName, Heade
     let parsed = name.parse::<HeaderName>().map_err(anyhow::Error::from);
     let header = parsed.and_then(|name| Ok((name, value.parse::<HeaderValue>()?)));
     header.with_context(|| format!("the probe's header {name:?}"))
-}
-
-/// The command with the replica's environment and working directory, by way of env(1), which every machine has.
-fn in_its_place(command: &[String], port: u16, workload: &Workload) -> Vec<String> {
-    let mut words = vec!["env".to_owned()];
-    if let Some(dir) = &workload.container.working_dir {
-        words.extend(["-C".to_owned(), dir.clone()]);
-    }
-    words.push("--".to_owned());
-    words.extend(workload.container.invocation(port).env.iter().map(|(name, value)| format!("{name}={value}")));
-    words.extend_from_slice(command);
-    words
 }

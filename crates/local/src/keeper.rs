@@ -37,7 +37,7 @@ pub(crate) const WORD: &str = "keeper";
 pub(crate) const MARK: &str = "ROUSE_KEEPER";
 
 /// What the program tells a keeper first, as one line of JSON on its standard input.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) program: String,
     pub(crate) args: Vec<String>,

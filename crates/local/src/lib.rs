@@ -5,15 +5,15 @@
 //! own, in this process; its proxied address is the replica's.
 //!
 //! In reading order: `described` (what is to be in force), `seams` (catalogue and actuator), `fleet` and `muster` (one
-//! revision: how many, whom to take), `replica` (one process from start to end), `front` (its queue-proxy), `health` (startup and
-//! liveness), `process`
-//! and `keeper` (the two sides of keeping it), `tree` (who descends from whom, who listens where), `port`, `output`,
-//! `backoff`.
+//! revision: how many, whom to take), `replica` (one process from start to end), `front` (its queue-proxy), `health`
+//! (startup and liveness), `exec` (probes that are commands), `process` and `keeper` (the two sides of keeping it), `tree`
+//! (who descends from whom, who listens where), `port`, `output`, `backoff`.
 //!
 //! Not here: reading files (`api`), when to start and to give up (`autoscaler`, `kpa`).
 
 mod backoff;
 mod described;
+mod exec;
 mod fleet;
 mod front;
 mod health;

@@ -124,7 +124,7 @@ impl Tail {
 }
 
 /// Text without escape sequences and control characters: it goes into answers and tables.
-fn plain(line: &[u8]) -> String {
+pub(crate) fn plain(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(&line[..line.len().min(KEPT_BYTES)]);
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();

@@ -105,8 +105,11 @@ impl Idle {
         Ok(Self { keeper, ours, output })
     }
 
-    fn begin(mut self, task: &Task, mark: &str) -> io::Result<(Process, pipe::Receiver)> {
-        let mut line = serde_json::to_vec(task)?;
+    fn begin(mut self, task: &Task) -> io::Result<(Process, pipe::Receiver)> {
+        let mark = format!("{:016x}", fastrand::u64(..));
+        let mut marked = task.clone();
+        marked.env.push((MARK.to_owned(), mark.clone()));
+        let mut line = serde_json::to_vec(&marked)?;
         line.push(b'\n');
         // More than the socket holds is written as the keeper reads it.
         self.ours.write_all(&line)?;
@@ -156,19 +159,22 @@ impl Keepers {
     }
 
     /// Starts a process; the second answer is all that it prints, on stdout and stderr alike.
-    pub(crate) async fn start(self: &Arc<Self>, mut task: Task) -> io::Result<(Process, pipe::Receiver)> {
-        let mark = format!("{:016x}", fastrand::u64(..));
-        task.env.push((MARK.to_owned(), mark.clone()));
+    pub(crate) async fn start(self: &Arc<Self>, task: Task) -> io::Result<(Process, pipe::Receiver)> {
         if let Some(spare) = self.take() {
-            match spare.begin(&task, &mark) {
+            match spare.begin(&task) {
                 Ok(begun) => return Ok(begun),
                 // Somebody has killed it while it waited.
                 Err(error) => warn!(%error, "the spare keeper is of no use, starting another"),
             }
         }
+        self.start_aside(task).await
+    }
+
+    /// Likewise, and leaves the spare keeper for whom somebody waits.
+    pub(crate) async fn start_aside(self: &Arc<Self>, task: Task) -> io::Result<(Process, pipe::Receiver)> {
         let keepers = Arc::clone(self);
         // On a thread that may block, so that starting many holds up no request.
-        let starting = tokio::task::spawn_blocking(move || Idle::start(&keepers.program)?.begin(&task, &mark));
+        let starting = tokio::task::spawn_blocking(move || Idle::start(&keepers.program)?.begin(&task));
         starting.await.map_err(io::Error::other)?
     }
 
@@ -235,6 +241,15 @@ impl Process {
             sweep(self.mark.clone(), self.command).await;
         }
         Heard::Ended(self.end.clone().unwrap_or(End::KeeperLost))
+    }
+
+    /// Its end. May be dropped at any time and asked again.
+    pub(crate) async fn ended(&mut self) -> End {
+        loop {
+            if let Heard::Ended(end) = self.next().await {
+                return end;
+            }
+        }
     }
 
     /// Asks the command, and all in its process group, to end.

@@ -111,15 +111,13 @@ impl Making {
             revision: &self.revision,
             workload: &self.workload,
             endpoint: &self.endpoint,
-            autoscalers: &self.shared.autoscalers,
-            strangers: &self.shared.strangers,
-            budget: &self.shared.budget,
+            shared: &self.shared,
         };
-        let front = Front::before(port.number, whom, self.shared.clock)
+        let front = Front::before(port.number, whom)
             .map_err(|error| format!("cannot stand a queue-proxy before it: {error:#}"))?;
         let container = &self.workload.container;
         let check = |probe: &Option<api::Probe>| {
-            let check = probe.as_ref().map(|probe| front::check(probe, port.number, &self.workload)).transpose();
+            let check = probe.as_ref().map(|probe| front::check(probe, port.number, whom)).transpose();
             check.map_err(|error| format!("{error:#}"))
         };
         let (startup, liveness) = (check(&container.startup)?, check(&container.liveness)?);
@@ -224,7 +222,7 @@ impl Making {
         tokio::select! {
             () = running.front.drain() => {}
             // There is nobody left to finish anything.
-            end = ended(&mut running.process) => return end,
+            end = running.process.ended() => return end,
             () = self.shared.kill.cancelled() => return self.kill(&mut running.process).await,
         }
         self.end(&mut running.process).await
@@ -235,7 +233,7 @@ impl Making {
         process.terminate();
         let grace = self.workload.termination_grace;
         tokio::select! {
-            end = ended(process) => return end,
+            end = process.ended() => return end,
             () = tokio::time::sleep(grace) => warn!(replica = %self.name, ?grace, "did not end when asked to, killing it"),
             () = self.shared.kill.cancelled() => {}
         }
@@ -251,7 +249,7 @@ impl Making {
 
     async fn kill(&self, process: &mut Process) -> End {
         process.kill();
-        ended(process).await
+        process.ended().await
     }
 
     /// Who else has taken its port, so that what answers there is not our model? A port on which we cannot say who
@@ -281,14 +279,6 @@ impl Making {
 
     fn since(&self, earlier: Moment) -> Duration {
         self.shared.clock.now().since(earlier)
-    }
-}
-
-async fn ended(process: &mut Process) -> End {
-    loop {
-        if let Heard::Ended(end) = process.next().await {
-            return end;
-        }
     }
 }
 

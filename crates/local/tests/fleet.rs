@@ -242,6 +242,20 @@ async fn nobody_learns_where_a_replica_is_before_its_startup_probe_succeeds() {
 }
 
 #[tokio::test]
+async fn what_a_probe_printed_is_among_the_last_words() {
+    let command = ["sh", "-c", "echo no weights at all; exit 3"].map(str::to_owned).to_vec();
+    let probe = api::Probe { failure_threshold: 1, ..api::Probe::new(api::Check::Exec { command }) };
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    workload.container.startup = Some(probe);
+    let mut bench = Bench::with(workload).await;
+    let revision = bench.until(|revision| revision.trouble.is_some()).await;
+    let words = revision.trouble.as_ref().unwrap().last_words.to_string();
+    let expected = "its startup probe failed 1 times: it answered that it exited with status 3: no weights at all";
+    assert!(words.starts_with(expected), "{words}");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_replica_whose_liveness_probe_fails_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let alive = dir.path().join("alive");

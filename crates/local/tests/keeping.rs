@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use support::{Bench, DEADLINE, PROGRAM, Tag, eventually, kill, parent_of};
+use support::{Bench, DEADLINE, PROGRAM, Tag, described, eventually, kill, parent_of};
 
 /// A server with four forked workers, one behind another shell, one forked twice, one in a session of its own, and one
 /// that also has cleared its environment.
@@ -42,8 +42,12 @@ impl Drop for Host {
 }
 
 fn host(tag: &Tag) -> Host {
+    host_of("host", tag)
+}
+
+fn host_of(kind: &str, tag: &Tag) -> Host {
     let mut host = Command::new(PROGRAM)
-        .args(["host", "sh", "-c", &runaways(tag)])
+        .args([kind, "sh", "-c", &runaways(tag)])
         .env("TAG", &tag.0)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -62,6 +66,37 @@ async fn nothing_outlives_a_program_that_was_killed() {
     eventually("all runaways run", DEADLINE, || (1..=9).all(|n| tag.pid_of(&format!("sleep 360{n}")).is_some())).await;
     host.kill();
     eventually("nothing is left", Duration::from_secs(2), || tag.alive().is_empty()).await;
+}
+
+/// The numbers that probes have written down.
+fn noted(file: &std::path::Path) -> Vec<i32> {
+    std::fs::read_to_string(file).unwrap_or_default().lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_probe_that_does_not_answer_in_time_goes_with_all_that_it_has_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pids");
+    let script = format!("setsid sleep 3611 & echo $! >> {}; wait", file.display());
+    let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    let check = api::Check::Exec { command };
+    workload.container.readiness = Some(api::Probe { timeout: Duration::from_millis(300), ..api::Probe::new(check) });
+    let bench = Bench::with(workload).await;
+    eventually("it is asked twice", DEADLINE, || 2 <= noted(&file).len()).await;
+    let first = noted(&file)[0];
+    let is_left = || bench.tag.alive().iter().any(|(pid, _)| *pid == first);
+    eventually("nothing is left of the first", DEADLINE, || !is_left()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn no_probe_outlives_a_program_that_was_killed() {
+    let tag = Tag::new();
+    let mut host = host_of("asked-host", &tag);
+    eventually("the probe runs", DEADLINE, || tag.pid_of("sleep 3612").is_some()).await;
+    host.kill();
+    eventually("nothing is left", DEADLINE, || tag.alive().is_empty()).await;
 }
 
 #[tokio::test]

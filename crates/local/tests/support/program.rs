@@ -1,6 +1,6 @@
 //! What the tests execute: a keeper when asked, else `serve [PORT]` (a model server that accepts connections, on
-//! `PORT` unless told another port) or `host COMMAND…` (a program with one replica of that command, which says "ready"
-//! once it is, and then waits to be killed).
+//! `PORT` unless told another port), `host COMMAND…` (a program with one replica of that command, which says "ready"
+//! once it is, and then waits to be killed) or `asked-host COMMAND…` (the same, with a liveness probe that never ends).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to stop")]
 #![allow(missing_docs, reason = "a program for tests")]
@@ -10,6 +10,7 @@ mod described;
 
 use std::net::TcpListener;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use daemon::Clock;
 use local::{LocalPlatform, Options};
@@ -22,7 +23,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.split_first() {
         Some((word, rest)) if word == "serve" => serve(rest.first().map(String::as_str)),
-        Some((word, command)) if word == "host" => host(command),
+        Some((word, command)) if word == "host" => host(described::workload(&words_of(command), 1)),
+        Some((word, command)) if word == "asked-host" => {
+            let mut workload = described::workload(&words_of(command), 1);
+            let probe = ["sh", "-c", "setsid sleep 3612 & wait"].map(str::to_owned).to_vec();
+            let probe = api::Probe::new(api::Check::Exec { command: probe });
+            workload.container.liveness = Some(api::Probe { timeout: Duration::from_secs(3600), ..probe });
+            host(workload)
+        }
         _ => ExitCode::from(64),
     }
 }
@@ -43,7 +51,11 @@ fn serve(port: Option<&str>) -> ExitCode {
     }
 }
 
-fn host(command: &[String]) -> ExitCode {
+fn words_of(command: &[String]) -> Vec<&str> {
+    command.iter().map(String::as_str).collect()
+}
+
+fn host(workload: local::Workload) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let options = Options {
@@ -55,8 +67,7 @@ fn host(command: &[String]) -> ExitCode {
             budget: queue_proxy::Budget::new(1 << 30),
         };
         let platform = LocalPlatform::new(options, Clock::start());
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        platform.apply(described::one(described::workload(&command, 1)));
+        platform.apply(described::one(workload));
         let mut revisions = platform.revisions();
         let Some(Event::Added(_, mut revision)) = revisions.recv().await else { panic!("the revision was described") };
         let is_ready = |revision: &platform::Revision| revision.replicas.iter().any(|r| r.state == ReplicaState::Ready);
