@@ -319,9 +319,9 @@ Settings are environment variables. Only UPSTREAM is needed.
   LISTEN                   for clients                                    [[::]:8012]
   PROXIED_LISTEN           for activators                                 [[::]:8013]
   PROXIED_TLS_CERT         TLS 1.3 there: certificate for sidecar.rouse   [plain TCP]
-  PROXIED_TLS_KEY          its key; all three are PEM files, and are read
-  PROXIED_TLS_CA           again when they change. The authority, whose
-                           certificates for activator.rouse are let in
+  PROXIED_TLS_KEY          its private key
+  PROXIED_TLS_CA           of it, and of who is let in (activator.rouse)
+                           PEM files, all or none; read again on a change
   ADMIN_LISTEN             /healthz /readyz /metrics /stats /drained      [[::]:8022]
   CONTAINER_CONCURRENCY    requests at the model at once; 0: no limit     [0]
   QUEUE_DEPTH              requests that wait                             [10 x the limit; 1000 without one]
