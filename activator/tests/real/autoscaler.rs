@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
-use wire::{Down, FromAutoscaler, Outcome, Seal, SealOutcome, ToAutoscaler, Up, Verdict, Wake};
+use wire::{Down, FromAutoscaler, Lead, Outcome, Seal, SealOutcome, ToAutoscaler, Up, Verdict, Wake};
 
 use crate::world::until;
 
@@ -91,6 +91,15 @@ impl Autoscaler {
 
     pub(crate) async fn hears_wake_after(&self, count: usize) -> Wake {
         self.hears_after(count, "a wake", wake).await
+    }
+
+    /// Leads from now on, and the activator knows it: what is said on a stream is heard in its order, so an answer to a
+    /// later question, about a revision that is not there, says that this was heard too.
+    pub(crate) async fn leads(&self, epoch: u64) {
+        self.say(Down::Lead(Lead { leading: true, epoch }));
+        let (namespace, revision) = ("default".to_owned(), "nobody".to_owned());
+        self.say(Down::Seal(Seal { namespace, revision, epoch, seq: 0, ttl_ms: 0 }));
+        assert_eq!(self.hears_verdict_at(epoch, 0).await, Verdict::Veto);
     }
 
     pub(crate) fn asks_for_a_promise(&self, seq: u64) {
