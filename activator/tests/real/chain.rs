@@ -1,10 +1,12 @@
-//! Client, activator, sidecar, model: everything real but the model's answers.
+//! Client, activator, sidecar, model: everything real but the model's answers. Between activator and sidecar there is TLS,
+//! as in a cluster; without, this is how `rouse up` runs, and is tested so.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use certs::Authority;
 use daemon::Clock;
 use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -20,6 +22,7 @@ use queue_proxy::{Config, QueueProxy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::trust::{activator_of, sidecar_of};
 use crate::world::{World, endpoint, revision_at, revision_key, until, within};
 
 pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -72,7 +75,7 @@ impl Notes {
     }
 }
 
-/// A model behind a sidecar behind an activator.
+/// A model behind a sidecar behind an activator that both have certificates.
 pub(crate) struct Chain {
     pub(crate) world: World,
     admin: SocketAddr,
@@ -114,12 +117,14 @@ impl Chain {
         running.spawn(serving);
         let mut config = Config::local(model);
         config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let authority = Authority::new();
+        config.proxied_tls = Some(sidecar_of(&authority));
         sidecar(&mut config);
         let sidecar = QueueProxy::bind(config, Clock::start()).unwrap();
         let (proxied, admin) = (sidecar.proxied_addr(), sidecar.admin_addr().unwrap());
         running.spawn(async move { sidecar.run(std::future::pending()).await.unwrap() });
 
-        let world = World::empty().await;
+        let world = World::trusting(activator_of(&authority)).await;
         let mut endpoint = endpoint("model", &[("v1", 100)]);
         change(&mut endpoint);
         world.put_endpoint(endpoint);

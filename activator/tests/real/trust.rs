@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use certs::{Authority, Leaf};
+use certs::Authority;
 use daemon::Clock;
 use forward::tls::{ClientTls, Parties, Pem, PemFiles};
 use queue_proxy::{Config, ProxiedTls, QueueProxy};
@@ -12,22 +12,22 @@ use crate::client::Request;
 use crate::replica::Replica;
 use crate::world::{World, endpoint, revision_at, revision_key};
 
-fn activator_of(authority: &Authority) -> ClientTls {
+pub(crate) fn activator_of(authority: &Authority) -> ClientTls {
     let leaf = authority.activator();
     let (certificate, key) = (leaf.certificate.into_bytes(), leaf.key.into_bytes());
     ClientTls::new(Parties::OF_ACTIVATOR, &Pem { certificate, key, authority: authority.pem().into_bytes() }).unwrap()
 }
 
-fn certificates(leaf: &Leaf, authority: &str) -> ProxiedTls {
+pub(crate) fn sidecar_of(authority: &Authority) -> ProxiedTls {
     let folder = tempfile::tempdir().unwrap();
-    let certs::Files { certificate, key, authority } = leaf.write(authority, folder.path());
+    let certs::Files { certificate, key, authority } = authority.sidecar().write(&authority.pem(), folder.path());
     ProxiedTls::read(PemFiles { certificate, key, authority }).unwrap()
 }
 
 /// A sidecar of an authority, beside a model; where it takes activators.
 fn sidecar(authority: &Authority, model: &Replica, running: &mut JoinSet<()>) -> SocketAddr {
     let mut config = Config::local(model.address);
-    config.proxied_tls = Some(certificates(&authority.sidecar(), &authority.pem()));
+    config.proxied_tls = Some(sidecar_of(authority));
     let sidecar = QueueProxy::bind(config, Clock::start()).unwrap();
     let address = sidecar.proxied_addr();
     running.spawn(async move { sidecar.run(std::future::pending()).await.unwrap() });
@@ -35,9 +35,7 @@ fn sidecar(authority: &Authority, model: &Replica, running: &mut JoinSet<()>) ->
 }
 
 async fn world(authority: &Authority, replicas: &[(&str, SocketAddr)]) -> World {
-    let world = World::trusting(Some(activator_of(authority))).await;
-    world.boards.endpoints.synced();
-    world.boards.revisions.synced();
+    let world = World::trusting(activator_of(authority)).await;
     world.put_endpoint(endpoint("model", &[("v1", 100)]));
     world.boards.revisions.put(revision_key("v1"), revision_at("v1", replicas));
     world.autoscaler.acknowledged("model", 1).await;

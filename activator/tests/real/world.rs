@@ -98,9 +98,9 @@ impl World {
         Self::configured(|_| {}).await
     }
 
-    /// The same, with certificates for its sidecars.
-    pub(crate) async fn trusting(sidecar_tls: Option<ClientTls>) -> Self {
-        Self::configured(|config| config.sidecar_tls = sidecar_tls).await
+    /// Nothing exists, and it is known; with certificates for its sidecars.
+    pub(crate) async fn trusting(sidecar_tls: ClientTls) -> Self {
+        Self::configured(|config| config.sidecar_tls = Some(sidecar_tls)).await.that_is_known()
     }
 
     /// The same, with time of the test's own for leaving.
