@@ -289,8 +289,8 @@ pub fn ask_to_leave(config: &Config) -> anyhow::Result<()> {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = daemon::Stop::on_signals()?;
     let sidecar = QueueProxy::bind(config, Clock::start())?;
-    let admin = sidecar.admin_addr();
+    let admin = sidecar.admin_addr().map(tracing::field::display);
     trust::warn_if_open(sidecar.proxied_addr(), sidecar.trusted.as_ref());
-    info!(direct = %sidecar.direct_addr(), proxied = %sidecar.proxied_addr(), ?admin, "serving");
+    info!(direct = %sidecar.direct_addr(), proxied = %sidecar.proxied_addr(), admin, "serving");
     stop.guard(async |asked| sidecar.run(async { asked.begun().await }).await).await
 }
