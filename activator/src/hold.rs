@@ -32,6 +32,8 @@ use crate::visit::Visit;
 use crate::wakes::Wakes;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
 
 /// What a request takes while it waits, beside its body: its head, its connection's buffers, its task. Measured; see

@@ -268,7 +268,7 @@ impl Revision {
         let mut shown = self.place.lock();
         self.next_frame = self.ground.peers.frames_from(self.next_frame, before, |at, activator| {
             scaler.activator_heard(at, activator);
-            shown.series.heard(at);
+            shown.series.heard_nothing(at, activator);
             if !told.contains(activator) {
                 told.insert(Arc::clone(activator));
             }

@@ -4,7 +4,7 @@
 //! takes one. What a frame counted is spread over the time since the frame before, because frames come about once a
 //! second and not once in each. A second in which no activator was heard has no rates: that is not the same as none.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,8 @@ pub(crate) struct Series {
     /// First and last seconds of the times in which activators were heard without a break.
     heard: VecDeque<(u64, u64)>,
     said: HashMap<Arc<str>, Said>,
+    /// Activators that were heard before they had anything to say of this revision.
+    mute: HashSet<Arc<str>>,
     last_frame: Option<Moment>,
     latest: Option<Moment>,
 }
@@ -96,6 +98,14 @@ impl Series {
         self.reach(at);
     }
 
+    /// The same, in a frame without a word of this revision.
+    pub(crate) fn heard_nothing(&mut self, at: Moment, activator: &Arc<str>) {
+        if !self.said.contains_key(activator) && !self.mute.contains(activator) {
+            self.mute.insert(Arc::clone(activator));
+        }
+        self.heard(at);
+    }
+
     /// An activator said what it counted. What it counted before it was first heard is of a time that nobody knows.
     pub(crate) fn counted(
         &mut self,
@@ -104,6 +114,8 @@ impl Series {
         incarnation: Incarnation,
         demand: &wire::Demand,
     ) {
+        // A stream begins with all that is not nothing, so who was mute until now had counted nothing.
+        let was_mute = self.mute.remove(activator);
         let said = Said { incarnation, at, demand: demand.clone() };
         let before = self.said.insert(Arc::clone(activator), said).filter(|before| before.incarnation == incarnation);
         // A demand that did not change is left out of frames, so what is new is at most as old as the last frame.
@@ -114,7 +126,7 @@ impl Series {
         let before = match &before {
             Some(before) => &before.demand,
             // The first word of an incarnation that began under our eyes holds all that it counted.
-            None if demand.requests <= u64::from(demand.in_flight) => &nothing,
+            None if was_mute || demand.requests <= u64::from(demand.in_flight) => &nothing,
             None => demand,
         };
         self.spread(since, at, |rates, share| {
@@ -143,6 +155,7 @@ impl Series {
 
     /// An activator is gone, and holds nothing any more.
     pub(crate) fn forget(&mut self, now: Moment, activator: &str) {
+        self.mute.remove(activator);
         if let Some(gone) = self.said.remove(activator) {
             self.level(now, |levels| {
                 levels.in_flight = levels.in_flight.saturating_sub(gone.demand.in_flight);

@@ -319,6 +319,9 @@ impl Drop for Ticket {
 }
 
 #[cfg(test)]
+mod laws;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

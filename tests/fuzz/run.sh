@@ -2,13 +2,14 @@
 # Looks for bytes that break a law of tests/fuzz, door by door, with libFuzzer on the stable compiler.
 #   FUZZ_SECONDS=60      for each door
 #   FUZZ="frames file"   only these doors
-#   FUZZ_KEEP=1          afterwards, keep in corpus/ what reaches code that nothing kept there reaches
+#   FUZZ_KEEP=1          afterwards, keep in corpus/ some of what reaches code that nothing kept there reaches
 # What breaks a law is written into corpus/DOOR, where `cargo test -p fuzz` plays it.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${FUZZ_SECONDS:-60}
 doors=${FUZZ:-headers frames file settings}
 out=${CARGO_TARGET_DIR:-target}/fuzz
+MOST_KEPT=60 # files, for each door
 # With a target named, build scripts and macros are built without these flags.
 host=$(rustc -vV | sed -n 's/^host: //p')
 
@@ -44,8 +45,13 @@ for door in $doors; do
         for file in $found; do echo "FOUND: $file"; done
         echo "REPLAY: cargo test -p fuzz --test corpus $door      (all that the fuzzer said: $log)"
     elif [ -n "${FUZZ_KEEP:-}" ]; then
-        # Of those that reach the same the smallest is kept.
-        "$program" -set_cover_merge=1 -max_len=2048 "$kept" "$met" > "$log.merge" 2>&1 || status=1
+        # Those that reach the most are written first, and of those that reach the same the smallest. The long tail, each
+        # of which reaches one branch more, stays in the target folder.
+        merged=$out/merged/$door
+        rm -rf "$merged" && mkdir -p "$merged" && cp "$kept"/* "$merged" && before=$(ls "$merged")
+        "$program" -set_cover_merge=1 -use_counters=0 -max_len=300 "$merged" "$met" > "$log.merge" 2>&1 || status=1
+        ls -tr "$merged" | grep -vxF "$before" | head -n $((MOST_KEPT - $(wc -w <<< "$before"))) \
+            | while read -r file; do cp "$merged/$file" "$kept"; done
         echo "$door: $(find "$kept" -type f | wc -l) kept, $(du -sb "$kept" | cut -f1) bytes"
     fi
 done

@@ -59,6 +59,11 @@ impl Revision {
         let mut shown = self.place.lock();
         let Some(wake) = shown.wakes.under_way() else { return };
         let there = replicas.iter().any(|replica| replica.state != ReplicaState::Leaving);
+        if there && wake.ordered.is_none() {
+            // What is there was ordered, also if the answer to the order is still on its way.
+            wake.ordered = Some(now);
+            self.metrics.wake_ordered(wake.after(now));
+        }
         if there && wake.started.is_none() {
             wake.started = Some(now);
             self.metrics.wake_started(wake.after(now));

@@ -63,6 +63,21 @@ fn an_activator_that_begins_anew_counts_from_there_and_never_backwards() {
 }
 
 #[test]
+fn the_first_request_ever_is_counted_although_it_was_answered_between_two_frames() {
+    let mut series = Series::default();
+    let activator = "a".into();
+    series.heard_nothing(at(0), &activator);
+    series.heard_nothing(at(1_000), &activator);
+    let mut durations = [0; durations::BUCKETS];
+    durations[durations::bucket(Duration::from_millis(200))] = 1;
+    series.counted(at(2_000), &activator, FIRST, &demand(1, 0, &durations));
+    series.heard_nothing(at(4_000), &activator);
+    let sum: f64 = requests(&series).into_iter().flatten().sum();
+    assert_eq!(sum, 1.0);
+    assert_eq!(series.points().iter().filter(|point| point.p50.is_some()).count(), 1);
+}
+
+#[test]
 fn several_activators_add_up_and_one_that_is_gone_holds_nothing() {
     let mut series = Series::default();
     let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());

@@ -270,7 +270,20 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// else, or is somebody else's.
 fn is_essential(name: &HeaderName) -> bool {
     use http::header::{AUTHORIZATION, COOKIE};
-    [HOST, CONTENT_LENGTH, CONTENT_TYPE, AUTHORIZATION, COOKIE, TE, UPGRADE, X_FORWARDED_FOR, REQUEST_ID].contains(name)
+    [
+        HOST,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        AUTHORIZATION,
+        COOKIE,
+        TE,
+        UPGRADE,
+        X_FORWARDED_FOR,
+        REQUEST_ID,
+        // It may be begun twice only because the model sees this.
+        IDEMPOTENCY_KEY,
+    ]
+    .contains(name)
 }
 
 /// `rouse-*` steers Rouse, the others Knative's parts.

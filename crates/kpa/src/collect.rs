@@ -92,15 +92,21 @@ impl From<ActivatorReading> for Counters {
 
 impl Counters {
     /// What was counted from `before` to this. A counter that went back, which an honest reporter's cannot, counts as
-    /// one that stood still.
+    /// one that stood still; and a part that grew by more than its whole, as the whole, for less than no load would hide
+    /// the load of others.
     fn since(self, before: Self) -> Self {
+        let requests = self.requests.saturating_sub(before.requests);
+        let concurrency_us = self.concurrency_us.saturating_sub(before.concurrency_us);
         Self {
             incarnation: self.incarnation,
             elapsed_us: self.elapsed_us.saturating_sub(before.elapsed_us),
-            requests: self.requests.saturating_sub(before.requests),
-            proxied_requests: self.proxied_requests.saturating_sub(before.proxied_requests),
-            concurrency_us: self.concurrency_us.saturating_sub(before.concurrency_us),
-            proxied_concurrency_us: self.proxied_concurrency_us.saturating_sub(before.proxied_concurrency_us),
+            requests,
+            proxied_requests: self.proxied_requests.saturating_sub(before.proxied_requests).min(requests),
+            concurrency_us,
+            proxied_concurrency_us: self
+                .proxied_concurrency_us
+                .saturating_sub(before.proxied_concurrency_us)
+                .min(concurrency_us),
         }
     }
 

@@ -31,6 +31,19 @@ function figure(value, unit) {
   return value.toFixed(digits) + (unit ? " " + unit : "");
 }
 
+// As it stands beside an axis: no zeros at the end.
+function tick(value, unit) {
+  return figure(value, unit).replace(/(\.\d*?)0+(?= |$)/, "$1").replace(/\.(?= |$)/, "");
+}
+
+// Values with none on either side: no line goes through them, so they are dots.
+function lonely(u, line) {
+  const values = u.data[line];
+  const there = (at) => values[at] !== null && values[at] !== undefined;
+  const found = [...values.keys()].filter((at) => there(at) && !there(at - 1) && !there(at + 1));
+  return found.length ? found : null;
+}
+
 function pad(number) {
   return String(number).padStart(2, "0");
 }
@@ -97,7 +110,7 @@ class Plots {
       const tone = colour(line.tone);
       const steps = line.kind.startsWith("step") || line.kind === "dashed";
       return {
-        label: line.label, stroke: tone, width: line.kind === "dashed" ? 1.5 : 2, points: { show: false }, spanGaps: false,
+        label: line.label, stroke: tone, width: line.kind === "dashed" ? 1.5 : 2, points: { show: false, size: 5, filter: lonely }, spanGaps: false,
         paths: steps ? stepped : undefined, dash: line.kind === "dashed" ? [5, 4] : undefined,
         fill: line.kind.endsWith("area") ? tone + "40" : undefined,
       };
@@ -111,7 +124,7 @@ class Plots {
       series: [{}, ...lines],
       axes: [
         { ...axis, show: true, values: last ? x : (u, splits) => splits.map(() => ""), size: last ? 28 : 6, space: 90, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600] },
-        { ...axis, size: AXIS, space: 34, values: (u, splits) => splits.map((value) => figure(value, plot.unit)), incrs: plot.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] : undefined },
+        { ...axis, size: AXIS, space: 34, values: (u, splits) => splits.map((value) => tick(value, plot.unit)), incrs: plot.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] : undefined },
       ],
       hooks: { setCursor: [(u) => this.read(u.cursor.idx)], draw: [(u) => this.rule(u)] },
     };

@@ -113,8 +113,6 @@ pub enum Tone {
     Ready,
     /// What is wanted.
     Wanted,
-    /// What is on its way.
-    Starting,
     /// How long most take.
     Median,
     /// How long the slowest take.

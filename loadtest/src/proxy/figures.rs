@@ -179,8 +179,13 @@ pub(crate) mod tests {
 
     /// Three rounds, of which the second was slow for all.
     pub(crate) fn report() -> Report {
-        let machine =
-            Machine { cores: 2, kernel: "6.1".to_owned(), load_average: 0.25, versions: vec!["nginx 1.2".to_owned()] };
+        let machine = Machine {
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            cores: 2,
+            kernel: "6.1".to_owned(),
+            load_average: 0.25,
+            versions: vec!["nginx 1.2".to_owned()],
+        };
         let paced = Duration::ZERO;
         let plan = Plan { parts: Part::ALL.to_vec(), rounds: 3, requests: 1000, paced, h2load: None };
         let sidecar = BTreeMap::from([
@@ -227,6 +232,7 @@ pub(crate) mod tests {
     #[test]
     fn programs_read_seconds_and_bytes() {
         let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(json["machine"]["at"], "2026-01-02T03:04:05Z");
         assert_eq!(json["scenes"][0]["name"], "64 connections");
         assert_eq!(json["scenes"][0]["peers"]["queueProxy"]["cpuSeconds"]["min"], 12e-6);
         assert_eq!(json["scenes"][1]["part"], "activator");

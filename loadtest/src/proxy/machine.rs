@@ -13,6 +13,8 @@ use crate::proxy::peers::{Kind, Peer};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Machine {
+    /// When it was looked at: before the first round. RFC 3339.
+    pub(crate) at: String,
     pub(crate) cores: usize,
     /// Its first two numbers.
     pub(crate) kernel: String,
@@ -32,13 +34,14 @@ impl Machine {
         let cores = std::thread::available_parallelism()?.get();
         let h2load = h2load.and_then(|program| named("h2load", &said(program, "--version")?));
         let versions = peers.iter().filter_map(version).chain(h2load).collect();
-        Ok(Self { cores, kernel, load_average, versions })
+        let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Ok(Self { at, cores, kernel, load_average, versions })
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cores, kernel, load_average, versions } = self;
+        let Self { at: _, cores, kernel, load_average, versions } = self;
         write!(f, "{cores} cores, Linux {kernel}, load average {load_average:.1} at the start")?;
         if !versions.is_empty() {
             write!(f, "; {}", versions.join(", "))?;

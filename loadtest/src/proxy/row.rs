@@ -9,15 +9,15 @@ use crate::proxy::memory::Memory;
 use crate::proxy::peers::Kind;
 use crate::proxy::scenes::{ACTIVATOR, Part, SIDECAR, TLS};
 
-/// Adds what was measured today below the last row of each table.
+/// Adds what was measured below the last row of each table.
 ///
 /// # Errors
 /// If the file cannot be changed, or has no such table.
 pub(crate) fn add_to(file: &Path, report: &Report) -> anyhow::Result<()> {
     let mut text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let (date, _) = report.machine.at.split_once('T').unwrap_or_default();
     for (section, cells) in rows(report) {
-        let row = format!("| {today} | {} | {} |", cells.join(" | "), report.machine);
+        let row = format!("| {date} | {} | {} |", cells.join(" | "), report.machine);
         text = with_row(&text, section, &row)
             .with_context(|| format!("{} has no table under {section:?}", file.display()))?;
     }

@@ -136,7 +136,7 @@ async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> any
     let page = format!("http://{}", addresses.admin);
     let admin = Server::parse(&page).context("the admin port's own address")?;
     eprintln!("live page  {page}");
-    eprintln!("log        {}\n", args.log.display());
+    eprintln!("log        {}", args.log.display());
     let target = Target { address: addresses.listen, host: addresses.listen.to_string(), prefix: String::new() };
     let load = story::load(args.seed);
     let (options, live) = (Options::usual("demo"), Live::default());

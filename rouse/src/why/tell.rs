@@ -5,7 +5,7 @@ use api::admin::{Decision, Outlook, Revision, State, Turn, Wake};
 use loadtest::results::time;
 
 use super::reason::reason;
-use super::words::{counted, from, load, source, span};
+use super::words::{amount, counted, from, load, source, span};
 use crate::find::full;
 use crate::text::wrapped;
 
@@ -92,9 +92,10 @@ fn wants(revision: &Revision, last: &Decision) -> String {
 fn sees(revision: &Revision, last: &Decision) -> String {
     let mut said = match (last.stable, last.panic, &revision.outlook) {
         (Some(stable), Some(panic), Some(outlook)) => format!(
-            "{} over the last {}, {panic:.1} over the last {}",
+            "{} over the last {}, {} over the last {}",
             load(revision, stable),
             span(outlook.stable_window_seconds),
+            amount(panic),
             span(outlook.panic_window_seconds)
         ),
         (Some(stable), _, _) => load(revision, stable),

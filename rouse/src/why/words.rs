@@ -4,10 +4,16 @@ use api::admin::{Revision, Setting};
 
 /// `10.0 requests at once`.
 pub(super) fn load(revision: &Revision, value: f64) -> String {
+    let amount = amount(value);
     match revision.demand.metric.as_str() {
-        "rps" => format!("{value:.1} requests a second"),
-        _ => format!("{value:.1} requests at once"),
+        "rps" => format!("{amount} requests a second"),
+        _ => format!("{amount} requests at once"),
     }
+}
+
+/// With one digit behind the point. A little is not nothing: it asks for a replica.
+pub(super) fn amount(value: f64) -> String {
+    if 0.0 < value && value < 0.05 { "less than 0.1".to_owned() } else { format!("{value:.1}") }
 }
 
 /// Who set it, where that is worth a word.

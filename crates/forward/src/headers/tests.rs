@@ -21,15 +21,16 @@ fn fields_that_connection_names_end_here_but_never_the_essential_ones() {
     let head = prepared(Origin::Stranger, |head| {
         head.header("host", "a")
             .header("connection", "x-secret, Host, content-length")
-            .header("connection", "close, authorization")
+            .header("connection", "close, authorization, idempotency-key")
+            .header("idempotency-key", "7")
             .header("x-secret", "1")
             .header("authorization", "Bearer x")
             .header("content-length", "3")
     });
     assert_eq!(text(&head.headers, "x-secret"), None);
     assert_eq!(text(&head.headers, "connection"), None);
-    let kept = ["host", "content-length", "authorization"].map(|name| text(&head.headers, name));
-    assert_eq!(kept, [Some("a"), Some("3"), Some("Bearer x")]);
+    let essential = ["host", "content-length", "authorization", "idempotency-key"];
+    assert_eq!(essential.map(|name| text(&head.headers, name)), [Some("a"), Some("3"), Some("Bearer x"), Some("7")]);
 }
 
 #[test]

@@ -47,6 +47,16 @@ fn a_reading_makes_up_for_those_that_were_lost() {
 }
 
 #[test]
+fn a_part_that_grows_by_more_than_its_whole_is_the_whole() {
+    let mut reporter = Reporter::new(at(0));
+    let _ = sidecar(&mut reporter, 1_000, counted(1_000, 100));
+    let sly = Counters { proxied_requests: 110, proxied_concurrency_us: 110_000_000, ..counted(2_000, 110) };
+    let each = reporter.read(at(2_000), at(0), sly, 0).unwrap().each;
+    assert_eq!((each.request_count, each.proxied_count), (10.0, 10.0));
+    assert_eq!((each.average_concurrency, each.average_proxied_concurrency), (10.0, 10.0));
+}
+
+#[test]
 fn a_restart_is_counted_from_its_birth() {
     let mut reporter = Reporter::new(at(0));
     let _ = sidecar(&mut reporter, 5_000, counted(5_000, 500));

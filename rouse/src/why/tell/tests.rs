@@ -62,6 +62,16 @@ fn no_line_is_wider_than_a_narrow_terminal() {
 }
 
 #[test]
+fn a_little_that_asks_for_a_replica_is_not_told_as_nothing() {
+    let Situation { revision, mut decisions, wakes } = situation(STABLE);
+    let last = decisions.last_mut().unwrap();
+    (last.stable, last.panic) = (Some(0.014), Some(0.0));
+    let text = tell(&revision, &decisions, &wakes, 80);
+    assert!(text.contains("2 replicas: less than 0.1 requests at once on average"), "{text}");
+    assert!(text.contains("sees       less than 0.1 requests at once over the last 60 s, 0.0 over"), "{text}");
+}
+
+#[test]
 fn nothing_was_decided_yet() {
     let Situation { revision, .. } = situation(STABLE);
     assert!(tell(&revision, &[], &[], 80).contains("no decision has been made"));
