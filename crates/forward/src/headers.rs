@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -78,6 +78,9 @@ pub fn prepare_request(head: &mut request::Parts, peer: IpAddr, from: Origin) ->
     let upgrade =
         seen.hop_by_hop && remove_hop_by_hop(&mut head.headers, head.version == Version::HTTP_11).map_err(bad)?;
     let expects_continue = seen.expect && head.headers.remove(EXPECT).is_some();
+    if seen.cookie && head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
     if seen.steering {
         remove_steering(&mut head.headers, from);
     }
@@ -97,6 +100,7 @@ struct Seen {
     content_type: bool,
     idempotency_key: bool,
     expect: bool,
+    cookie: bool,
     hop_by_hop: bool,
     /// `rouse-*`, or one of Knative's.
     steering: bool,
@@ -114,6 +118,7 @@ impl Seen {
                 "content-type" => seen.content_type = true,
                 "idempotency-key" => seen.idempotency_key = true,
                 "expect" => seen.expect = true,
+                "cookie" => seen.cookie = true,
                 "forwarded" => seen.forwarded = true,
                 "x-request-id" => seen.request_id = true,
                 other => {
@@ -244,6 +249,21 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> Result<bool,
     Ok(wants_upgrade)
 }
 
+/// One field of the several in which HTTP/2 may bring cookies (RFC 9113 §8.2.3): what is behind HTTP/1.1 would join them
+/// with commas, or take the first for all. Joined whatever is spoken to the model: HTTP/2 allows one field as well, and
+/// a head need not know who gets it.
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: SmallVec<[&[u8]; 4]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() <= 1 {
+        return;
+    }
+    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+    drop(crumbs);
+    if let Ok(joined) = joined {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Is there another protocol to change to? HTTP/2 is spoken by prior knowledge here, and an offer of it concerns the
 /// connection on which it was made: passed on, it would be a tunnel in which nobody looks at requests any more.
 fn is_offer_for_us(headers: &HeaderMap) -> bool {
@@ -269,7 +289,7 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// Fields that a stranger may not have taken out by naming them in `connection`: without them a request means something
 /// else, or is somebody else's.
 fn is_essential(name: &HeaderName) -> bool {
-    use http::header::{AUTHORIZATION, COOKIE};
+    use http::header::AUTHORIZATION;
     [
         HOST,
         CONTENT_LENGTH,

@@ -30,7 +30,7 @@ enum Step {
     /// A client leaves, wherever its request is.
     Leave(Index),
     /// One at the model finds that the model is not there.
-    StepBack(Index),
+    NobodyThere(Index),
     /// The head of an answer comes.
     Answered(Index),
     Upgrade(Index),
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Arrive),
         6 => any_of().prop_map(Step::Look),
         5 => any_of().prop_map(Step::Leave),
-        2 => any_of().prop_map(Step::StepBack),
+        2 => any_of().prop_map(Step::NobodyThere),
         2 => any_of().prop_map(Step::Answered),
         1 => any_of().prop_map(Step::Upgrade),
         2 => (any_of(), 0..BUDGET).prop_map(|(who, bytes)| Step::Bytes(who, bytes)),
@@ -210,7 +210,7 @@ impl World {
             Step::Arrive => self.arrive(),
             Step::Look(who) => pick(who).into_iter().for_each(|number| self.look(number)),
             Step::Leave(who) => pick(who).into_iter().for_each(|number| self.leave(number)),
-            Step::StepBack(who) => pick(who).into_iter().for_each(|number| self.step_back(number)),
+            Step::NobodyThere(who) => pick(who).into_iter().for_each(|number| self.step_back(number)),
             Step::Answered(who) => {
                 if let Some(Request::AtModel(ticket)) = pick(who).map(|number| &mut self.requests[number]) {
                     ticket.answered(http::StatusCode::OK, Outcome::Answered);

@@ -119,15 +119,24 @@ fn a_request_is_made_ready(came: Parts, from: Origin, peer: IpAddr) {
     for name in came.headers.keys() {
         let gone = OF_ONE_CONNECTION.contains(&name.as_str()) || named.contains(name) || steers(name.as_str());
         let changed = [HOST, TE, EXPECT, FORWARDED].contains(name) || name.as_str().starts_with("x-forwarded-");
+        let changed = changed || (*name == COOKIE && came.version == Version::HTTP_2);
         let changed = changed || (*name == CONTENT_LENGTH && came.headers.contains_key(TRANSFER_ENCODING));
         if !gone && !changed {
             assert!(headers.get_all(name).iter().eq(came.headers.get_all(name)), "{name} was changed");
         }
     }
     for name in [AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE] {
-        let is_false = name == CONTENT_LENGTH && came.headers.contains_key(TRANSFER_ENCODING);
+        let is_false = name == CONTENT_LENGTH && came.headers.contains_key(TRANSFER_ENCODING)
+            || name == COOKIE && came.version == Version::HTTP_2;
         assert!(is_false || headers.get_all(&name).iter().eq(came.headers.get_all(&name)), "{name} was taken out");
     }
+    let cookies = |headers: &HeaderMap| {
+        let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(|crumb| crumb.as_bytes().to_vec()).collect();
+        (crumbs.len(), crumbs.join(&b"; "[..]))
+    };
+    let ((before, cookie), (after, joined)) = (cookies(&came.headers), cookies(headers));
+    assert!(joined == cookie, "a crumb was lost or changed");
+    assert!(after == before || (came.version == Version::HTTP_2 && after == 1), "{after} of {before} crumbs");
 
     the_address_survives_both_forms(&head);
     another_hop_changes_nothing_more(head, &noted);

@@ -118,6 +118,12 @@ def is_refused():
     assert trailing["rouse-reason"] == "queue-full" and 0 < int(trailing["retry-after"]), trailing
 
 
+def is_told_that_nobody_has_that_name():
+    error = failure(lambda: unary(b"hello", timeout=20))
+    assert error.code() == grpc.StatusCode.NOT_FOUND, error
+    assert error.details().startswith("unknown-host: ") and not error.initial_metadata(), error
+
+
 def puts_a_limit_on_the_wait():
     began = time.monotonic()
     error = failure(lambda: unary(b"hello", timeout=0.5))

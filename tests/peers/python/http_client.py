@@ -67,4 +67,14 @@ def leaves_in_the_middle():
         time.sleep(0.02)
 
 
+def is_refused_in_json():
+    answer = client.post("/", json={"instances": [1]})
+    assert answer.status_code == 503, answer
+    assert answer.headers["content-type"] == "application/problem+json", answer.headers
+    assert 0 < int(answer.headers["retry-after"]), answer.headers
+    problem = answer.json()
+    assert (problem["status"], problem["reason"]) == (503, "queue-full"), problem
+    assert answer.headers["rouse-reason"] == "queue-full", answer.headers
+
+
 globals()[check]()

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// After so long without a byte an answered connection counts as one that stays open.
+/// A connection that should stay open is given so long to close. One that closes later is not seen to be wrong, and
+/// nothing that is right is waited for.
 const STAYS: Duration = Duration::from_millis(150);
 
 /// A connection.
@@ -67,9 +68,10 @@ impl Line {
         Some(Reply { status, head, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
-    /// Has the other side closed, or will it without being asked again?
-    pub async fn is_closed(&mut self) -> bool {
-        match timeout(STAYS, self.stream.read_buf(&mut self.unread)).await {
+    /// Does the other side close without being asked again, as it should or should not?
+    pub async fn closes(&mut self, should: bool) -> bool {
+        let patience = if should { PATIENCE } else { STAYS };
+        match timeout(patience, self.stream.read_buf(&mut self.unread)).await {
             Err(_) => false,
             Ok(Ok(0) | Err(_)) => true,
             Ok(Ok(_)) => panic!("nobody asked for {:?}", String::from_utf8_lossy(&self.unread)),

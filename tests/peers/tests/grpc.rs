@@ -1,6 +1,6 @@
 //! grpcio, as client and as model: through the sidecar, and through the activator and the sidecar.
 
-use peers::{Server, Sidecar, Stage, passes};
+use peers::{Server, Sidecar, Stage, curl, passes};
 
 async fn check(name: &str) {
     passes("grpc_client.py", name, &Stage::all("grpc_server.py", &[]).await).await;
@@ -63,7 +63,21 @@ async fn a_refusal_is_unavailable_in_trailers_only() {
 #[tokio::test]
 async fn the_deadline_of_a_call_bounds_its_wait_for_the_model() {
     let sidecar = Sidecar::beside(NOBODY.parse().unwrap(), &[]).await;
-    client("puts_a_limit_on_the_wait", &sidecar).await;
+    // curl keeps no deadline itself, as grpcio does: here the sidecar must.
+    let call = ["--http2-prior-knowledge", "--header", "content-type: application/grpc", "--header", "te: trailers"];
+    let url = sidecar.url("/peers.Model/Unary");
+    let Some(seen) = curl(&[&call[..], &["--header", "grpc-timeout: 300m", "--data", "", &url]].concat()).await else {
+        return;
+    };
+    assert_eq!((seen.statuses(), seen.header("rouse-reason")), (vec!["200"], vec!["waited-too-long"]), "{seen:?}");
+    assert_eq!(seen.header("grpc-status"), ["14"]);
+}
+
+#[tokio::test]
+async fn a_call_to_an_endpoint_that_nobody_knows_is_not_found() {
+    let models = ["one", "two"].map(|name| wired::Model::predictor(name, &[]));
+    let up = wired::Up::start(&wired::File::of_all(models.to_vec())).await;
+    run("is_told_that_nobody_has_that_name", &format!("http://{}", up.shared())).await;
 }
 
 #[tokio::test]
@@ -72,8 +86,7 @@ async fn calls_wait_until_the_models_own_health_service_says_serving() {
     let port = server.address().port();
     let probe = format!("{{\"grpc\":{{\"port\":{port}}},\"periodSeconds\":1}}");
     let sidecar = Sidecar::beside(server.address(), &[("READINESS_PROBE", &probe)]).await;
-    let waits = client("puts_a_limit_on_the_wait", &sidecar);
-    waits.await;
+    client("puts_a_limit_on_the_wait", &sidecar).await;
     // Past the sidecar, as the model itself would.
     run("wakes_it", &format!("http://{}", server.address())).await;
     client("asks_the_health_service", &sidecar).await;

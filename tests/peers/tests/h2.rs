@@ -117,6 +117,16 @@ async fn trailers_pass_from_http2_to_http2() {
 }
 
 #[tokio::test]
+async fn cookies_that_come_in_crumbs_reach_a_model_of_http1_whole() {
+    let model = Model::start(counting).await;
+    let sidecar = Sidecar::beside(model.address(), &[]).await;
+    let Some(mut nghttp) = foreign("nghttp", UNTESTED) else { return };
+    nghttp.args(["--header", "cookie: a=1", "--header", "cookie: b=2", &sidecar.url("/")]);
+    succeeds(nghttp).await.unwrap();
+    assert_eq!(model.only().header("cookie"), ["a=1; b=2"]);
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_before_the_upload_has_ended_arrives_over_http2() {
     fn refusing(_: &Taken) -> Vec<u8> {
         b"HTTP/1.1 413 Too Much\r\nconnection: close\r\ncontent-length: 3\r\n\r\nno\n".to_vec()

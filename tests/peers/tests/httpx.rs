@@ -1,6 +1,6 @@
 //! httpx, as a client of a model under uvicorn: through the sidecar, and through the activator and the sidecar.
 
-use peers::{Stage, passes};
+use peers::{Sidecar, Stage, passes};
 
 async fn check(name: &str) {
     passes("http_client.py", name, &Stage::all("asgi.py", &[]).await).await;
@@ -29,4 +29,13 @@ async fn an_answer_that_the_model_cuts_is_never_taken_for_a_whole_one() {
 #[tokio::test]
 async fn the_model_learns_that_a_client_has_left() {
     check("leaves_in_the_middle").await;
+}
+
+#[tokio::test]
+async fn who_sends_json_is_refused_in_json() {
+    // A port that nobody listens on: the model is never ready, and nobody may wait.
+    let sidecar = Sidecar::beside("127.0.0.1:9".parse().unwrap(), &[("QUEUE_DEPTH", "0")]).await;
+    let Some(mut client) = peers::python("http_client.py") else { return };
+    client.args(["is_refused_in_json", &sidecar.url("")]);
+    peers::succeeds(client).await.unwrap();
 }

@@ -1,8 +1,9 @@
 //! uvicorn closes idle connections, and requests come just then.
 //!
 //! Uvicorn's own time is 5 s, and a client with a request every 5.0 s is what met the close in other proxies. Here it
-//! closes after 2 s, and requests come every 2.0 s, give or take some milliseconds: less than what the sidecar keeps an
-//! idle connection for (4 s), so that requests do meet the close, which with 5 s they never do.
+//! closes after 2 s, and requests come every 2.0 s, give or take some milliseconds: sooner than the sidecar drops an idle
+//! connection itself (4 s), which with 5 s it does first. Whether one meets the very moment is chance; what becomes of
+//! it then is shown with a model that closes at the worst moment each time, in the tests of `queue-proxy`.
 
 use peers::{Server, Sidecar};
 

@@ -98,8 +98,9 @@ fn understanding(request: &Taken) -> Vec<u8> {
     whole(&format!("{method} {} {host} {}", request.path(), request.body.len()))
 }
 
-/// What comes back for bytes that are sent on a new connection: so many answers, and whether it stays open.
-async fn exchange(sidecar: &Sidecar, sent: &[u8], most: usize) -> (Vec<String>, bool) {
+/// What comes back for bytes that are sent on a new connection: so many answers, and whether it stays open, as it should
+/// or should not.
+async fn exchange(sidecar: &Sidecar, sent: &[u8], most: usize, stays: bool) -> (Vec<String>, bool) {
     let mut line = Line::to(sidecar.direct()).await;
     line.say(sent).await;
     let mut answers = Vec::new();
@@ -107,7 +108,7 @@ async fn exchange(sidecar: &Sidecar, sent: &[u8], most: usize) -> (Vec<String>, 
         let Some(reply) = line.hear(false).await else { return (answers, CLOSES) };
         answers.push(if reply.status == 200 { format!("200 {}", reply.body) } else { reply.status.to_string() });
     }
-    (answers, !line.is_closed().await)
+    (answers, !line.closes(!stays).await)
 }
 
 #[tokio::test]
@@ -116,7 +117,7 @@ async fn a_request_by_the_letter_is_answered_as_the_table_says() {
     let sidecar = Sidecar::beside(model.address(), &[]).await;
     let mut faults = Vec::new();
     for Row { section, what, sent, answers, stays } in REQUESTS {
-        let seen = exchange(&sidecar, sent, answers.len()).await;
+        let seen = exchange(&sidecar, sent, answers.len(), *stays).await;
         let wanted = (answers.iter().map(|answer| (*answer).to_owned()).collect::<Vec<_>>(), *stays);
         if seen != wanted {
             faults.push(format!("{section}, {what}: {seen:?} and not {wanted:?}"));

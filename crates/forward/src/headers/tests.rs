@@ -130,6 +130,18 @@ fn http_1_0_needs_no_host_and_the_next_hop_gets_an_empty_one() {
 }
 
 #[test]
+fn the_crumbs_of_a_cookie_that_came_by_http2_are_one_again() {
+    let ask = |version| {
+        let crumbs =
+            |head: request::Builder| head.header("cookie", "a=1").header("cookie", "b=2; c=3").header("cookie", "d");
+        let head = prepared(Origin::Stranger, |head| crumbs(head.version(version).header("host", "a")));
+        head.headers.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(Version::HTTP_2), ["a=1; b=2; c=3; d"]);
+    assert_eq!(ask(Version::HTTP_11).len(), 3, "there it is not allowed, and nobody knows what is meant");
+}
+
+#[test]
 fn path_and_query_may_be_32_kib_long() {
     let ask = |bytes: usize| {
         let mut head = head(|head| head.uri(format!("/?{}", "x".repeat(bytes - 2))).header("host", "a"));
