@@ -177,7 +177,7 @@ mod tests {
         world.add_activator("a");
         let (_leads, leadership) = watch::channel(Leadership::ALONE);
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
-        let platform = Platform { catalogue: world.clone(), actuator: world.clone(), leadership };
+        let platform = Platform { catalogue: world.boards(), actuator: world.clone(), leadership };
         let registry = prometheus::Registry::new();
         let autoscaler = Autoscaler::on(listener, Config::usual(), platform, clock, &registry).unwrap();
         let address = autoscaler.streams_address();

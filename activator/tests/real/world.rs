@@ -1,6 +1,5 @@
 //! An activator and what it sees.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,11 +9,10 @@ use activator::{Activator, Budget, ByClass, Config, Metrics};
 use daemon::{Clock, Draining, Readiness};
 use forward::tls::ClientTls;
 use platform::{
-    ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, ReplicaState, Revision,
-    Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
+    Boards, Endpoint, OnUnavailable, PathPolicy, QueueLimits, ReplicaState, Revision, Route, Scale, ScaleVersion,
+    Target, Timeouts, UpstreamProtocol, Workload,
 };
 use prometheus::Registry;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
@@ -41,32 +39,6 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
 
 pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
-}
-
-/// What exists.
-pub(crate) struct Boards {
-    pub(crate) endpoints: Board<EndpointKey, Endpoint>,
-    pub(crate) revisions: Board<RevisionKey, Revision>,
-    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
-    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
-}
-
-impl Catalogue for Boards {
-    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
-        self.endpoints.feed()
-    }
-
-    fn revisions(&self) -> Feed<RevisionKey, Revision> {
-        self.revisions.feed()
-    }
-
-    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
-        self.activators.subscribe()
-    }
-
-    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
-        self.config.subscribe()
-    }
 }
 
 /// An activator, an autoscaler, and boards to put things on.
@@ -111,12 +83,7 @@ impl World {
     /// The same, with settings of the test's own.
     async fn configured(settings: impl FnOnce(&mut Config)) -> Self {
         let autoscaler = Autoscaler::start().await;
-        let boards = Arc::new(Boards {
-            endpoints: Board::new(),
-            revisions: Board::new(),
-            activators: watch::Sender::new(None),
-            config: watch::Sender::new(None),
-        });
+        let boards = Arc::new(Boards::new());
         let mut config = Config {
             namespace: "default".into(),
             name: "activator".into(),

@@ -9,9 +9,9 @@ use daemon::Clock;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use platform::{
-    ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, Layer, Leadership, OnUnavailable, PathPolicy,
-    QueueLimits, Replica, ReplicaState, Revision, Route, RouteError, RouteOrder, Scale, ScaleError, ScaleOrder,
-    ScaleVersion, Source, Target, Timeouts, Trouble, UpstreamProtocol, Workload,
+    ActivatorPod, Actuator, Boards, Endpoint, Layer, Leadership, OnUnavailable, PathPolicy, QueueLimits, Replica,
+    ReplicaState, Revision, Route, RouteError, RouteOrder, Scale, ScaleError, ScaleOrder, ScaleVersion, Source, Target,
+    Timeouts, Trouble, UpstreamProtocol, Workload,
 };
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::watch;
@@ -54,10 +54,7 @@ pub(crate) enum Mood {
 /// The platform: both seams.
 pub(crate) struct World {
     clock: Clock,
-    endpoints: Board<EndpointKey, Endpoint>,
-    revisions: Board<RevisionKey, Revision>,
-    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
-    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
+    boards: Arc<Boards>,
     inner: Mutex<Inner>,
 }
 
@@ -76,25 +73,25 @@ struct Inner {
 
 impl World {
     pub(crate) fn new(clock: Clock) -> Self {
-        let world = Self {
-            clock,
-            endpoints: Board::new(),
-            revisions: Board::new(),
-            activators: watch::Sender::new(Some(Arc::from([]))),
-            config: watch::Sender::new(Some(Arc::default())),
-            inner: Mutex::default(),
-        };
-        world.endpoints.put(endpoint_key(), endpoint());
-        world.revisions.put(v1(), revision());
-        world.endpoints.synced();
-        world.revisions.synced();
+        let world = Self { clock, boards: Arc::new(Boards::new()), inner: Mutex::default() };
+        world.boards.activators.send_replace(Some(Arc::from([])));
+        world.boards.config.send_replace(Some(Arc::default()));
+        world.boards.endpoints.put(endpoint_key(), endpoint());
+        world.boards.revisions.put(v1(), revision());
+        world.boards.endpoints.synced();
+        world.boards.revisions.synced();
         world
+    }
+
+    /// What can be seen of it.
+    pub(crate) fn boards(&self) -> Arc<Boards> {
+        Arc::clone(&self.boards)
     }
 
     /// How it really is.
     pub(crate) fn revision(&self) -> Revision {
         let unseen = self.inner.lock().unseen.clone();
-        unseen.unwrap_or_else(|| (*self.revisions.get(&v1()).unwrap()).clone())
+        unseen.unwrap_or_else(|| (*self.boards.revisions.get(&v1()).unwrap()).clone())
     }
 
     /// From now on the catalogue tells of no change.
@@ -103,24 +100,24 @@ impl World {
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        (*self.endpoints.get(&endpoint_key()).unwrap()).clone()
+        (*self.boards.endpoints.get(&endpoint_key()).unwrap()).clone()
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Revision)) {
         let mut revision = self.revision();
         change(&mut revision);
-        self.revisions.put(v1(), revision);
+        self.boards.revisions.put(v1(), revision);
     }
 
     pub(crate) fn change_endpoint(&self, change: impl FnOnce(&mut Endpoint)) {
         let mut endpoint = self.endpoint();
         change(&mut endpoint);
-        self.endpoints.put(endpoint_key(), endpoint);
+        self.boards.endpoints.put(endpoint_key(), endpoint);
     }
 
     pub(crate) fn configure(&self, key: &str, value: &str) {
         let data = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        self.config.send_replace(Some(Arc::new(data)));
+        self.boards.config.send_replace(Some(Arc::new(data)));
     }
 
     pub(crate) fn replicas(&self) -> u32 {
@@ -130,7 +127,7 @@ impl World {
     /// An activator whose pod exists.
     pub(crate) fn add_activator(&self, uid: &str) {
         let pod = ActivatorPod { name: uid.into(), uid: uid.into(), out_since: None };
-        self.activators.send_modify(|pods| {
+        self.boards.activators.send_modify(|pods| {
             let known = pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|known| known.uid != pod.uid);
             *pods = Some(known.chain([pod.clone()]).collect());
         });
@@ -138,7 +135,7 @@ impl World {
 
     /// Nobody can say which activators exist.
     pub(crate) fn forget_activators(&self) {
-        self.activators.send_replace(None);
+        self.boards.activators.send_replace(None);
     }
 
     /// Every order that came, also those not carried out.
@@ -199,7 +196,7 @@ impl World {
         if inner.lags {
             inner.unseen = Some(revision);
         } else {
-            self.revisions.put(v1(), revision);
+            self.boards.revisions.put(v1(), revision);
         }
         scale
     }
@@ -241,24 +238,6 @@ impl Actuator for World {
     fn set_route(&self, order: RouteOrder) -> BoxFuture<'_, Result<(), RouteError>> {
         self.change_endpoint(|endpoint| endpoint.route = order.route);
         Box::pin(async { Ok(()) })
-    }
-}
-
-impl Catalogue for World {
-    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
-        self.endpoints.feed()
-    }
-
-    fn revisions(&self) -> Feed<RevisionKey, Revision> {
-        self.revisions.feed()
-    }
-
-    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
-        self.activators.subscribe()
-    }
-
-    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
-        self.config.subscribe()
     }
 }
 
@@ -329,7 +308,7 @@ impl Toy {
         let metrics = Metrics::register(&registry).unwrap();
         let config = Config::usual();
         let actuator: Arc<dyn Actuator> = world.clone();
-        let (ground, ends) = lay_ground(config, &*world, actuator, led, clock, metrics);
+        let (ground, ends) = lay_ground(config, &*world.boards, actuator, led, clock, metrics);
         let streams = Streams {
             peers: Arc::clone(&ground.peers),
             inboxes: Arc::clone(&ground.inboxes),
@@ -340,7 +319,7 @@ impl Toy {
             silence: ground.config.peer_silence,
         };
         let mut tasks = JoinSet::new();
-        let followed = hub::follow(ground.clone(), world.clone(), ends);
+        let followed = hub::follow(ground.clone(), world.boards(), ends);
         tasks.spawn(async move {
             followed.await.map(|never| match never {}).unwrap();
         });
@@ -365,7 +344,7 @@ impl Toy {
 
     /// Its pod is gone.
     pub(crate) fn remove_activator(&self, uid: &str) {
-        self.world.activators.send_modify(|pods| {
+        self.world.boards.activators.send_modify(|pods| {
             *pods = Some(pods.iter().flat_map(|pods| pods.iter().cloned()).filter(|pod| &*pod.uid != uid).collect());
         });
     }

@@ -9,11 +9,13 @@
 
 mod actuator;
 mod board;
+mod boards;
 mod endpoint;
 mod revision;
 
 pub use actuator::{Actuator, Leadership, Path, Route, RouteError, RouteOrder, ScaleError, ScaleOrder};
 pub use board::{Board, Event, Feed};
+pub use boards::Boards;
 pub use endpoint::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Target, Timeouts, UpstreamProtocol};
 pub use revision::{
     ActivatorPod, Layer, Replica, ReplicaState, Revision, Scale, ScaleVersion, Source, Trouble, Workload,

@@ -1,7 +1,6 @@
 //! The activator alone, in front of one replica that is there: what it costs a request without an autoscaler, a platform
 //! and sidecars in the same process. `loadtest activator`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -13,11 +12,10 @@ use anyhow::Context as _;
 use daemon::{Clock, Draining, Problems, Telemetry, Vars};
 use forward::tls::{ClientTls, Parties, Pem};
 use platform::{
-    ActivatorPod, Board, Catalogue, Endpoint, Feed, OnUnavailable, PathPolicy, QueueLimits, Replica, ReplicaState,
-    Revision, Route, Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
+    ActivatorPod, Boards, Endpoint, OnUnavailable, PathPolicy, QueueLimits, Replica, ReplicaState, Revision, Route,
+    Scale, ScaleVersion, Target, Timeouts, UpstreamProtocol, Workload,
 };
 use prometheus::Registry;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
 
@@ -83,37 +81,25 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
     };
     let clock = Clock::start();
     let metrics = Metrics::register(&Registry::new(), &budget)?;
-    let catalogue = Arc::new(World::of(between, clock));
+    let catalogue = Arc::new(world(between, clock));
     let never = Draining::when(CancellationToken::new());
     Activator::bind(config, clock, metrics, None)?.run(catalogue, never).await
 }
 
 /// One endpoint, one revision, one replica; nothing ever changes.
-struct World {
-    endpoints: Board<EndpointKey, Endpoint>,
-    revisions: Board<RevisionKey, Revision>,
-    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
-    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
-}
-
-impl World {
-    fn of(between: &Between, clock: Clock) -> Self {
-        let endpoint = EndpointKey::new("default", "iris");
-        let revision = RevisionKey::new("default", "iris-v1");
-        let limit = ConcurrencyLimit::from_field(between.container_concurrency);
-        let itself = ActivatorPod { name: NAME.into(), uid: NAME.into(), out_since: None };
-        let world = Self {
-            endpoints: Board::new(),
-            revisions: Board::new(),
-            activators: watch::Sender::new(Some(Arc::from([itself]))),
-            config: watch::Sender::new(Some(Arc::default())),
-        };
-        world.endpoints.put(endpoint.clone(), served(endpoint.clone(), revision.clone(), limit));
-        world.revisions.put(revision.clone(), running(endpoint, revision, between, limit, clock));
-        world.endpoints.synced();
-        world.revisions.synced();
-        world
-    }
+fn world(between: &Between, clock: Clock) -> Boards {
+    let endpoint = EndpointKey::new("default", "iris");
+    let revision = RevisionKey::new("default", "iris-v1");
+    let limit = ConcurrencyLimit::from_field(between.container_concurrency);
+    let itself = ActivatorPod { name: NAME.into(), uid: NAME.into(), out_since: None };
+    let boards = Boards::new();
+    boards.activators.send_replace(Some(Arc::from([itself])));
+    boards.config.send_replace(Some(Arc::default()));
+    boards.endpoints.put(endpoint.clone(), served(endpoint.clone(), revision.clone(), limit));
+    boards.revisions.put(revision.clone(), running(endpoint, revision, between, limit, clock));
+    boards.endpoints.synced();
+    boards.revisions.synced();
+    boards
 }
 
 /// With the limits that an endpoint has by default.
@@ -171,23 +157,5 @@ fn running(
         replicas: vec![replica],
         progress_deadline: Duration::from_secs(60),
         trouble: None,
-    }
-}
-
-impl Catalogue for World {
-    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
-        self.endpoints.feed()
-    }
-
-    fn revisions(&self) -> Feed<RevisionKey, Revision> {
-        self.revisions.feed()
-    }
-
-    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
-        self.activators.subscribe()
-    }
-
-    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
-        self.config.subscribe()
     }
 }
