@@ -1,7 +1,5 @@
 //! Replicas come, go, are replaced, killed and drained under load, and nobody loses a request by it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use loadtest::storm::{Plan, run};
 use wired::{rouse, secs};
 

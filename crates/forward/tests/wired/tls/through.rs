@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::stage::{Answers, PATIENCE, client_of, echo, pool, post, serve, server_of, text, within};
+use super::stage::{client_of, echo, pool, post, serve, server_of};
+use crate::stage::{Answers, PATIENCE, hasty_model, text, within};
 
 #[tokio::test]
 async fn both_protocols_go_through_and_connections_are_kept() {
@@ -98,23 +99,6 @@ async fn an_upgraded_connection_goes_through_until_either_end_closes() {
     }
     client.shutdown().await.unwrap();
     assert_eq!(within(client.read(&mut [0; 8])).await.unwrap(), 0);
-}
-
-/// A model that answers at once, reads nothing of the body, and closes.
-async fn hasty_model() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 256]).await;
-                let answer = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig";
-                let _ = stream.write_all(answer).await;
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test]

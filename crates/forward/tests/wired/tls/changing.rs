@@ -9,7 +9,8 @@ use forward::tls::{Part, Parties, Pem, PemFiles, ServerTls};
 use forward::{Pool, PoolOptions, Protocol};
 use tokio::sync::mpsc;
 
-use crate::stage::{assert_not_begun, client_of, echo, pem, pool, post, server_of, within};
+use super::stage::{assert_not_begun, client_of, echo, pem, pool, post, server_of};
+use crate::stage::within;
 
 #[tokio::test]
 async fn certificates_and_authorities_change_under_load_and_nothing_is_lost() {

@@ -1,16 +1,15 @@
-//! What the tests stand on: certificates, a server that wants them, and pools that have them.
+//! Certificates, a server that wants them, and pools that have them.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use certs::{Authority, Leaf};
 use forward::tls::{ClientTls, Parties, Pem, Refused, ServerTls};
 use forward::{
-    Arrival, Body, Exchange, Failure, Form, LooseEnds, Pool, PoolOptions, Protocol, RequestBody, SendError, Server,
-    ServerLimits, Service, Timeouts, Trust,
+    Arrival, Body, Exchange, Failure, LooseEnds, Pool, PoolOptions, Protocol, RequestBody, SendError, Server,
+    ServerLimits, Timeouts, Trust,
 };
 use http::header::HOST;
 use http::{Method, Request, Response};
@@ -19,30 +18,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
-}
-
-/// A service made of a function.
-pub(crate) struct Answers<F>(pub(crate) F);
-
-impl<F, A> Service for Answers<F>
-where
-    F: Fn(Request<Incoming>, Arrival) -> A + Send + Sync + 'static,
-    A: Future<Output = Response<Body<()>>> + Send + 'static,
-{
-    type Body = Body<()>;
-
-    fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response<Body<()>>> + Send {
-        (self.0)(request, arrival)
-    }
-
-    fn too_late(&self, _: Form) -> Response<Body<()>> {
-        text("too late")
-    }
-}
+use crate::stage::{Answers, text, within};
 
 pub(crate) fn pem(leaf: &Leaf, authority: &str) -> Pem {
     let (certificate, key) = (leaf.certificate.clone().into_bytes(), leaf.key.clone().into_bytes());
@@ -95,10 +71,6 @@ where
         }
     });
     address
-}
-
-pub(crate) fn text(text: impl Into<Bytes>) -> Response<Body<()>> {
-    Response::new(Body::whole(text, None))
 }
 
 pub(crate) fn pool(target: SocketAddr, protocol: Protocol, tls: &ClientTls) -> Pool {

@@ -13,7 +13,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore, crypto, version};
 
-use crate::stage::{assert_not_begun, client_of, echo, pem, pool, post, serve, server_of, server_tls, text, within};
+use super::stage::{assert_not_begun, client_of, echo, pem, pool, post, serve, server_of, server_tls};
+use crate::stage::{text, within};
 
 #[tokio::test]
 async fn whose_certificate_is_of_another_authority_outdated_or_of_another_name_has_not_begun_anything() {
