@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs bench-wake bench-proxy bench-kpa storm example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> for
 bench-proxy: ## what sidecar and activator cost a request beside nginx, HAProxy and a bare hyper proxy (profile dist); ONLY=PART,.. measures a part; ROW=docs/performance.md adds rows
 	cargo build --profile dist -p queue-proxy -p loadtest
 	target/dist/loadtest proxy --queue-proxy target/dist/queue-proxy $(if $(ONLY),--only $(ONLY)) $(if $(KNATIVE_QUEUE_PROXY),--knative-queue-proxy $(KNATIVE_QUEUE_PROXY)) $(if $(ROW),--row $(ROW))
+
+bench-memory: ## a gigabyte through sidecar and activator, 10,000 requests that wait, and what is left after (profile dist)
+	cargo build --profile dist -p rouse -p queue-proxy -p loadtest
+	target/dist/loadtest memory --rouse target/dist/rouse --queue-proxy target/dist/queue-proxy
 
 bench-kpa: ## what decisions cost: one, 10,000 revisions, a day (profile dist); ROW=docs/performance.md adds a row
 	cargo bench --profile dist -p kpa --bench decisions -- $(if $(ROW),--row $(abspath $(ROW)))

@@ -6,13 +6,15 @@
 //! (what the servers say they began), `times` (distributions).
 //!
 //! Beside it: `storm` (a closed load while replicas come, go and are killed, and whether anything was lost or begun
-//! twice), and what the measuring program shares with it: `up` (a running `rouse up`), `http1` (one request).
+//! twice), `memory` (large bodies, many that wait, what is left after a burst), and what the measuring program shares with
+//! it: `up` (a running `rouse up`), `http1` (one request).
 
 pub mod arrivals;
 pub mod engine;
 mod exchange;
 pub mod executed;
 pub mod http1;
+pub mod memory;
 pub mod results;
 pub mod scenario;
 pub mod shape;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use loadtest::{http1, storm, up};
+use loadtest::{http1, memory, storm, up};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures Rouse, and says how each figure stands to its budget.
@@ -31,6 +31,7 @@ enum What {
     Wake(Wake),
     Proxy(Box<proxy::Flags>),
     Storm(Storm),
+    Memory(Sizes),
     /// Forwards with hyper and does nothing else: a peer of `proxy`
     #[command(hide = true)]
     BareProxy {
@@ -97,6 +98,31 @@ struct Storm {
     /// Where chance begins [default: another each time; it is told]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Keep what was written also if nothing was wrong
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Does memory grow with what passes through, or with what has passed?
+///
+/// One request of a gigabyte whose answer is as large, through `rouse up` (activator and sidecar) and through a sidecar
+/// alone. Ten thousand requests that wait for a model at zero and are then answered, and a thousand with bodies of 64 KiB.
+/// Says what the program's own memory was before, meanwhile, and three and ten seconds after.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loadtest memory --rouse target/dist/rouse --queue-proxy target/dist/queue-proxy")]
+struct Sizes {
+    /// The program with the activator
+    #[arg(long, value_name = "PATH", default_value = "target/dist/rouse")]
+    rouse: PathBuf,
+    /// The sidecar
+    #[arg(long, value_name = "PATH", default_value = "target/dist/queue-proxy")]
+    queue_proxy: PathBuf,
+    /// How large the large body is
+    #[arg(long, value_name = "MEBIBYTES", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    body: u64,
+    /// How many wait
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    waiting: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -115,6 +141,7 @@ fn main() -> ExitCode {
         What::Wake(flags) => measure_wakes(&flags),
         What::Proxy(flags) => measure_proxies(&flags),
         What::Storm(flags) => stand_storm(&flags),
+        What::Memory(flags) => measure_memory(&flags),
         What::BareProxy { listen, upstream, h2c } => {
             runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream, h2c)))
         }
@@ -143,12 +170,33 @@ fn stand_storm(flags: &Storm) -> anyhow::Result<()> {
         lasts: Duration::from_secs(flags.seconds),
         in_flight: flags.in_flight as usize,
         seed: flags.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+        keep: flags.keep,
     };
     eprintln!("a storm of {} s, seed {}", flags.seconds, plan.seed);
     let report = runtime()?.block_on(storm::run(&flags.rouse, plan))?;
     println!("{report}");
     anyhow::ensure!(report.verdict.is_right(), "something was lost or duplicated");
     Ok(())
+}
+
+fn measure_memory(flags: &Sizes) -> anyhow::Result<()> {
+    let files = memory::raise_open_files()?;
+    // Beside the connections there are a few for the program itself.
+    let waiting = flags.waiting.min(u32::try_from(files.saturating_sub(1_000)).unwrap_or(u32::MAX));
+    if waiting < flags.waiting {
+        eprintln!("LEFT OUT: {} of those that wait: a process may open {files} files here", flags.waiting - waiting);
+    }
+    runtime()?.block_on(async {
+        println!("{}", memory::through_rouse_up(&flags.rouse, flags.body << 20).await?);
+        println!("{}", memory::through_sidecar(&flags.rouse, &flags.queue_proxy, flags.body << 20).await?);
+        for of in [
+            memory::Holding { requests: waiting, bytes: 100 },
+            memory::Holding { requests: waiting.min(1_000), bytes: 64 << 10 },
+        ] {
+            println!("{}", memory::hold(&flags.rouse, of).await?);
+        }
+        Ok(())
+    })
 }
 
 /// One thread: what is measured has the others.

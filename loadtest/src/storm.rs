@@ -38,6 +38,8 @@ pub struct Plan {
     pub in_flight: usize,
     /// Where all chance comes from.
     pub seed: u64,
+    /// Whether what was written is kept also if nothing was wrong.
+    pub keep: bool,
 }
 
 /// What came of it.
@@ -47,7 +49,7 @@ pub struct Report {
     weather: Weather,
     /// Lost, duplicated, and the rest.
     pub verdict: Verdict,
-    /// Where everything stands that was written, if something was wrong.
+    /// Where everything stands that was written, if it was kept.
     kept: Option<PathBuf>,
 }
 
@@ -59,7 +61,7 @@ pub async fn run(rouse: &Path, plan: Plan) -> anyhow::Result<Report> {
     let folder = TempDir::new().context("making a temporary folder")?;
     let begin = Instant::now();
     let mut weather = Weather::new(folder.path(), rouse, plan.seed, begin)?;
-    let up = Up::start(rouse, &folder, &weather.file()).await?;
+    let up = Up::start(rouse, &folder, &weather.file(), &[]).await?;
     let port = up.listen().port();
     let to: Vec<To> = Weather::endpoints()
         .map(|name| To { address: up.listen(), host: format!("{name}.localhost:{port}") })
@@ -85,7 +87,7 @@ pub async fn run(rouse: &Path, plan: Plan) -> anyhow::Result<Report> {
     let servers = Servers { begun: begun(&folder.path().join("begun"))?, fallen: weather.fallen.clone() };
     let verdict = Verdict::of(&records, &servers);
     ensure!(plan.in_flight as u64 * 2 < verdict.requests, "only {} requests were sent", verdict.requests);
-    let kept = (!verdict.is_right()).then(|| folder.keep());
+    let kept = (plan.keep || !verdict.is_right()).then(|| folder.keep());
     Ok(Report { plan, weather, verdict, kept })
 }
 
@@ -104,7 +106,7 @@ fn begun(folder: &Path) -> anyhow::Result<BTreeMap<u64, Vec<u32>>> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { lasts, in_flight, seed } = self.plan;
+        let Plan { lasts, in_flight, seed, .. } = self.plan;
         writeln!(f, "a storm of {} s, {in_flight} in flight, seed {seed}", lasts.as_secs())?;
         writeln!(f, "  {}\n", self.weather)?;
         write!(f, "{}", self.verdict)?;

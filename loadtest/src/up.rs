@@ -46,12 +46,12 @@ impl Announced {
 }
 
 impl Up {
-    /// Starts it on `file`, a path inside `folder`, and returns once it takes requests. What it prints stands in `output`
-    /// there.
+    /// Starts it on `file`, a path inside `folder`, with further `flags`, and returns once it takes requests. What it
+    /// prints stands in `output` there.
     ///
     /// # Errors
     /// If it does not come up.
-    pub async fn start(rouse: &Path, folder: &TempDir, file: &Path) -> anyhow::Result<Self> {
+    pub async fn start(rouse: &Path, folder: &TempDir, file: &Path, flags: &[&str]) -> anyhow::Result<Self> {
         let announced = folder.path().join("addresses.json");
         let output = folder.path().join("output");
         let log = std::fs::File::create(&output)?;
@@ -61,6 +61,7 @@ impl Up {
             .arg(file)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--announce"])
             .arg(&announced)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -90,6 +91,11 @@ impl Up {
     /// Where requests go.
     pub fn listen(&self) -> SocketAddr {
         self.addresses.listen
+    }
+
+    /// Where people look.
+    pub fn admin(&self) -> SocketAddr {
+        self.addresses.admin
     }
 
     /// Its own process number; `None` once it was seen to have ended.

@@ -33,7 +33,7 @@ pub(crate) async fn measure(rouse: &Path, wakes: u32, endpoints: u32) -> anyhow:
     let folder = TempDir::new().context("making a temporary folder")?;
     let file = folder.path().join("models.yaml");
     std::fs::write(&file, models(rouse, folder.path(), endpoints)?).context("writing the models' file")?;
-    let up = Up::start(rouse, &folder, &file).await?;
+    let up = Up::start(rouse, &folder, &file, &[]).await?;
 
     let mut seen = Seen::default();
     for wake in 0..wakes {

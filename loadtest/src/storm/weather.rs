@@ -154,14 +154,20 @@ impl Weather {
         &self.story
     }
 
-    /// One of the replicas that run; the older, the likelier: a machine that is full kills whoever is there, and what is
-    /// killed as soon as it is there tells little about requests.
+    /// One of the replicas that run; the older, the likelier. Seldom one that has begun nothing yet: a slow machine would
+    /// never have any that serves.
     fn victim(&mut self) -> Option<u32> {
+        let anyone = self.rng.u8(..) < 32;
         let mut there: Vec<u32> = self.replicas().into_iter().filter(|pid| !self.fallen.contains_key(pid)).collect();
-        there.retain(|pid| is_predictor(*pid));
+        there.retain(|pid| is_predictor(*pid) && (anyone || self.has_begun_any(*pid)));
         there.sort_unstable();
         let older = self.rng.usize(..there.len().max(1)).min(self.rng.usize(..there.len().max(1)));
         there.get(older).copied()
+    }
+
+    fn has_begun_any(&self, pid: u32) -> bool {
+        let log = self.folder.join("begun").join(pid.to_string());
+        std::fs::metadata(log).is_ok_and(|log| 0 < log.len())
     }
 
     /// Everyone who ever was.
