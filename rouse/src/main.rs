@@ -1,6 +1,7 @@
 //! `rouse`: the command line. This file only reads the flags and hands over.
 
 mod admin;
+mod allocator;
 mod cli;
 mod demo;
 mod find;

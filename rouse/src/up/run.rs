@@ -19,10 +19,11 @@ use local::LocalPlatform;
 use platform::{ActivatorPod, Leadership};
 use prometheus::Registry;
 use tokio::sync::{oneshot, watch};
-use tracing::{Level, info};
+use tracing::{Level, info, warn};
 
 use super::follow::Follower;
 use super::plan::{Plan, url};
+use crate::allocator;
 
 /// How long what is in flight is given after the first Ctrl-C: the default of a request's time-out. Who cannot wait
 /// presses it again.
@@ -100,6 +101,9 @@ pub(crate) async fn up(
     outlet: Outlet,
     draining: Draining,
 ) -> anyhow::Result<()> {
+    if let Err(error) = allocator::give_back_while_idle() {
+        warn!(%error, "what a burst takes goes back late: there is no thread for it");
+    }
     let Outlet { replicas, colour, addresses: told } = outlet;
     let Settings { autoscaler, memory_budget } = settings;
     let budget = Budget::new(memory_budget);

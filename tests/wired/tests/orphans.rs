@@ -69,3 +69,24 @@ async fn who_should_live_lives_through_an_idle_stretch() {
     .await;
     assert_eq!(up.ready("steady-v1").await, 2);
 }
+
+/// What a keeper started dies with the thread that started it. A second thread could be the one.
+#[tokio::test]
+async fn a_keeper_has_one_thread() {
+    let mut model = Model::predictor("kept", &[]);
+    model.autoscaling = json!({ "minReplicas": 2 });
+    let up = Up::start(&File::of(model)).await;
+    eventually(secs(30), "two replicas are ready", async || match up.ready("kept-v1").await {
+        2 => Ok(()),
+        ready => Err(format!("{ready}")),
+    })
+    .await;
+    let everyone = up.mark().carriers();
+    let keepers: Vec<i32> =
+        everyone.iter().filter(|(_, line)| line.ends_with(" keeper")).map(|(pid, _)| *pid).collect();
+    assert!(2 <= keepers.len(), "{everyone:?}");
+    for keeper in keepers {
+        let threads = std::fs::read_dir(format!("/proc/{keeper}/task")).unwrap().count();
+        assert_eq!(threads, 1, "keeper {keeper}");
+    }
+}
