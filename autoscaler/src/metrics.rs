@@ -20,7 +20,7 @@ const STATES: [&str; 4] = ["desired", "ready", "starting", "leaving"];
 const WINDOWS: [&str; 2] = ["stable", "panic"];
 /// Outcomes of wakes.
 const WAKES: [&str; 3] = ["served", "failed", "abandoned"];
-/// Phases of a wake, each from its beginning: the order given, a first replica there, a first one ready.
+/// Phases of a wake, each from its beginning: the order given, a first replica's process running, a first one ready.
 const PHASES: [&str; 3] = ["ordered", "started", "ready"];
 /// Outcomes of orders.
 const ORDERS: [&str; 6] = ["done", "conflict", "not-leading", "gone", "refused", "unknown"];
@@ -77,8 +77,11 @@ impl Metrics {
             IntCounterVec::new(Opts::new("rouse_decisions_total", "Decisions, by what decided."), &["because"])?;
         let wakes = IntCounterVec::new(Opts::new("rouse_wakes_total", "Wakes that ended, by how."), &["outcome"])?;
         let wake_duration = HistogramVec::new(
-            HistogramOpts::new("rouse_wake_duration_seconds", "From the first wake heard to the end of a phase.")
-                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]),
+            HistogramOpts::new(
+                "rouse_wake_duration_seconds",
+                "From the first wake heard until replicas were ordered, a first process ran (started), a first one was ready.",
+            )
+            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]),
             &["phase"],
         )?;
         let orders = IntCounterVec::new(

@@ -22,7 +22,9 @@ pub(crate) struct Wake {
     pub(crate) held: u32,
     /// When replicas had been ordered.
     pub(crate) ordered: Option<Moment>,
-    /// When there was a replica.
+    /// When there was a replica, running or not.
+    pub(crate) made: Option<Moment>,
+    /// When a replica's process ran.
     pub(crate) started: Option<Moment>,
     /// How it ended, and when.
     pub(crate) end: Option<(Moment, WakeEnd)>,
@@ -98,7 +100,16 @@ mod tests {
     fn a_wake_that_ended_is_not_under_way() {
         let mut wakes = Wakes::default();
         let (asked_by, request_id) = ("a".into(), "".into());
-        wakes.begin(Wake { at: at(1), asked_by, request_id, held: 1, ordered: None, started: None, end: None });
+        wakes.begin(Wake {
+            at: at(1),
+            asked_by,
+            request_id,
+            held: 1,
+            ordered: None,
+            made: None,
+            started: None,
+            end: None,
+        });
         wakes.under_way().unwrap().end = Some((at(2), WakeEnd::Ready));
         assert_eq!(wakes.under_way(), None);
         assert_eq!(wakes.iter().count(), 1);

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use api::admin::WakeList;
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -16,6 +17,8 @@ use crate::http1;
 const START: Duration = Duration::from_secs(30);
 /// How often is looked whether something has happened.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long what has happened may take to be told on the admin port.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running `rouse up`. Killed when it is dropped; its replicas go with it, as it promises.
 #[derive(Debug)]
@@ -116,6 +119,35 @@ impl Up {
         };
         let waited = tokio::time::timeout(within, waiting).await;
         waited.with_context(|| format!("not every revision is back at zero after {within:?}"))?
+    }
+
+    /// When the process of the last wake's first replica ran, as the program itself has kept it, since the epoch. At most a
+    /// millisecond too late: the wake's own moment is written in whole ones.
+    ///
+    /// # Errors
+    /// If it does not say so soon: its answer to a request may be there before its own note of it.
+    pub async fn spawned(&self, revision: &str) -> anyhow::Result<Duration> {
+        let noted = async {
+            loop {
+                if let Some(spawned) = self.spawned_so_far(revision).await? {
+                    return anyhow::Ok(spawned);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let waited = tokio::time::timeout(NOTED_WITHIN, noted).await;
+        waited.with_context(|| format!("{revision} has answered, and no process of it is said to have started"))?
+    }
+
+    async fn spawned_so_far(&self, revision: &str) -> anyhow::Result<Option<Duration>> {
+        let path = format!("/api/v1/revisions/default/{revision}/wakes");
+        let answer = http1::get(self.addresses.admin, "localhost", &path).await?;
+        let list: WakeList = serde_json::from_slice(answer.body())?;
+        let wake = list.wakes.last().with_context(|| format!("{revision} was never woken"))?;
+        let Some(started) = wake.started_seconds else { return Ok(None) };
+        let at: jiff::Timestamp = wake.at.parse()?;
+        let at = Duration::from_millis(u64::try_from(at.as_millisecond())? + 1);
+        Ok(Some(at + Duration::try_from_secs_f64(started)?))
     }
 
     async fn all_is_at_zero(&self) -> anyhow::Result<bool> {

@@ -1,8 +1,10 @@
 //! Our share of a wake.
 //!
-//! *Request in → child spawned* is seen from outside: the client notes when it begins to send, and the replica's command
-//! notes when it runs, before it becomes the model. So it holds the client's connect and the kernel's share of starting
-//! a process too. *Ready → forwarded* happens inside, and is what `server-timing` says.
+//! *Request in → child spawned* begins when the client begins to send, and ends when the program has heard from the keeper
+//! that the command runs: that is kept with the wake. As a wake's moment is told in whole milliseconds, one is added. Seen
+//! from outside *the model's main begins*: the replica's command notes when it runs, before it becomes the model; so that
+//! holds what the kernel and the loader need for a new program too. *Ready → forwarded* happens inside, and is what
+//! `server-timing` says.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -55,7 +57,8 @@ pub(crate) async fn measure(rouse: &Path, wakes: u32, endpoints: u32) -> anyhow:
         let text = std::fs::read_to_string(&begun).with_context(|| format!("wake {wake}: no process has begun"))?;
         let begun = Duration::from_nanos(text.trim().parse()?);
         ensure!(sent <= begun, "wake {wake}: the process was there before the request: not at zero");
-        seen.spawned.record(begun.saturating_sub(sent));
+        seen.spawned.record(up.spawned(&format!("{}-v1", name(number))).await?.saturating_sub(sent));
+        seen.begun.record(begun.saturating_sub(sent));
         seen.whole.record(answered.saturating_sub(sent));
         seen.started.record(timing(&answer, "start")?);
         seen.forwarded.record(timing(&answer, "forward")?);
@@ -66,6 +69,7 @@ pub(crate) async fn measure(rouse: &Path, wakes: u32, endpoints: u32) -> anyhow:
 
 struct Seen {
     spawned: Times,
+    begun: Times,
     started: Times,
     forwarded: Times,
     answered: Times,
@@ -76,6 +80,7 @@ impl Default for Seen {
     fn default() -> Self {
         Self {
             spawned: Times::new(),
+            begun: Times::new(),
             started: Times::new(),
             forwarded: Times::new(),
             answered: Times::new(),
@@ -89,7 +94,8 @@ impl Seen {
         let title =
             format!("{wakes} wakes from zero, one at a time, each answered 200; `rouse predictor --startup 0ms`");
         let rows = vec![
-            Row::new("request in → child spawned", self.spawned, Some(SPAWNED)),
+            Row::new("request in → child spawned, at most", self.spawned, Some(SPAWNED)),
+            Row::new("request in → the model's main begins", self.begun, None),
             Row::new("replica ordered → ready (the model's own)", self.started, None),
             Row::new("ready → forwarded", self.forwarded, Some(FORWARDED)),
             Row::new("forwarded → answered (the model's own)", self.answered, None),

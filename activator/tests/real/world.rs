@@ -228,6 +228,7 @@ pub(crate) fn revision_at(name: &str, replicas: &[(&str, SocketAddr)]) -> Revisi
         state: ReplicaState::Starting,
         since: now,
         created: now,
+        spawned: None,
     };
     Revision {
         key: revision_key(name),

@@ -370,6 +370,23 @@ async fn a_wake_is_kept_with_who_asked_and_its_phases() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wake_has_started_when_a_process_runs_and_not_when_a_replica_was_made() {
+    let mut toy = Toy::new();
+    toy.world.never_spawned();
+    let activator = toy.activator("a").await;
+    activator.wake(1).await;
+    until("a replica is made", || toy.world.replicas() == 1).await;
+    let place = toy.ground.shelf.get(&crate::stage::toy::v1()).unwrap();
+    let started = || place.lock().wakes.iter().next().unwrap().started;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(started(), None);
+    let spawned = toy.ground.clock.now();
+    toy.world.change(|revision| revision.replicas[0].spawned = Some(spawned));
+    until("it has started", || started().is_some()).await;
+    assert_eq!(started(), Some(spawned));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_configured_for_all_is_live_too() {
     let mut toy = Toy::new();
     let _activator = toy.activator("a").await;

@@ -41,6 +41,7 @@ impl Revision {
                 request_id: wake.request_id.as_str().into(),
                 held: wake.held,
                 ordered: None,
+                made: None,
                 started: None,
                 end: None,
             });
@@ -58,21 +59,31 @@ impl Revision {
     pub(super) fn wake_went_on(&mut self, now: Moment, replicas: &[Replica]) {
         let mut shown = self.place.lock();
         let Some(wake) = shown.wakes.under_way() else { return };
-        let there = replicas.iter().any(|replica| replica.state != ReplicaState::Leaving);
+        let staying = || replicas.iter().filter(|replica| replica.state != ReplicaState::Leaving);
+        let there = staying().next().is_some();
+        if there {
+            wake.made.get_or_insert(now);
+        }
         if there && wake.ordered.is_none() {
             // What is there was ordered, also if the answer to the order is still on its way.
             wake.ordered = Some(now);
             self.metrics.wake_ordered(wake.after(now));
         }
-        if there && wake.started.is_none() {
-            wake.started = Some(now);
-            self.metrics.wake_started(wake.after(now));
+        let is_ready = staying().any(|replica| replica.state == ReplicaState::Ready);
+        // Who is ready runs, whether or not the platform says since when.
+        let spawned = staying().filter_map(|replica| replica.spawned).min().or(is_ready.then_some(now));
+        if wake.started.is_none()
+            && let Some(spawned) = spawned
+        {
+            // The order was carried out before we heard that it was.
+            let started = wake.ordered.map_or(spawned, |ordered| ordered.max(spawned));
+            wake.started = Some(started);
+            self.metrics.wake_started(wake.after(started));
         }
-        let is_ready = replicas.iter().any(|replica| replica.state == ReplicaState::Ready);
         if is_ready {
             self.metrics.wake_ready(wake.after(now));
         }
-        let went_back = !there && wake.started.is_some();
+        let went_back = !there && wake.made.is_some();
         drop(shown);
         // One that crashed is made anew, and whoever is held goes on waiting.
         let went_back = went_back && self.held.level(now) == 0;

@@ -63,6 +63,7 @@ struct Inner {
     made: u32,
     version: u32,
     never_ready: bool,
+    never_spawned: bool,
     moods: VecDeque<Mood>,
     orders: Vec<u32>,
     victims: Vec<Arc<str>>,
@@ -155,6 +156,11 @@ impl World {
         self.inner.lock().never_ready = true;
     }
 
+    pub(crate) fn never_spawned(&self) {
+        self.never_ready();
+        self.inner.lock().never_spawned = true;
+    }
+
     /// Its copies crash so often, and say this.
     pub(crate) fn crash(&self, crashes: u32, last_words: &str) {
         let trouble = Trouble { crashes_in_a_row: crashes, last_words: last_words.into() };
@@ -181,6 +187,7 @@ impl World {
                 state: if inner.never_ready { ReplicaState::Starting } else { ReplicaState::Ready },
                 since: now,
                 created: now,
+                spawned: (!inner.never_spawned).then_some(now),
             });
         }
         let victims: Vec<Arc<str>> = inner.victims.clone();

@@ -301,7 +301,7 @@ pub struct Wake {
     pub held_requests: u32,
     /// From the wake to the order for replicas; `null` while it has not come that far.
     pub ordered_seconds: Option<f64>,
-    /// From the wake to the first replica's process or pod.
+    /// From the wake until the first replica's process, or its model's container, ran.
     pub started_seconds: Option<f64>,
     /// From the wake to the first ready replica.
     pub ready_seconds: Option<f64>,

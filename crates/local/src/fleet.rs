@@ -204,6 +204,7 @@ impl Fleet {
         let Some(at) = self.members.iter().position(|member| member.number == number) else { return };
         let member = &mut self.members[at];
         match told {
+            Told::Spawned(at) => member.replica.spawned = Some(at),
             Told::Address(address) => member.replica.address = address,
             Told::Ready if member.replica.state != ReplicaState::Leaving => {
                 member.enter(ReplicaState::Ready, now);

@@ -53,9 +53,12 @@ pub(crate) struct News {
     pub(crate) told: Told,
 }
 
-/// In this order: an address; ready and unready in turn; at most one fall; gone, always, as the last.
+/// In this order: spawned and an address, each of which may be the first; ready and unready in turn; at most one fall; gone,
+/// always, as the last.
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// Its process runs, since then.
+    Spawned(Moment),
     Address(Option<SocketAddr>),
     Ready,
     Unready,
@@ -149,6 +152,7 @@ impl Making {
                 // Each of these may be dropped and asked again.
                 heard = running.process.next() => match heard {
                     Heard::Started { pid } => {
+                        self.tell(Told::Spawned(self.shared.clock.now()));
                         info!(replica = %self.name, pid, port = running.port.number, "started");
                     }
                     Heard::Ended(end) => break end.to_string(),

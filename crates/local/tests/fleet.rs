@@ -242,6 +242,20 @@ async fn nobody_learns_where_a_replica_is_before_its_startup_probe_succeeds() {
 }
 
 #[tokio::test]
+async fn since_when_a_process_runs_is_known_before_it_is_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    let never = is_there(&dir.path().join("never"));
+    workload.container.startup = Some(api::Probe { failure_threshold: 100_000, ..never });
+    let mut bench = Bench::with(workload).await;
+    let revision = bench.until(|revision| revision.replicas.iter().any(|replica| replica.spawned.is_some())).await;
+    let replica = &revision.replicas[0];
+    assert_eq!(replica.state, ReplicaState::Starting);
+    assert!(Some(replica.created) <= replica.spawned, "{replica:?}");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn what_a_probe_printed_is_among_the_last_words() {
     let command = ["sh", "-c", "echo no weights at all; exit 3"].map(str::to_owned).to_vec();
     let probe = api::Probe { failure_threshold: 1, ..api::Probe::new(api::Check::Exec { command }) };

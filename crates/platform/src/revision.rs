@@ -149,6 +149,8 @@ pub struct Replica {
     pub since: Moment,
     /// When it was made.
     pub created: Moment,
+    /// Since when its process, or its model's container, is known to run; `None` until then. Kept when it has ended.
+    pub spawned: Option<Moment>,
 }
 
 /// How far a replica is, as the platform knows it.

@@ -141,6 +141,7 @@ fn running(
         state: ReplicaState::Ready,
         since: now,
         created: now,
+        spawned: None,
     };
     Revision {
         key,

@@ -26,8 +26,8 @@ Examples:
   rouse wakes recommender-v1       of one
   rouse wakes shop/iris -o json
 
-ORDERED, STARTED and READY count from the first request that was held: until replicas were ordered, until there was a
-process or pod, and until it was ready. In the bar: = ordered, - started, # loading until ready.
+ORDERED, STARTED and READY count from the first request that was held: until replicas were ordered, until the process of
+the first one ran, and until it was ready. In the bar: = ordered, - started, # loading until ready.
 Times of day are UTC, as in the log.";
 
 /// Does what the flags say.
