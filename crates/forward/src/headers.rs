@@ -15,7 +15,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Version, request};
 use smallvec::SmallVec;
 
-use crate::refusal::Reason;
+use crate::refusal::{NOT_STARTED, Reason};
 
 /// `x-request-id`: kept, or made.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +31,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// What every field begins with that Rouse alone may say.
+const OURS: &str = "rouse-";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The longest path and query, in bytes. Half of the longest head, so that who is told 414 knows that it was the request
@@ -148,11 +150,8 @@ pub fn prepare_answer(headers: &mut HeaderMap, from: Origin, upgraded: bool) -> 
     } else if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         remove_hop_by_hop(headers, false)?;
     }
-    if headers.keys().any(|name| name.as_str().starts_with("rouse-")) {
-        headers.remove(crate::refusal::NOT_STARTED);
-        if from == Origin::Stranger {
-            headers.remove(crate::refusal::REASON);
-        }
+    if headers.keys().any(|name| name.as_str().starts_with(OURS)) {
+        remove(headers, |name| *name == NOT_STARTED || (from == Origin::Stranger && name.as_str().starts_with(OURS)));
     }
     Ok(())
 }
@@ -309,7 +308,7 @@ fn is_essential(name: &HeaderName) -> bool {
 /// `rouse-*` steers Rouse, the others Knative's parts.
 fn is_steering(name: &str) -> bool {
     match name.as_bytes().first() {
-        Some(b'r') => name.starts_with("rouse-"),
+        Some(b'r') => name.starts_with(OURS),
         Some(b'k') => name.starts_with("knative-") || KNATIVE_STEERING.contains(&name),
         _ => false,
     }
@@ -317,9 +316,12 @@ fn is_steering(name: &str) -> bool {
 
 /// Removes what steers, but for a copy's mark from a program of ours.
 fn remove_steering(headers: &mut HeaderMap, from: Origin) {
-    let goes = |name: &&HeaderName| is_steering(name.as_str()) && !(from == Origin::Rouse && **name == SHADOW);
-    let steering: SmallVec<[HeaderName; 4]> = headers.keys().filter(goes).cloned().collect();
-    for name in steering {
+    remove(headers, |name| is_steering(name.as_str()) && !(from == Origin::Rouse && *name == SHADOW));
+}
+
+fn remove(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    let gone: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
 }

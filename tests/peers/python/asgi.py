@@ -61,7 +61,7 @@ async def app(scope, receive, send):
             await whole(begun)
         case "/events":
             await head(b"text/event-stream")
-            for number in range(3):
+            for number in range(int(scope["query_string"] or b"3")):
                 await body(f"data: {number}\n\n".encode())
                 await go.wait()
                 go.clear()

@@ -48,6 +48,18 @@ def hears_each_event_at_once():
         assert heard == ["data: 0", "data: 1", "data: 2"], heard
 
 
+def hears_events_for_longer_than_four_seconds():
+    began = time.monotonic()
+    with client.stream("GET", "/events?8") as answer:
+        heard = 0
+        for line in answer.iter_lines():
+            if line:
+                heard += 1
+                time.sleep(0.6)
+                httpx.post(f"{url}/go", trust_env=False)
+    assert heard == 8 and 4 < time.monotonic() - began, heard
+
+
 def notices_a_cut_answer():
     try:
         answer = client.get("/cut")

@@ -23,6 +23,13 @@ async def echoes():
             assert await socket.recv() == message
 
 
+async def says_nothing_for_three_seconds():
+    async with opened("/echo") as socket:
+        await asyncio.sleep(3)
+        await socket.send("still here")
+        assert await socket.recv() == "still here"
+
+
 async def carries_large_frames():
     # Noise, so that no extension makes it small.
     message = os.urandom(8 << 20)

@@ -296,6 +296,44 @@ async fn what_belongs_to_one_connection_ends_there() {
 }
 
 #[tokio::test]
+async fn a_model_hears_who_asked_and_by_which_name() {
+    let (model, sidecar) = pair(counting).await;
+    let url = sidecar.url("/");
+    let Some(_) = curl(&["--header", "host: models.example", &url]).await else { return };
+    let through = ["--header", "x-forwarded-for: 203.0.113.7, 10.0.0.1", "--header", "x-forwarded-proto: https"];
+    let asked = ["--header", "x-request-id: seven", &url];
+    let Some(seen) = curl(&[&through[..], &asked].concat()).await else { return };
+    content(&seen);
+    let [alone, through] = &model.taken()[..] else { panic!("{:?}", model.taken()) };
+    let chain = ["x-forwarded-for", "x-forwarded-proto", "forwarded", "host"];
+    assert_eq!(chain.map(|name| alone.header(name).join("+")), ["127.0.0.1", "http", "", "models.example"]);
+    let host = sidecar.direct().to_string();
+    assert_eq!(
+        chain.map(|name| through.header(name).join("+")),
+        ["203.0.113.7, 10.0.0.1, 127.0.0.1", "https", "for=203.0.113.7;proto=https, for=10.0.0.1", &host]
+    );
+    assert_eq!((alone.header("x-request-id").len(), through.header("x-request-id")), (1, vec!["seven"]));
+}
+
+#[tokio::test]
+async fn what_steers_from_inside_comes_from_no_client_and_no_model() {
+    fn steering(_: &Taken) -> Vec<u8> {
+        b"HTTP/1.1 200 OK\r\nrouse-reason: queue-full\r\nrouse-revision: other\r\nx-own: 2\r\n\
+          content-length: 0\r\n\r\n"
+            .to_vec()
+    }
+    let (model, sidecar) = pair(steering).await;
+    let fields = ["rouse-shadow: true", "rouse-not-started: 1", "k-proxy-request: activator", "k-network-probe: queue"];
+    let url = sidecar.url("/");
+    let arguments: Vec<&str> = fields.iter().flat_map(|field| ["--header", field]).chain([url.as_str()]).collect();
+    let Some(seen) = curl(&arguments).await else { return };
+    content(&seen);
+    let steers = |head: &str| head.to_lowercase().contains("\nrouse-") || head.to_lowercase().contains("\nk-");
+    assert!(!steers(&model.only().head), "{:?}", model.only());
+    assert!(!steers(&seen.out) && seen.header("x-own") == ["2"], "{seen:?}");
+}
+
+#[tokio::test]
 async fn two_lengths_at_once_are_refused_or_framed_anew_and_nothing_follows_them() {
     let (model, sidecar) = pair(counting).await;
     let (one, two) = (sidecar.url("/1"), sidecar.url("/2"));

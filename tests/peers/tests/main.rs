@@ -9,4 +9,5 @@ mod h2spec;
 mod httpx;
 mod keep_alive;
 mod rfc9112;
+mod timeouts;
 mod websockets;

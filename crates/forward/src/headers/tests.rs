@@ -218,15 +218,14 @@ fn an_id_is_a_random_uuid() {
 }
 
 #[test]
-fn of_an_answer_nothing_internal_passes_and_the_word_only_from_rouse() {
+fn of_an_answer_nothing_internal_passes_and_our_words_only_from_rouse() {
     let answer = |origin| {
-        let mut headers: HeaderMap = ["rouse-not-started", "rouse-reason", "keep-alive", "upgrade", "x-model"]
-            .into_iter()
-            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
-            .collect();
+        let fields = ["rouse-not-started", "rouse-reason", "rouse-revision", "keep-alive", "upgrade", "x-model"];
+        let mut headers: HeaderMap =
+            fields.into_iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1"))).collect();
         prepare_answer(&mut headers, origin, false).unwrap();
         headers.keys().map(|name| name.as_str().to_owned()).collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(answer(Origin::Stranger), ["x-model".to_owned()].into());
-    assert_eq!(answer(Origin::Rouse), ["rouse-reason", "x-model"].map(str::to_owned).into());
+    assert_eq!(answer(Origin::Rouse), ["rouse-reason", "rouse-revision", "x-model"].map(str::to_owned).into());
 }
