@@ -24,8 +24,6 @@ pub const NOT_STARTED: HeaderName = HeaderName::from_static("rouse-not-started")
 pub enum Reason {
     /// The line of this revision or replica is full.
     QueueFull,
-    /// The line is full because of this one caller.
-    QueueFullByCaller,
     /// The budget of the whole process is used up.
     ActivatorFull,
     /// It waited as long as it may.
@@ -58,9 +56,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every one, for metrics that are born with all their children.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::QueueFull,
-        Self::QueueFullByCaller,
         Self::ActivatorFull,
         Self::WaitedTooLong,
         Self::CannotWake,
@@ -81,7 +78,6 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Self::QueueFull => "queue-full",
-            Self::QueueFullByCaller => "queue-full-by-caller",
             Self::ActivatorFull => "activator-full",
             Self::WaitedTooLong => "waited-too-long",
             Self::CannotWake => "cannot-wake",
@@ -111,7 +107,6 @@ impl Reason {
             | Self::EndpointDeleted
             | Self::NotSynced
             | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
-            Self::QueueFullByCaller => StatusCode::TOO_MANY_REQUESTS,
             Self::ReplicaBroke => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::UnknownHost => StatusCode::NOT_FOUND,
@@ -127,7 +122,6 @@ impl Reason {
             Self::Timeout => 4,
             Self::UnknownHost | Self::Misdirected => 5,
             Self::BadRequest | Self::UriTooLong => 3,
-            Self::QueueFullByCaller => 8,
             Self::QueueFull
             | Self::ActivatorFull
             | Self::WaitedTooLong
@@ -295,5 +289,14 @@ mod tests {
     fn every_reason_has_a_word_of_its_own() {
         let words: std::collections::BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.word()).collect();
         assert_eq!(words.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn every_reason_is_told_on_the_page_of_answers() {
+        let page = include_str!("../../../docs/answers.md");
+        for reason in Reason::ALL {
+            let cells = format!("| {} | `{}` |", reason.status().as_u16(), reason.word());
+            assert!(page.contains(&cells), "docs/answers.md has no row with {cells}");
+        }
     }
 }
