@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
+.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ fuzz: ## bytes of others at four doors, a minute each; FUZZ_SECONDS=600, FUZZ=fr
 
 docs: ## write the pages that are made from the code: docs/settings.md, docs/metrics.md
 	@cargo run -q -p docs
+
+crds: ## write the CustomResourceDefinition that is made from the code: deploy/crds/modelendpoints.yaml
+	@cargo run -q -p docs -- crds
 
 bench-wake: ## our share of 200 wakes: request in -> child spawned, ready -> forwarded (profile dist)
 	cargo build --profile dist -p rouse -p loadtest

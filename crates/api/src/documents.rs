@@ -145,12 +145,13 @@ pub fn read<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Reading {
     let mut faults = Vec::new();
     let mut all_there = true;
     for (name, bytes) in files {
-        let report = Report::new(name.as_ref().into());
+        let file: Arc<str> = name.as_ref().into();
+        let report = Report::new(Some(Arc::clone(&file)));
         let mut unreadable = Vec::new();
-        let roots = yaml::documents(&report.file, bytes.as_ref(), &mut unreadable);
+        let roots = yaml::documents(&file, bytes.as_ref(), &mut unreadable);
         if roots.is_empty() && unreadable.is_empty() {
             unreadable.push(Fault {
-                place: Some(Mark::START.in_file(&report.file)),
+                place: Some(Mark::START.in_file(&file)),
                 path: String::new(),
                 value: "nothing in it".to_owned(),
                 allowed: format!("at least one document; {KINDS}"),
@@ -158,7 +159,7 @@ pub fn read<N: AsRef<str>, B: AsRef<[u8]>>(files: &[(N, B)]) -> Reading {
         }
         all_there &= unreadable.is_empty();
         for root in &roots {
-            documents.add(root, &report);
+            documents.add(root, &file, &report);
         }
         faults.append(&mut unreadable);
         faults.append(&mut report.faults.take());
@@ -182,9 +183,9 @@ const KINDS: &str =
     "ModelEndpoint (rouse.dev/v1alpha1), Deployment (apps/v1), or ConfigMap (v1) named config-autoscaler";
 
 impl Documents {
-    fn add(&mut self, root: &Arc<Node>, report: &Report) {
+    fn add(&mut self, root: &Arc<Node>, file: &Arc<str>, report: &Report) {
         let spot = Spot::root(root, report);
-        let source = Some(Source { file: Arc::clone(&report.file), root: Arc::clone(root) });
+        let source = Some(Source { file: Arc::clone(file), root: Arc::clone(root) });
         let Some(mut envelope) = spot.clone().fields() else { return };
         let version = envelope.get("apiVersion");
         let Some(kind) = envelope.need("kind", KINDS) else { return };

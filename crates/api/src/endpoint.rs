@@ -1,6 +1,7 @@
 //! `ModelEndpoint`, checked: past this point nothing is a string that means something else, and nothing is checked
 //! again. How it is read from YAML is in `endpoint/read.rs`.
 
+pub(crate) mod bounds;
 mod read;
 
 use std::collections::BTreeMap;

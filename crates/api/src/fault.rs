@@ -20,11 +20,14 @@ impl fmt::Display for Place {
     }
 }
 
+/// What the fault of a field begins with that exists and is not served.
+pub(crate) const NOT_YET_SUPPORTED: &str = "NotYetSupported";
+
 /// One thing that is wrong. Shown as `file:line:column: path: value: what is allowed`; parts that there are none of (a
 /// flag has no place, a syntax error no path) are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it stands; `None` for what came from the command line.
+    /// Where it stands; `None` for what came from the command line or from an API server.
     pub place: Option<Place>,
     /// The field, as `spec.traffic[1].percent`, or the flag.
     pub path: String,
@@ -38,6 +41,11 @@ impl Fault {
     /// A fault of the command line: the flag, what was given, and what is allowed.
     pub fn of_flag(flag: impl Into<String>, value: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { place: None, path: flag.into(), value: shorten(&value.into()), allowed: allowed.into() }
+    }
+
+    /// Is it a field that exists, and whose time has not come?
+    pub fn is_not_yet_supported(&self) -> bool {
+        self.allowed.starts_with(NOT_YET_SUPPORTED)
     }
 }
 

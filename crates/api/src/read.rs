@@ -7,25 +7,26 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fault::{Fault, shorten};
+use crate::fault::{Fault, NOT_YET_SUPPORTED, shorten};
 use crate::quantity::{parse_duration, parse_size, show_duration, show_size};
 use crate::yaml::{Entry, Mark, Node, What};
 
-/// Where the faults of a file are noted.
+/// Where the faults of a file, or of an object, are noted.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) file: Arc<str>,
+    /// `None` for what stands in no file.
+    pub(crate) file: Option<Arc<str>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
 }
 
 impl Report {
-    pub(crate) fn new(file: Arc<str>) -> Self {
+    pub(crate) fn new(file: Option<Arc<str>>) -> Self {
         Self { file, faults: RefCell::new(Vec::new()) }
     }
 
     fn note(&self, at: Mark, path: &str, value: &str, allowed: impl Into<String>) {
         self.faults.borrow_mut().push(Fault {
-            place: Some(at.in_file(&self.file)),
+            place: self.file.as_ref().map(|file| at.in_file(file)),
             path: path.to_owned(),
             value: shorten(value),
             allowed: allowed.into(),
@@ -53,7 +54,7 @@ impl<'a> Spot<'a> {
 
     /// Notes that this is a field whose time has not come.
     pub(crate) fn not_yet(&self, what: impl fmt::Display) {
-        self.refuse(format!("NotYetSupported: {what}; leave it out"));
+        self.refuse(format!("{NOT_YET_SUPPORTED}: {what}; leave it out"));
     }
 
     /// As a map.
@@ -84,6 +85,16 @@ impl<'a> Spot<'a> {
         };
         let item = |(i, node)| Spot { node, path: format!("{}[{i}]", self.path), report: self.report };
         Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// As a list of so many.
+    pub(crate) fn entries(&self, sizes: RangeInclusive<u64>) -> Option<Vec<Spot<'a>>> {
+        let items = self.items()?;
+        if !sizes.contains(&(items.len() as u64)) {
+            self.refuse(format!("{} to {} entries, these are {}", sizes.start(), sizes.end(), items.len()));
+            return None;
+        }
+        Some(items)
     }
 
     /// As a list of text.
@@ -162,7 +173,7 @@ impl<'a> Spot<'a> {
 
     /// As a duration within bounds.
     pub(crate) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-        let duration = self.plain().and_then(parse_duration).filter(|duration| bounds.contains(duration));
+        let duration = self.plain().and_then(short_duration).filter(|duration| bounds.contains(duration));
         if duration.is_none() {
             let (least, most) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
             self.refuse(format!("a duration such as 90s or 1h30m, from {least} to {most}"));
@@ -208,6 +219,14 @@ impl<'a> Spot<'a> {
     }
 }
 
+/// A longer one is not written by people; an API server is told the same, since it has to know how long a text can be.
+pub(crate) const LONGEST_DURATION: usize = 32;
+
+/// A duration that is not written at undue length.
+pub(crate) fn short_duration(text: &str) -> Option<Duration> {
+    parse_duration(text).filter(|_| text.chars().count() <= LONGEST_DURATION)
+}
+
 /// Would `kubectl` read this as a number or a boolean? It reads YAML 1.1, where `yes`, `no`, `on` and `off` are booleans.
 fn stands_for_something_else(text: &str) -> bool {
     let boolean = ["true", "false", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
@@ -241,7 +260,24 @@ impl NameRule {
         }
     }
 
-    fn words(self) -> &'static str {
+    /// The same as a regular expression, for an API server.
+    pub(crate) fn pattern(self) -> &'static str {
+        match self {
+            Self::Service => "^[a-z]([-a-z0-9]*[a-z0-9])?$",
+            Self::Label => "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            Self::Subdomain => "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+        }
+    }
+
+    /// In bytes; what is allowed is ASCII.
+    pub(crate) fn longest(self) -> u64 {
+        match self {
+            Self::Service | Self::Label => 63,
+            Self::Subdomain => 253,
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Service => "lower-case letters, digits and `-`, beginning with a letter, at most 63",
             Self::Label => "lower-case letters, digits and `-` (not at either end), at most 63",

@@ -63,6 +63,28 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// The same tree from JSON, as an API server has it: there are no places in it, and what is no text has no quotes.
+    ///
+    /// Recursion is bounded by what made the value: serde_json reads nothing that is nested deeper than 128.
+    pub(crate) fn of_json(value: &serde_json::Value) -> Arc<Self> {
+        use serde_json::Value;
+
+        let at = Mark::START;
+        let what = match value {
+            Value::Null => return Arc::new(Self::scalar(at, String::new(), true)),
+            Value::Bool(value) => return Arc::new(Self::scalar(at, value.to_string(), true)),
+            Value::Number(number) => return Arc::new(Self::scalar(at, number.to_string(), true)),
+            Value::String(text) => return Arc::new(Self::scalar(at, text.clone(), false)),
+            Value::Array(items) => What::List(items.iter().map(Self::of_json).collect()),
+            Value::Object(fields) => {
+                let entry = |(name, value): (&String, _)| Entry { name: name.clone(), at, node: Self::of_json(value) };
+                What::Map(fields.iter().map(entry).collect())
+            }
+        };
+        // Only what aliases could blow up is counted.
+        Arc::new(Self { at, what, values: 1, depth: 1 })
+    }
+
     fn scalar(at: Mark, text: String, plain: bool) -> Self {
         Self { at, what: What::Scalar { text, plain }, values: 1, depth: 1 }
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::Knob;
-use kpa::policy::{Annotation, Cluster, ConfigKey, InForce, Sources};
-use units::ConcurrencyLimit;
+use kpa::policy::{Annotation, ConfigKey, built_in};
 
 use crate::table::{code, table};
 
@@ -61,21 +60,6 @@ pub fn settings() -> String {
          also reads in camelCase are read so too.\n\n{annotations}\nOnly as an annotation: {}.\n{BETWEEN}{config}{SIDECAR}{help}```\n",
         spare.join(", "),
     )
-}
-
-/// What holds where nobody has said anything.
-fn built_in() -> BTreeMap<&'static str, String> {
-    let nothing = BTreeMap::new();
-    let cluster = Cluster::read(&nothing, None);
-    let sources: Sources<'_, ()> = Sources {
-        layers: &[],
-        cluster: &cluster,
-        config_map: (),
-        built_in: (),
-        container_concurrency: (ConcurrencyLimit::Unlimited, ()),
-        reachable: true,
-    };
-    InForce::read(&sources, None).settings.into_iter().map(|(name, setting)| (name, setting.value)).collect()
 }
 
 fn of_knob(knob: Knob, defaults: &BTreeMap<&'static str, String>) -> [String; 6] {

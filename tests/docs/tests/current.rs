@@ -5,9 +5,20 @@ use std::path::{Path, PathBuf};
 #[test]
 fn each_reference_page_says_what_the_code_says() {
     for page in docs::pages().unwrap() {
-        let written = std::fs::read_to_string(docs::root().join("docs").join(page.name)).unwrap_or_default();
-        assert!(written == page.text, "docs/{} is not what the code says; `make docs` writes it anew", page.name);
+        assert_current(&page, "docs");
     }
+}
+
+#[test]
+fn the_custom_resource_definition_says_what_the_code_says() {
+    for file in docs::crds().unwrap() {
+        assert_current(&file, "crds");
+    }
+}
+
+fn assert_current(made: &docs::Made, command: &str) {
+    let written = std::fs::read_to_string(docs::root().join(made.path)).unwrap_or_default();
+    assert!(written == made.text, "{} is not what the code says; `make {command}` writes it anew", made.path);
 }
 
 #[test]

@@ -6,29 +6,15 @@ use std::time::Duration;
 
 use units::{ConcurrencyLimit, EndpointKey, Percent};
 
+use super::bounds;
 use super::{
     Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Timeouts, TrafficTarget,
 };
 use crate::meta::read_meta;
-use crate::quantity::parse_duration;
-use crate::read::{Fields, NameRule, Spot};
+use crate::read::{Fields, NameRule, Spot, short_duration};
 
-/// Far above what any server holds at once; a larger number is a slip.
-const MAX_CONCURRENCY: u64 = 100_000;
-/// A day: longer than any request that is not a connection left open.
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// `apiVersion`, `kind` and `status` have been looked at by who chose this reader, or mean nothing here.
 const ENVELOPE: [&str; 3] = ["apiVersion", "kind", "status"];
-/// Fields of `spec` that are part of the tree and not served.
-const NOT_YET: [(&str, &str); 5] = [
-    ("match", "routing by header or path is not served"),
-    ("sticky", "sticky sessions are not served"),
-    ("shadow", "shadow traffic is not served"),
-    ("rollout", "rollouts are not served; change `traffic` instead"),
-    ("inferenceService", "InferenceServices are not served; name a Deployment in `traffic`"),
-];
-
 impl ModelEndpoint {
     /// Reads one document. What is at fault has been noted and stands here as its default, so that what depends on
     /// the rest can still be checked; `None` if not even its name is known.
@@ -40,14 +26,14 @@ impl ModelEndpoint {
         document.done();
         let mut spec = spec?;
 
-        for (name, why) in NOT_YET {
+        for (name, why) in bounds::NOT_SERVED {
             if let Some(spot) = spec.get(name) {
                 spot.not_yet(why);
             }
         }
         if let Some(spot) = spec.get("onUnavailable") {
             if spot.plain() == Some("fallback") {
-                spot.not_yet("falling back is not served; `fail` is");
+                spot.not_yet(bounds::NO_FALLBACK);
             } else {
                 spot.one_of(&[("fail", ()), ("fallback", ())]);
             }
@@ -62,7 +48,7 @@ impl ModelEndpoint {
         });
         let container_concurrency = spec
             .get("containerConcurrency")
-            .map_or(Some(0), |spot| spot.small(0..=MAX_CONCURRENCY))
+            .map_or(Some(0), |spot| spot.small(bounds::CONCURRENCY))
             .map(ConcurrencyLimit::from_field);
         let timeouts = spec.get("timeouts").map_or(Some(Timeouts::default()), read_timeouts);
         let queue = spec.get("queue").map_or(Some(Queue::default()), read_queue);
@@ -88,9 +74,10 @@ impl ModelEndpoint {
 
 fn read_hosts(spot: &Spot<'_>) -> Option<Vec<String>> {
     let mut seen = BTreeSet::new();
-    let hosts = spot.items()?.into_iter().map(|spot| {
+    let hosts = spot.entries(bounds::HOSTS)?.into_iter().map(|spot| {
         let host = spot.name(NameRule::Subdomain)?;
-        if host == "cluster.local" || host.ends_with(".cluster.local") {
+        let cluster = bounds::CLUSTER_DOMAIN;
+        if host == cluster || host.strip_suffix(cluster).is_some_and(|rest| rest.ends_with('.')) {
             spot.refuse("a name outside the cluster domain; inside it, names are Kubernetes' own");
             return None;
         }
@@ -106,13 +93,13 @@ fn read_hosts(spot: &Spot<'_>) -> Option<Vec<String>> {
 fn read_ports(spot: &Spot<'_>) -> Option<Option<EndpointPort>> {
     let items = spot.items()?;
     for more in items.iter().skip(1) {
-        more.not_yet("more than one port is not served");
+        more.not_yet(bounds::ONE_PORT);
     }
     let Some(first) = items.into_iter().next() else { return Some(None) };
     let mut fields = first.fields()?;
     let name = fields.get("name").map_or(Some("http".to_owned()), |spot| spot.name(NameRule::Label));
-    let port = fields.get("port").map_or(Some(80), |spot| spot.small(1..=65_535));
-    let container_port = fields.get("containerPort").map_or(Some(None), |spot| spot.small(1..=65_535).map(Some));
+    let port = fields.get("port").map_or(Some(80), |spot| spot.small(bounds::PORT));
+    let container_port = fields.get("containerPort").map_or(Some(None), |spot| spot.small(bounds::PORT).map(Some));
     let protocol = fields
         .get("protocol")
         .map_or(Some(None), |spot| spot.one_of(&[("http1", Protocol::Http1), ("h2c", Protocol::H2c)]).map(Some));
@@ -121,11 +108,7 @@ fn read_ports(spot: &Spot<'_>) -> Option<Option<EndpointPort>> {
 }
 
 fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
-    let items = spot.items()?;
-    if !(1..=16).contains(&items.len()) {
-        spot.refuse(format!("1 to 16 entries, these are {}", items.len()));
-        return None;
-    }
+    let items = spot.entries(bounds::TRAFFIC)?;
     let alone = items.len() == 1;
     let mut percents = Vec::new();
     let mut seen = Vec::new();
@@ -133,7 +116,7 @@ fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
     for item in items {
         let target = item.fields().map(|mut fields| {
             if let Some(spot) = fields.get("inferenceService") {
-                spot.not_yet("InferenceServices are not served; name a Deployment in `revision`");
+                spot.not_yet(bounds::NO_INFERENCE_SERVICE);
                 fields.get("revision");
             }
             let named = fields.names().any(|name| name == "inferenceService");
@@ -143,7 +126,7 @@ fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
                 .and_then(|spot| unique(&mut seen, "revision", &spot, spot.name(NameRule::Subdomain)?));
             let percent = match fields.get("percent") {
                 Some(spot) => {
-                    let percent = spot.small::<u8>(0..=100);
+                    let percent = spot.small::<u8>(bounds::PERCENT);
                     percents.push((spot, percent));
                     percent
                 }
@@ -189,9 +172,9 @@ fn unique(
 
 fn read_tag(spot: &Spot<'_>, endpoint: &str, seen: &mut Vec<(&'static str, String, String)>) -> Option<String> {
     let tag = spot.name(NameRule::Service)?;
-    // A tag has a Service of its own, `<tag>-<endpoint>`, which has to be a DNS label.
-    if 63 < tag.len() + 1 + endpoint.len() {
-        spot.refuse(format!("at most 62 characters together with the endpoint's {}", endpoint.len()));
+    if bounds::TAG_AND_NAME < tag.len() + endpoint.len() {
+        let most = bounds::TAG_AND_NAME;
+        spot.refuse(format!("at most {most} characters together with the endpoint's {}", endpoint.len()));
         return None;
     }
     unique(seen, "tag", spot, tag)
@@ -212,9 +195,7 @@ fn read_timeouts(spot: Spot<'_>) -> Option<Timeouts> {
     let mut fields = spot.fields()?;
     let defaults = Timeouts::default();
     let mut limit = |name, default| match fields.get(name) {
-        Some(spot) => {
-            spot.duration(Duration::ZERO..=MAX_TIMEOUT).map(|limit| (limit != Duration::ZERO).then_some(limit))
-        }
+        Some(spot) => spot.duration(bounds::TIMEOUT).map(|limit| (limit != Duration::ZERO).then_some(limit)),
         None => Some(default),
     };
     let request = limit("request", defaults.request);
@@ -228,12 +209,12 @@ fn read_queue(spot: Spot<'_>) -> Option<Queue> {
     let mut fields = spot.fields()?;
     let defaults = Queue::default();
     let max_requests = match fields.get("maxRequests") {
-        Some(spot) => spot.small(1..=1_000_000).and_then(NonZeroU32::new),
+        Some(spot) => spot.small(bounds::MAX_REQUESTS).and_then(NonZeroU32::new),
         None => Some(defaults.max_requests),
     };
-    let max_bytes = fields.get("maxBytes").map_or(Some(defaults.max_bytes), |spot| spot.size(1 << 20..=1 << 40));
+    let max_bytes = fields.get("maxBytes").map_or(Some(defaults.max_bytes), |spot| spot.size(bounds::MAX_BYTES));
     let max_wait = match fields.get("maxWait") {
-        Some(spot) => spot.duration(Duration::from_millis(1)..=MAX_WAIT),
+        Some(spot) => spot.duration(bounds::MAX_WAIT),
         None => Some(defaults.max_wait),
     };
     fields.done();
@@ -259,11 +240,11 @@ fn read_autoscaling(spot: Spot<'_>) -> Option<Autoscaling> {
 }
 
 fn read_whole(spot: &Spot<'_>) -> Option<String> {
-    spot.whole(0..=i32::MAX as u64).map(|number| number.to_string())
+    spot.whole(bounds::REPLICAS).map(|number| number.to_string())
 }
 
 fn read_duration(spot: &Spot<'_>) -> Option<String> {
-    let text = spot.plain().filter(|text| parse_duration(text).is_some());
+    let text = spot.plain().filter(|text| short_duration(text).is_some());
     if text.is_none() {
         spot.refuse("a duration such as 90s or 1h30m");
     }

@@ -18,6 +18,7 @@ pub use config::{Config, ConfigKey};
 pub use layers::{Cluster, InForce, Setting, Sources, Values};
 pub use refusal::{Refusal, Warning};
 pub use resolve::{Resolved, policy_of, resolve};
+pub use settings::built_in;
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use units::ConcurrencyLimit;
 
-use super::layers::{Cluster, Setting, Sources};
+use super::layers::{Cluster, InForce, Setting, Sources};
 use super::resolve::{metric_of, total_of, utilization_of};
 use super::{Annotation, Annotations, ConfigKey, Metric};
 
@@ -39,6 +39,20 @@ const CONFIGURED_ONLY: [ConfigKey; 7] = [
     ConfigKey::GracePeriod,
     ConfigKey::ActivatorCapacity,
 ];
+
+/// What holds where nobody has said anything: each knob's value as text, by its name in camelCase.
+pub fn built_in() -> BTreeMap<&'static str, String> {
+    let cluster = Cluster::read(&BTreeMap::new(), None);
+    let sources = Sources {
+        layers: &[],
+        cluster: &cluster,
+        config_map: (),
+        built_in: (),
+        container_concurrency: (ConcurrencyLimit::Unlimited, ()),
+        reachable: true,
+    };
+    InForce::read(&sources, None).settings.into_iter().map(|(name, setting)| (name, setting.value)).collect()
+}
 
 /// All of them. `annotation` tells the text of an annotation that counts, and its layer.
 pub(super) fn settings<'a, L: Copy>(
