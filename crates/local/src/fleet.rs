@@ -286,7 +286,7 @@ impl Fleet {
 
     fn publish(&self) {
         let Some(duty) = self.duty.as_ref().filter(|_| self.described || !self.members.is_empty()) else {
-            self.shared.revisions.remove(&self.key);
+            self.shared.boards.revisions.remove(&self.key);
             return;
         };
         let workload = match self.workload() {
@@ -307,7 +307,7 @@ impl Fleet {
             progress_deadline: described.map_or(Duration::ZERO, |workload| workload.progress_deadline),
             trouble: self.trouble.clone(),
         };
-        self.shared.revisions.put(self.key.clone(), revision);
+        self.shared.boards.revisions.put(self.key.clone(), revision);
     }
 }
 

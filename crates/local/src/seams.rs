@@ -11,14 +11,13 @@ use daemon::Clock;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use platform::{
-    ActivatorPod, Actuator, Board, Catalogue, Endpoint, Feed, PathPolicy, Revision, Route, RouteError, RouteOrder,
-    Scale, ScaleError, ScaleOrder,
+    ActivatorPod, Actuator, Boards, Endpoint, PathPolicy, Route, RouteError, RouteOrder, Scale, ScaleError, ScaleOrder,
 };
 use queue_proxy::{Budget, Strangers};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use units::{EndpointKey, RevisionKey};
+use units::RevisionKey;
 
 use crate::described::Described;
 use crate::fleet::{Duty, Fleet, Order};
@@ -53,9 +52,6 @@ pub struct LocalPlatform(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    endpoints: Board<EndpointKey, Endpoint>,
-    activators: watch::Sender<Option<Arc<[ActivatorPod]>>>,
-    config: watch::Sender<Option<Arc<BTreeMap<String, String>>>>,
     fleets: Mutex<BTreeMap<RevisionKey, mpsc::UnboundedSender<Order>>>,
     /// The highest leadership that gave an order.
     epoch: AtomicU64,
@@ -73,7 +69,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     pub(crate) shown: Shown,
     pub(crate) ports: Ports,
-    pub(crate) revisions: Board<RevisionKey, Revision>,
+    /// What there is, for whoever looks.
+    pub(crate) boards: Arc<Boards>,
     /// Every replica, and what reads its output.
     pub(crate) tasks: TaskTracker,
     /// Nothing is waited for any more.
@@ -95,21 +92,24 @@ impl LocalPlatform {
             budget,
             shown: Shown::on(shown_on, colour),
             ports: Ports::default(),
-            revisions: Board::new(),
+            boards: Arc::new(Boards::new()),
             tasks: TaskTracker::new(),
             kill: CancellationToken::new(),
             versions: AtomicU64::new(1),
         };
+        shared.boards.activators.send_replace(Some(activators.into()));
         shared.tasks.spawn(Arc::clone(&shared.keepers).replenish());
         Self(Arc::new(Inner {
             shared: Arc::new(shared),
-            endpoints: Board::new(),
-            activators: watch::Sender::new(Some(activators.into())),
-            config: watch::Sender::new(None),
             fleets: Mutex::default(),
             epoch: AtomicU64::new(0),
             running: TaskTracker::new(),
         }))
+    }
+
+    /// What exists.
+    pub fn catalogue(&self) -> Arc<Boards> {
+        Arc::clone(&self.0.shared.boards)
     }
 
     /// Puts a description in force in place of the one before. What is gone from it drains; what runs something else
@@ -118,7 +118,7 @@ impl LocalPlatform {
         let inner = &*self.0;
         let route = Route::Proxied { through: inner.activators_by_uid() };
         let mut duties: BTreeMap<RevisionKey, Duty> = BTreeMap::new();
-        let mut gone = inner.endpoints.keys();
+        let mut gone = inner.shared.boards.endpoints.keys();
         for mut endpoint in described.endpoints {
             endpoint.route = route.clone();
             // There is no other way here, so the scaler must not ask for one.
@@ -133,17 +133,17 @@ impl LocalPlatform {
                     workload: None,
                 });
             }
-            inner.endpoints.put(endpoint.key.clone(), Endpoint::clone(&endpoint));
+            inner.shared.boards.endpoints.put(endpoint.key.clone(), Endpoint::clone(&endpoint));
         }
         for key in gone {
-            inner.endpoints.remove(&key);
+            inner.shared.boards.endpoints.remove(&key);
         }
         for workload in described.workloads {
             if let Some(duty) = duties.get_mut(&workload.key) {
                 duty.workload = Some(Arc::new(workload));
             }
         }
-        inner.config.send_if_modified(|config| {
+        inner.shared.boards.config.send_if_modified(|config| {
             let differs = config.as_deref() != Some(&described.config);
             if differs {
                 *config = Some(Arc::new(described.config));
@@ -151,7 +151,7 @@ impl LocalPlatform {
             differs
         });
         inner.assign(duties);
-        inner.endpoints.synced();
+        inner.shared.boards.endpoints.synced();
     }
 
     /// Every replica leaves: it finishes what is in flight, is asked to end, and is made to after its grace. Returns
@@ -175,7 +175,7 @@ impl LocalPlatform {
 
 impl Inner {
     fn activators_by_uid(&self) -> Arc<[Arc<str>]> {
-        let activators = self.activators.borrow().clone().unwrap_or_default();
+        let activators = self.shared.boards.activators.borrow().clone().unwrap_or_default();
         let mut uids: Vec<Arc<str>> = activators.iter().map(|activator| Arc::clone(&activator.uid)).collect();
         uids.sort();
         uids.into()
@@ -203,7 +203,7 @@ impl Inner {
             for is_done in told {
                 let _ = is_done.await;
             }
-            shared.revisions.synced();
+            shared.boards.revisions.synced();
         });
     }
 
@@ -229,24 +229,6 @@ impl Inner {
     /// One leader follows another; who is late is refused.
     fn heed(&self, epoch: u64) -> bool {
         self.epoch.fetch_max(epoch, Ordering::Relaxed) <= epoch
-    }
-}
-
-impl Catalogue for LocalPlatform {
-    fn endpoints(&self) -> Feed<EndpointKey, Endpoint> {
-        self.0.endpoints.feed()
-    }
-
-    fn revisions(&self) -> Feed<RevisionKey, Revision> {
-        self.0.shared.revisions.feed()
-    }
-
-    fn activators(&self) -> watch::Receiver<Option<Arc<[ActivatorPod]>>> {
-        self.0.activators.subscribe()
-    }
-
-    fn config(&self) -> watch::Receiver<Option<Arc<BTreeMap<String, String>>>> {
-        self.0.config.subscribe()
     }
 }
 

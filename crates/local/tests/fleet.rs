@@ -187,7 +187,7 @@ async fn a_revision_without_workload_is_missing_and_one_without_endpoint_drains_
     assert_eq!(revision.workload, Workload::Missing);
     assert_eq!(bench.order(1, &[]).await, Err(ScaleError::Gone));
 
-    let mut revisions = bench.platform.revisions();
+    let mut revisions = bench.platform.catalogue().revisions();
     bench.apply_all(local::Described::default());
     let removed = async {
         while let Some(event) = revisions.recv().await {

@@ -120,11 +120,8 @@ pub(crate) async fn up(
     let platform = local_platform(streams.address(), replicas, colour, budget, clock);
     // There is nobody else to lead; kept to the end, as a leadership that nobody speaks for is a lost one.
     let (_leader, leadership) = watch::channel(Leadership::ALONE);
-    let seams = autoscaler::Platform {
-        catalogue: Arc::new(platform.clone()),
-        actuator: Arc::new(platform.clone()),
-        leadership,
-    };
+    let seams =
+        autoscaler::Platform { catalogue: platform.catalogue(), actuator: Arc::new(platform.clone()), leadership };
     let autoscaler = Autoscaler::on(streams, autoscaler, seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
     let (synced, readiness) = (activator.synced(), activator.readiness());
@@ -133,7 +130,7 @@ pub(crate) async fn up(
 
     platform.apply(plan.described.clone());
     let mut tasks = Tasks::new();
-    tasks.data(ACTIVATOR, activator.run(Arc::new(platform.clone()), tasks.draining()));
+    tasks.data(ACTIVATOR, activator.run(platform.catalogue(), tasks.draining()));
     tasks.support("autoscaler", autoscaler.run());
     tasks.support("admin", admin.serve(routes));
     tasks.support("files", follow(follower, platform.clone()));

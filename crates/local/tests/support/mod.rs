@@ -46,7 +46,7 @@ impl Bench {
         };
         let platform = LocalPlatform::new(options, Clock::start());
         platform.apply(described::one(workload));
-        let mut revisions = platform.revisions();
+        let mut revisions = platform.catalogue().revisions();
         let Some(Event::Added(_, revision)) = revisions.recv().await else { panic!("it was described") };
         Self { platform, revision, shown, tag }
     }

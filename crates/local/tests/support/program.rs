@@ -68,7 +68,7 @@ fn host(workload: local::Workload) -> ExitCode {
         };
         let platform = LocalPlatform::new(options, Clock::start());
         platform.apply(described::one(workload));
-        let mut revisions = platform.revisions();
+        let mut revisions = platform.catalogue().revisions();
         let Some(Event::Added(_, mut revision)) = revisions.recv().await else { panic!("the revision was described") };
         let is_ready = |revision: &platform::Revision| revision.replicas.iter().any(|r| r.state == ReplicaState::Ready);
         revision.wait_for(|revision| is_ready(revision)).await.unwrap();
