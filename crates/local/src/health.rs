@@ -5,7 +5,7 @@ use std::time::Duration;
 use queue_proxy::{NotReady, Probe};
 use tokio::time::{Instant, sleep};
 
-/// A probe and how long it is waited for at first.
+/// A probe, and how long it may fail at first.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) probe: Probe,
@@ -20,9 +20,9 @@ pub(crate) struct Check {
 /// When it has failed too often, with the last reason.
 pub(crate) async fn started(check: Option<&Check>) -> Result<(), String> {
     let Some(Check { probe, initial_delay }) = check else { return Ok(()) };
-    sleep(*initial_delay).await;
     let began = Instant::now();
-    let (mut failures, mut counts_from) = (0, began);
+    // Asked from the start: the delay is for failures.
+    let (mut failures, mut counts_from) = (0, began + *initial_delay);
     while let Err(why) = probe.ask().await {
         // Of the failures of one period only one counts.
         let now = Instant::now();
@@ -104,6 +104,15 @@ mod tests {
         let why = started(Some(&ready_after(3600 * SECOND))).await.unwrap_err();
         assert_eq!(why, "its startup probe failed 6 times: it answered no");
         assert!(Duration::from_secs(49 + 50) <= began.elapsed(), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_delay_before_the_first_question_delays_failures_and_not_success() {
+        let began = Instant::now();
+        started(Some(&Check { initial_delay: 30 * SECOND, ..ready_after(SECOND) })).await.unwrap();
+        assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+        let why = started(Some(&Check { initial_delay: 30 * SECOND, ..ready_after(3600 * SECOND) })).await;
+        assert!(why.is_err() && Duration::from_secs(30 + 50) <= began.elapsed(), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,8 @@ use crate::tree::{self, Listener};
 const LOOK_FIRST: Duration = Duration::from_secs(3);
 /// And again, while it is not ready: a large model opens its port late.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// For ending when asked to, whatever of its grace is over; as on a cluster.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
 /// The longest that the last words are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Programs that open a port on behalf of a container that they run.
@@ -53,12 +55,13 @@ pub(crate) struct News {
     pub(crate) told: Told,
 }
 
-/// In this order: spawned and an address, each of which may be the first; ready and unready in turn; at most one fall; gone,
-/// always, as the last.
+/// In this order: spawned and an address, each of which may be the first; ready and unready in turn; no address any more; at
+/// most one fall; gone, always, as the last.
 #[derive(Debug)]
 pub(crate) enum Told {
     /// Its process runs, since then.
     Spawned(Moment),
+    /// Where it is to be found; `None` when nobody is to be sent there any more.
     Address(Option<SocketAddr>),
     Ready,
     Unready,
@@ -165,16 +168,16 @@ impl Making {
                             self.ready(&running);
                         }
                     }
-                    Err(why) => break self.condemn(&mut running.process, why).await,
+                    Err(why) => break self.condemn(&mut running, why).await,
                 },
-                why = &mut sickness, if started => break self.condemn(&mut running.process, why).await,
+                why = &mut sickness, if started => break self.condemn(&mut running, why).await,
                 is_well = running.front.readiness() => {
                     let Some(is_well) = is_well else {
-                        break self.condemn(&mut running.process, "its queue-proxy failed".to_owned()).await;
+                        break self.condemn(&mut running, "its queue-proxy failed".to_owned()).await;
                     };
                     if is_well && !well && let Some(thief) = self.thief(&running).await {
                         let why = format!("{thief} has taken its port {}", running.port.number);
-                        break self.condemn(&mut running.process, why).await;
+                        break self.condemn(&mut running, why).await;
                     }
                     let was_well = std::mem::replace(&mut well, is_well);
                     match (was_well, well) {
@@ -229,13 +232,12 @@ impl Making {
             end = running.process.ended() => return end,
             () = self.shared.kill.cancelled() => return self.kill(&mut running.process).await,
         }
-        self.end(&mut running.process).await
+        self.end(&mut running.process, self.workload.termination_grace).await
     }
 
-    /// Asks it to end, and makes it.
-    async fn end(&self, process: &mut Process) -> End {
+    /// Asks it to end, and makes it after the grace.
+    async fn end(&self, process: &mut Process, grace: Duration) -> End {
         process.terminate();
-        let grace = self.workload.termination_grace;
         tokio::select! {
             end = process.ended() => return end,
             () = tokio::time::sleep(grace) => warn!(replica = %self.name, ?grace, "did not end when asked to, killing it"),
@@ -244,10 +246,23 @@ impl Making {
         self.kill(process).await
     }
 
-    /// Ends one that is of no use, and says why.
-    async fn condemn(&self, process: &mut Process, why: String) -> String {
+    /// Ends one that is of no use, and says why. Nobody is sent to it any more. What it has begun is given its grace, as on a
+    /// cluster, where a container's preStop is part of that. Another takes its place once it has gone: there may be no room
+    /// for both.
+    async fn condemn(&self, running: &mut Running, why: String) -> String {
         warn!(replica = %self.name, "{why}, ending it");
-        self.end(process).await;
+        self.tell(Told::Unready);
+        self.tell(Told::Address(None));
+        let (grace, condemned) = (self.workload.termination_grace, self.shared.clock.now());
+        tokio::select! {
+            () = running.front.drain() => {}
+            // There is nobody left to finish anything.
+            _ = running.process.ended() => return why,
+            () = self.shared.clock.sleep_until(condemned.plus(grace)) => {}
+            () = self.shared.kill.cancelled() => {}
+        }
+        let left = grace.saturating_sub(self.since(condemned)).max(LEAST_GRACE);
+        self.end(&mut running.process, left).await;
         why
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use platform::{Actuator as _, Catalogue as _, Event, ReplicaState, Revision, ScaleError, ScaleOrder, Workload};
 use support::{Bench, DEADLINE, PROGRAM, described, eventually, kill, ready};
+use tokio::io::AsyncWriteExt as _;
 use units::ReplicaCount;
 
 fn generation(revision: &Revision) -> u64 {
@@ -266,6 +267,34 @@ async fn what_a_probe_printed_is_among_the_last_words() {
     let words = revision.trouble.as_ref().unwrap().last_words.to_string();
     let expected = "its startup probe failed 1 times: it answered that it exited with status 3: no weights at all";
     assert!(words.starts_with(expected), "{words}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_a_replica_that_is_to_end_and_what_it_has_begun_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let alive = dir.path().join("alive");
+    std::fs::write(&alive, "").unwrap();
+    let mut workload = described::workload(&[PROGRAM, "serve"], 1);
+    workload.container.liveness = Some(is_there(&alive));
+    workload.termination_grace = Duration::from_secs(3600);
+    let mut bench = Bench::with(workload).await;
+    let address = bench.until_ready(1).await.replicas[0].address.unwrap();
+    // The model takes it, and never answers.
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\nhost: m\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    eventually("it is at the model", DEADLINE, || bench.shown.ends_about("taken")).await;
+    std::fs::remove_file(&alive).unwrap();
+    let is_out = |revision: &Revision| revision.replicas.iter().all(|replica| replica.address.is_none());
+    let revision = bench.until(is_out).await;
+    assert_eq!(revision.replicas[0].state, ReplicaState::Unready);
+    let mut followed = bench.revision.clone();
+    let gone = followed.wait_for(|revision| revision.replicas.iter().all(|replica| &*replica.name != "m-1"));
+    let gone = tokio::time::timeout(Duration::from_millis(500), gone).await.is_ok();
+    assert!(!gone, "it is not asked to end while a request is there");
+    drop(client);
+    std::fs::write(&alive, "").unwrap();
+    bench.until(|revision| ready(revision) == ["m-2"]).await;
     bench.end().await;
 }
 

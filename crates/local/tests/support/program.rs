@@ -1,4 +1,4 @@
-//! What the tests execute: a keeper when asked, else `serve [PORT]` (a model server that accepts connections, on
+//! What the tests execute: a keeper when asked, else `serve [PORT]` (a model server that takes requests and answers none, on
 //! `PORT` unless told another port), `host COMMAND…` (a program with one replica of that command, which says "ready"
 //! once it is, and then waits to be killed) or `asked-host COMMAND…` (the same, with a liveness probe that never ends).
 
@@ -8,7 +8,8 @@
 #[path = "described.rs"]
 mod described;
 
-use std::net::TcpListener;
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,13 +42,24 @@ fn serve(port: Option<&str>) -> ExitCode {
     match TcpListener::bind(("127.0.0.1", port.parse().unwrap())) {
         Ok(listener) => {
             eprintln!("serving on {}", listener.local_addr().unwrap());
-            listener.incoming().for_each(drop);
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || take(stream));
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("cannot bind {port}: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Takes what comes, says so, and answers nothing.
+fn take(mut stream: TcpStream) {
+    let mut some = [0; 4096];
+    if let Ok(1..) = stream.read(&mut some) {
+        eprintln!("taken");
+        while let Ok(1..) = stream.read(&mut some) {}
     }
 }
 
