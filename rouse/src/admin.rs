@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// The answer is made at once from memory; who takes longer is stuck.
+/// The answer is made at once from memory; who takes longer is stuck, or its machine is.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Far above thousands of revisions.
 const MOST_BYTES: usize = 64 << 20;
@@ -23,6 +23,7 @@ const MOST_BYTES: usize = 64 << 20;
 pub(crate) struct Server {
     host: String,
     port: u16,
+    patience: Duration,
 }
 
 impl Server {
@@ -32,7 +33,12 @@ impl Server {
         let uri: Uri = whole.parse().ok()?;
         let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
         let host = uri.host().filter(|host| !host.is_empty())?;
-        plain.then(|| Self { host: host.to_owned(), port: uri.port_u16().unwrap_or(80) })
+        plain.then(|| Self { host: host.to_owned(), port: uri.port_u16().unwrap_or(80), patience: PATIENCE })
+    }
+
+    /// The same, with which one has so much patience.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn authority(&self) -> String {
@@ -55,9 +61,9 @@ impl Server {
     /// # Errors
     /// As for [`Self::get`].
     pub(crate) async fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        match tokio::time::timeout(PATIENCE, self.ask(path)).await {
+        match tokio::time::timeout(self.patience, self.ask(path)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.silent(&format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(self.silent(&format!("no answer within {} s", self.patience.as_secs()))),
         }
     }
 

@@ -74,6 +74,10 @@ const MODEL: (&str, &str) = ("model.yaml", include_str!("model.yaml"));
 /// How long it is waited for the first requests to be taken.
 const START: Duration = Duration::from_secs(20);
 
+/// How long the admin port may take for an answer. It is our own: a machine that is busy starting replicas answers late, and
+/// what was to be seen goes on meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long the curve may take to come to its end.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -134,7 +138,7 @@ async fn show(args: &Args, admin: SocketAddr, log: File) -> anyhow::Result<()> {
 async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> anyhow::Result<()> {
     let addresses = tokio::time::timeout(START, addresses).await.context("no requests are taken")??;
     let page = format!("http://{}", addresses.admin);
-    let admin = Server::parse(&page).context("the admin port's own address")?;
+    let admin = Server::parse(&page).context("the admin port's own address")?.with_patience(PATIENCE);
     eprintln!("live page  {page}");
     eprintln!("log        {}", args.log.display());
     let target = Target { address: addresses.listen, host: addresses.listen.to_string(), prefix: String::new() };
