@@ -24,5 +24,5 @@ pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
 pub use file::{File, Model};
 pub use load::{Load, Outcome};
 pub use processes::{Mark, alive, command_line};
-pub use program::{Up, queue_proxy, rouse, run};
+pub use program::{LEAVING, Up, queue_proxy, rouse, run};
 pub use wait::{eventually, secs, throughout};

@@ -25,6 +25,10 @@ const START: Duration = Duration::from_secs(30);
 /// `tests/orphans.rs`).
 const VANISH: Duration = Duration::from_secs(10);
 
+/// How long a revision that nobody asks any more may take until its last process is gone, on a slow and busy machine: its
+/// window (6 s), its grace (1 s), and a round of decisions or two (2 s each) for each time that it may only be halved.
+pub const LEAVING: Duration = Duration::from_secs(60);
+
 /// The program `rouse`: `ROUSE_BIN`, or else built now, once for this process and by one process at a time.
 ///
 /// # Panics
@@ -189,9 +193,9 @@ impl Up {
         self.json(&format!("/api/v1/revisions/default/{name}")).await
     }
 
-    /// How many replicas of it are ready.
+    /// How many replicas of it are ready; none while the program is so new that it knows nothing of it.
     pub async fn ready(&self, name: &str) -> u64 {
-        self.revision(name).await["readyReplicas"].as_u64().expect("a number of replicas")
+        self.revision(name).await["readyReplicas"].as_u64().unwrap_or(0)
     }
 
     /// Waits until a revision is in a state and returns it.

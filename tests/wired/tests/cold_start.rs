@@ -11,7 +11,7 @@ use wired::{File, Model, Up, eventually, secs};
 async fn a_request_at_zero_wakes_and_its_answer_says_how_long_that_took() {
     let up = Up::start(&File::of(Model::predictor("sleepy", &["--startup", "300ms"]))).await;
     let client = up.client("sleepy");
-    assert_eq!(up.revision("sleepy-v1").await["state"], "zero");
+    up.until_state("sleepy-v1", "zero", secs(20)).await;
 
     let woken = client.get("/").await;
     assert_eq!(woken.status, 200, "{}", woken.text());

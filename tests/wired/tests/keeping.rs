@@ -6,12 +6,10 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
-use wired::{File, Model, SlowRequest, Up, secs, throughout, web_socket};
+use wired::{File, LEAVING, Model, SlowRequest, Up, secs, throughout, web_socket};
 
 /// Longer than the window (6 s), the grace (1 s) and two rounds of decisions (4 s) together.
 const LONG: Duration = secs(12);
-/// The window, the grace, and 10 s.
-const LEAVING: Duration = secs(6 + 1 + 10);
 
 async fn up() -> Up {
     Up::start(&File::of(Model::predictor("patient", &[]))).await

@@ -37,7 +37,7 @@ async fn the_first_ctrl_c_lets_what_is_in_flight_be_answered() {
         assert_eq!(answer.unwrap().unwrap().status, 200);
     }
     assert_eq!(up.until_ended(secs(20)).await.code(), Some(0));
-    up.until_nothing_is_left(secs(2)).await;
+    up.until_nothing_is_left(secs(10)).await;
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn what_is_held_at_ctrl_c_still_gets_its_replica() {
         assert_eq!(answer.unwrap().unwrap().status, 200);
     }
     assert_eq!(up.until_ended(secs(20)).await.code(), Some(0));
-    up.until_nothing_is_left(secs(2)).await;
+    up.until_nothing_is_left(secs(10)).await;
 }
 
 #[tokio::test]
@@ -71,6 +71,6 @@ async fn the_second_ctrl_c_ends_at_once_and_leaves_nothing() {
     })
     .await;
     up.signal(Signal::SIGINT);
-    assert_eq!(up.until_ended(secs(5)).await.code(), Some(130));
-    up.until_nothing_is_left(secs(2)).await;
+    assert_eq!(up.until_ended(secs(20)).await.code(), Some(130));
+    up.until_nothing_is_left(secs(10)).await;
 }

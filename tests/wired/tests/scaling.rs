@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::json;
-use wired::{File, Load, Model, Outcome, Up, eventually, secs};
+use wired::{File, LEAVING, Load, Model, Outcome, Up, eventually, secs};
 
 /// The model of `examples/recommender.yaml`, with windows as short as Knative allows.
 #[tokio::test]
@@ -32,8 +32,7 @@ async fn fifty_connections_get_five_replicas_and_more_and_then_none() {
     let bad: Vec<_> = outcomes.iter().filter(|(_, outcome)| **outcome != Outcome::Good).take(5).collect();
     assert!(bad.is_empty(), "of {} requests these were not answered 200: {bad:?}", outcomes.len());
 
-    // Window 6 s, grace 1 s, and 10 s.
-    up.until_gone("recommender-v1", secs(6 + 1 + 10)).await;
+    up.until_gone("recommender-v1", LEAVING).await;
 
     let begun = std::fs::read_to_string(&log).unwrap();
     let mut begun: Vec<&str> = begun.lines().collect();

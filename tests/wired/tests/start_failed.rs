@@ -23,7 +23,7 @@ async fn who_waits_for_a_command_that_ends_at_once_is_told_its_last_words() {
     for words in ["exited with status 3", "no such model: /models/iris"] {
         assert!(held.text().contains(words), "{words} in {}", held.text());
     }
-    let revision = up.until_state("broken-v1", "failed", secs(5)).await;
+    let revision = up.until_state("broken-v1", "failed", secs(20)).await;
     assert!(revision["reason"].as_str().is_some_and(|reason| reason.contains("no such model")), "{revision}");
 
     // Who comes next is told at once, and is no reason to try again at once.
@@ -43,7 +43,7 @@ async fn a_server_that_ignores_its_port_is_told_where_it_listens_and_where_it_sh
     assert_start_failed(&held);
     let hint = format!("listens on {elsewhere}, not on ");
     assert!(held.text().contains(&hint), "{hint} in {}", held.text());
-    eventually(secs(5), "it is said in the log too", async || {
+    eventually(secs(20), "it is said in the log too", async || {
         let said = up.output();
         if said.contains(&hint) { Ok(()) } else { Err(said) }
     })
