@@ -101,7 +101,7 @@ fn all_sorts(number: u64) -> (&'static str, Then) {
 async fn every_kind_of_end() -> (Results, Begun) {
     let mut tasks = JoinSet::new();
     let (address, begun) = server(&mut tasks, all_sorts).await;
-    let options = Options { patience: Duration::from_millis(700), ..Options::usual("sorts") };
+    let options = Options { patience: Duration::from_secs(3), ..Options::usual("sorts") };
     (run(&load(20.0, "GET"), address, &options).await, begun)
 }
 
@@ -131,7 +131,7 @@ async fn every_end_is_counted_once_and_by_its_kind() {
 async fn what_is_due_beyond_the_most_in_flight_is_counted_as_not_sent() {
     let mut tasks = JoinSet::new();
     let (address, begun) = server(&mut tasks, |_| ("", Then::Hang)).await;
-    let options = Options { most_in_flight: 4, patience: Duration::from_secs(1), ..Options::usual("many") };
+    let options = Options { most_in_flight: 4, patience: Duration::from_secs(3), ..Options::usual("many") };
     let results = run(&load(20.0, "GET"), address, &options).await;
     assert_eq!(results.counts.unanswered, [("notSent".to_owned(), 16), ("timedOut".to_owned(), 4)].into());
     assert_eq!(begun.lock().lines().count(), 4);

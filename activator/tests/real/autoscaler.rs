@@ -10,7 +10,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use wire::{Down, FromAutoscaler, Lead, Outcome, Seal, SealOutcome, ToAutoscaler, Up, Verdict, Wake};
 
@@ -23,11 +22,10 @@ pub(crate) struct Autoscaler {
     serving: JoinSet<()>,
 }
 
-/// A message, on which stream it came, and when.
+/// A message, and on which stream it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) stream: usize,
-    pub(crate) at: Instant,
     pub(crate) said: Up,
 }
 
@@ -159,7 +157,7 @@ async fn serve(stream: TcpStream, heard: &Mutex<Vec<Heard>>, say: &Mutex<Option<
                 let Some(Ok(frame)) = frame else { return };
                 let message: ToAutoscaler = wire::decode(frame.freeze()).unwrap();
                 let said = message.kind.unwrap();
-                heard.lock().push(Heard { stream: number, at: Instant::now(), said });
+                heard.lock().push(Heard { stream: number, said });
             }
             Some(message) = messages.recv() => {
                 writer.write_all(&wire::encode(&FromAutoscaler { kind: Some(message) })).await.unwrap();

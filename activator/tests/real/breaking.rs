@@ -141,7 +141,8 @@ async fn a_client_that_is_gone_in_the_middle_of_an_answer_is_gone_everywhere() {
 
 #[tokio::test]
 async fn each_time_out_before_a_head_is_a_504_that_says_so() {
-    let short = Some(Duration::from_millis(150));
+    // Long enough to reach the model.
+    let short = Some(Duration::from_millis(500));
     for which in 0..3 {
         let notes = Notes::default();
         let chain = Chain::with(
@@ -174,7 +175,8 @@ async fn a_time_out_of_the_sidecar_arrives_as_its_own_504() {
 
 #[tokio::test]
 async fn an_answer_that_stops_is_cut_by_the_idle_time_out_and_one_that_goes_on_by_that_of_the_request() {
-    let short = Some(Duration::from_millis(300));
+    // Long enough for a head to come through.
+    let short = Some(Duration::from_secs(1));
     for path in ["/stop", "/download"] {
         let notes = Notes::default();
         let chain = Chain::with(
@@ -200,7 +202,7 @@ async fn an_answer_that_stops_is_cut_by_the_idle_time_out_and_one_that_goes_on_b
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answer_is_held_to_the_request_time_out_too() {
     let notes = Notes::default();
-    let short = Some(Duration::from_millis(500));
+    let short = Some(Duration::from_secs(1));
     let chain = Chain::with(model(&notes), |_| {}, |endpoint| endpoint.timeouts.request = short).await;
     let mut stream = TcpStream::connect(chain.world.address).await.unwrap();
     stream.write_all(b"GET /download HTTP/1.1\r\nhost: model.default\r\n\r\n").await.unwrap();

@@ -19,12 +19,11 @@ async fn a_request_at_zero_is_held_and_wakes_at_once_and_again_until_a_replica_i
     let waking = async {
         let first = world.autoscaler.hears_wake_after(0).await;
         assert_eq!((&*first.revision, first.held, &*first.request_id), ("v1", 1, "first"));
-        let wakes =
-            || -> Vec<_> { world.autoscaler.heard().into_iter().filter(|heard| wake(&heard.said).is_some()).collect() };
+        let wakes = || -> Vec<_> { world.autoscaler.heard().iter().filter_map(|heard| wake(&heard.said)).collect() };
         let four = until("three repetitions", || Some(wakes()).filter(|wakes| 4 <= wakes.len())).await;
-        // A slow machine makes pauses longer, and the next one shorter; never are two said in a row.
-        let took = four[3].at - four[0].at;
-        assert!(Duration::from_millis(600) <= took && took <= Duration::from_secs(3), "{took:?}");
+        // By the activator's own clock. A slow machine makes pauses longer; never are two said in a row.
+        let said_after: Vec<u64> = four.iter().map(|wake| wake.oldest_wait_ms).collect();
+        assert!(said_after.iter().zip([0, 250, 500, 750]).all(|(said, due)| due <= *said), "{said_after:?}");
         world.put_replicas("v1", &[&replica]);
         replica.become_ready();
     };
@@ -32,7 +31,13 @@ async fn a_request_at_zero_is_held_and_wakes_at_once_and_again_until_a_replica_i
     assert_eq!((answer.status.as_u16(), &*answer.body, answer.header("rouse-revision")), (200, "a", "v1"));
     assert!(answer.header("server-timing").starts_with("wake;dur="), "{:?}", answer.headers);
 
-    let so_far = world.autoscaler.heard().len();
+    // Once it has said that nothing is held, it says no more of it.
+    let nothing_held = |up: &Up| match up {
+        Up::Frame(frame) => frame.demands.iter().any(|demand| (demand.requests, demand.in_flight) == (1, 0)),
+        _ => false,
+    };
+    let said = || world.autoscaler.heard().iter().position(|heard| nothing_held(&heard.said));
+    let so_far = 1 + until("a frame says that nothing is held", said).await;
     world.autoscaler.hears_after(so_far, "a frame", |up| matches!(up, Up::Frame(_)).then_some(())).await;
     let later = world.autoscaler.heard().into_iter().skip(so_far).find_map(|heard| wake(&heard.said));
     assert_eq!(later, None, "a wake though nothing is held");
@@ -126,7 +131,7 @@ async fn a_start_that_failed_refuses_with_the_reason_who_waits_and_who_comes() {
     for answer in [waited, world.send(request).await] {
         assert_eq!((answer.status.as_u16(), answer.header("rouse-reason")), (503, "start-failed"));
         let seconds: u64 = answer.header("retry-after").parse().unwrap();
-        assert!((79..=120).contains(&seconds), "{seconds}");
+        assert!((60..=120).contains(&seconds), "{seconds}");
         let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(problem["reason"], "start-failed");
         assert!(problem["detail"].as_str().unwrap().contains("exit status 1"), "{problem}");

@@ -65,7 +65,7 @@ async fn nothing_outlives_a_program_that_was_killed() {
     let mut host = host(&tag);
     eventually("all runaways run", DEADLINE, || (1..=9).all(|n| tag.pid_of(&format!("sleep 360{n}")).is_some())).await;
     host.kill();
-    eventually("nothing is left", Duration::from_secs(2), || tag.alive().is_empty()).await;
+    eventually("nothing is left", DEADLINE, || tag.alive().is_empty()).await;
 }
 
 /// The numbers that probes have written down.

@@ -111,7 +111,8 @@ async fn an_answer_that_stops_in_the_middle_is_cut_and_never_completed() {
         async move { Response::new(body) }
     })
     .await;
-    let idle = Some(Duration::from_millis(150));
+    // Long enough for what comes before.
+    let idle = Some(Duration::from_secs(1));
     let sidecar = Sidecar::beside(model, |config| config.timeouts.idle = idle).await;
     pieces.send("half").unwrap();
     let answer = client().request(request(sidecar.direct, "/").body(whole("")).unwrap());

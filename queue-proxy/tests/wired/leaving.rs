@@ -210,7 +210,8 @@ async fn a_drain_under_load_loses_nothing_that_was_sent() {
         Response::new(whole("done"))
     })
     .await;
-    let mut sidecar = Sidecar::beside(model, |config| config.quiet = Duration::from_millis(300)).await;
+    // Long enough for each client to hear on its connection that it is to go.
+    let mut sidecar = Sidecar::beside(model, |config| config.quiet = Duration::from_secs(2)).await;
     let direct = sidecar.direct;
     let leaving = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let clients: Vec<_> = (0..16)

@@ -106,7 +106,8 @@ async fn a_websocket_is_tunnelled_and_counted_until_it_is_closed() {
 
 #[tokio::test]
 async fn the_request_time_out_cuts_a_websocket_too() {
-    let short = Some(Duration::from_millis(200));
+    // Long enough for the upgrade.
+    let short = Some(Duration::from_secs(1));
     let sidecar = Sidecar::beside(websocket_model().await, |config| config.timeouts.request = short).await;
     let connect = tokio_tungstenite::connect_async(format!("ws://{}/chat", sidecar.direct));
     let (mut socket, _) = within(connect).await.unwrap();
