@@ -14,7 +14,7 @@ fault() {
 folder_of() {
     case $1 in
         autoscaler | activator | queue-proxy | rouse | loadtest) echo "$1" ;;
-        sim | wired | golden) echo "tests/$1" ;;
+        sim | wired | golden | peers) echo "tests/$1" ;;
         *) echo "crates/$1" ;;
     esac
 }

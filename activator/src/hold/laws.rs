@@ -329,6 +329,8 @@ impl World {
         assert_eq!((inner.line.waiting() as usize, inner.waiters.len()), (self.line.len(), self.line.len()));
         assert_eq!(inner.line.first(), self.line.front().copied(), "somebody overtook");
         assert_eq!((reading.in_flight as usize, held as usize), (self.guests.len(), self.line.len()));
+        let gauges = (self.hold.metrics.in_flight.get(), self.hold.metrics.held.get());
+        assert_eq!(gauges, (i64::from(reading.in_flight), i64::from(held)), "the gauges say other than the frames");
 
         let waiting = standing(|standing| matches!(standing, Standing::InLine(_)));
         assert_eq!(inner.line.bytes(), waiting.map(|guest| guest.bytes).sum::<u64>(), "bytes of nobody are held");

@@ -1,5 +1,6 @@
 //! Endpoints and revisions that come, change, go, and come again, in any order.
 
+use platform::ReplicaState;
 use wire::Verdict;
 
 use crate::client::Request;
@@ -26,6 +27,36 @@ async fn what_goes_and_comes_again_in_any_order_is_served_again() {
         world.put_replicas("v1", &[replica]);
         until_answered(&world, &replica.name).await;
     }
+}
+
+#[tokio::test]
+async fn a_replica_that_is_not_ready_any_more_gets_nothing_until_it_answers_a_probe_anew() {
+    let replica = Replica::ready("a").await;
+    let world = World::at_zero().await;
+    let put = |state| {
+        let mut revision = revision("v1", &[&replica]);
+        revision.replicas[0].state = state;
+        world.boards.revisions.put(revision_key("v1"), revision);
+    };
+    put(ReplicaState::Ready);
+    assert_eq!(world.get("/").await.body, "a");
+
+    replica.become_unready();
+    put(ReplicaState::Unready);
+    // What is on the board is not in force in the same moment: those who come before are answered.
+    let asking = async {
+        loop {
+            let mut answer = Box::pin(world.get("/"));
+            tokio::select! {
+                _ = &mut answer => {}
+                () = world.until_held(1) => {
+                    replica.become_ready();
+                    return answer.await.body;
+                }
+            }
+        }
+    };
+    assert_eq!(within("a request is held, and then answered", asking).await, "a");
 }
 
 #[tokio::test]

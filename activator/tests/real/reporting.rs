@@ -3,6 +3,7 @@
 use wire::{Frame, Up};
 
 use crate::autoscaler::Heard;
+use crate::client::Request;
 use crate::replica::Replica;
 use crate::world::{World, endpoint, endpoint_key, until};
 
@@ -45,6 +46,36 @@ async fn demand_is_counted_over_time_and_never_taken_back() {
     let after = until("none in flight", || demand(0)).await;
     assert!(during.concurrency_us < after.concurrency_us);
     assert_eq!((&*after.revision, after.held), ("v1", 0));
+}
+
+#[tokio::test]
+async fn one_frame_tells_of_every_revision_by_itself() {
+    let world = World::at_zero().await;
+    let mut both = endpoint("model", &[("v1", 50), ("v2", 50)]);
+    both.generation = 2;
+    world.put_endpoint(both);
+    world.autoscaler.acknowledged("model", 2).await;
+    let replicas = [Replica::ready("a").await, Replica::ready("b").await];
+    world.put_replicas("v1", &[&replicas[0]]);
+    world.put_replicas("v2", &[&replicas[1]]);
+    let ask = |tag| world.send(Request::get("/wait").header("rouse-tag", tag));
+    let told = async {
+        let of_both = || {
+            let in_flight = |frame: &Frame| {
+                let mut demands: Vec<_> =
+                    frame.demands.iter().map(|demand| (demand.revision.to_string(), demand.in_flight)).collect();
+                demands.sort_unstable();
+                demands
+            };
+            let wanted = [("v1".to_owned(), 2), ("v2".to_owned(), 1)];
+            frames(&world.autoscaler.heard()).iter().any(|frame| in_flight(frame) == wanted).then_some(())
+        };
+        until("a frame that tells of both", of_both).await;
+        replicas[0].let_go(2);
+        replicas[1].let_go(1);
+    };
+    let (one, two, three, ()) = tokio::join!(ask("v1"), ask("v1"), ask("v2"), told);
+    assert_eq!([one.body, two.body, three.body], ["a", "a", "b"]);
 }
 
 #[tokio::test]

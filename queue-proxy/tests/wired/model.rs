@@ -54,6 +54,24 @@ async fn an_activator_is_told_the_moment_the_model_is_ready() {
 }
 
 #[tokio::test]
+async fn a_probe_that_fails_begins_the_count_of_good_ones_anew() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    // The second and the fifth answer are bad, so three good ones in a row end with the eighth.
+    let address = model(move |_| {
+        let bad = [2, 5].contains(&(count.fetch_add(1, Ordering::SeqCst) + 1));
+        async move { Response::builder().status(if bad { 503 } else { 200 }).body(whole("")).unwrap() }
+    })
+    .await;
+    let probe = Probe::parse(r#"{"httpGet":{"path":"/ready"},"successThreshold":3}"#, address).unwrap();
+    let mut ready = None;
+    let seen = asked.clone();
+    let _sidecar = Sidecar::start(address, |config| config.probe = probe, |it| ready = Some(it.readiness()));
+    within(ready.unwrap().wait_for(|ready| *ready)).await.unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
 async fn a_grpc_probe_asks_the_health_service() {
     let serving = Arc::new(AtomicU32::new(2));
     let said = serving.clone();

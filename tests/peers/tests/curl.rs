@@ -299,9 +299,11 @@ async fn what_belongs_to_one_connection_ends_there() {
 async fn a_model_hears_who_asked_and_by_which_name() {
     let (model, sidecar) = pair(counting).await;
     let url = sidecar.url("/");
-    let Some(_) = curl(&["--header", "host: models.example", &url]).await else { return };
+    let Some(_) = curl(&["--header", "host: models.example", "--header", "user-agent:", &url]).await else { return };
     let through = ["--header", "x-forwarded-for: 203.0.113.7, 10.0.0.1", "--header", "x-forwarded-proto: https"];
-    let asked = ["--header", "x-request-id: seven", &url];
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = format!("traceparent: {trace}");
+    let asked = ["--header", "x-request-id: seven", "--header", &traced, &url];
     let Some(seen) = curl(&[&through[..], &asked].concat()).await else { return };
     content(&seen);
     let [alone, through] = &model.taken()[..] else { panic!("{:?}", model.taken()) };
@@ -313,6 +315,7 @@ async fn a_model_hears_who_asked_and_by_which_name() {
         ["203.0.113.7, 10.0.0.1, 127.0.0.1", "https", "for=203.0.113.7;proto=https, for=10.0.0.1", &host]
     );
     assert_eq!((alone.header("x-request-id").len(), through.header("x-request-id")), (1, vec!["seven"]));
+    assert_eq!((alone.header("user-agent"), through.header("traceparent")), (vec![], vec![trace]));
 }
 
 #[tokio::test]
