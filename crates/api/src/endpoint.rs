@@ -243,6 +243,15 @@ knobs! {
 }
 
 impl Knob {
+    /// The words that a [`KnobKind::Word`] may be; as an annotation it may have others too, for Knative's sake.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Metric => &["concurrency", "rps"],
+            Self::Aggregation => &["linear", "weighted-exponential"],
+            _ => &[],
+        }
+    }
+
     /// Its annotation in full.
     pub fn annotation(self) -> String {
         format!("autoscaling.knative.dev/{}", self.annotation_name())

@@ -17,11 +17,27 @@ pub(crate) struct Report {
     /// `None` for what stands in no file.
     pub(crate) file: Option<Arc<str>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
+    /// The fields that each map was asked for, so that a test can hold them to the schema.
+    #[cfg(test)]
+    pub(crate) known: RefCell<BTreeMap<String, std::collections::BTreeSet<&'static str>>>,
 }
 
 impl Report {
     pub(crate) fn new(file: Option<Arc<str>>) -> Self {
-        Self { file, faults: RefCell::new(Vec::new()) }
+        Self {
+            file,
+            faults: RefCell::new(Vec::new()),
+            #[cfg(test)]
+            known: RefCell::default(),
+        }
+    }
+
+    #[cfg(test)]
+    fn note_known(&self, path: &str, names: &[&'static str]) {
+        // Entries of a list are all alike.
+        let path: String =
+            path.split_inclusive('[').map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
+        self.known.borrow_mut().entry(path).or_default().extend(names);
     }
 
     fn note(&self, at: Mark, path: &str, value: &str, allowed: impl Into<String>) {
@@ -173,7 +189,7 @@ impl<'a> Spot<'a> {
 
     /// As a duration within bounds.
     pub(crate) fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-        let duration = self.plain().and_then(short_duration).filter(|duration| bounds.contains(duration));
+        let duration = self.duration_text().and_then(short_duration).filter(|duration| bounds.contains(duration));
         if duration.is_none() {
             let (least, most) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
             self.refuse(format!("a duration such as 90s or 1h30m, from {least} to {most}"));
@@ -199,6 +215,11 @@ impl<'a> Spot<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// What may be a duration: text, quotes or not. A `0` without them is a number, which Kubernetes takes for no text.
+    pub(crate) fn duration_text(&self) -> Option<&'a str> {
+        self.plain().filter(|text| *text != "0" || self.unquoted().is_none())
     }
 
     /// The characters of a scalar, quoted or not.
@@ -335,6 +356,8 @@ impl<'a> Fields<'a> {
 
     /// Refuses every field that was not asked for, with the nearest one that was.
     pub(crate) fn done(self) {
+        #[cfg(test)]
+        self.spot.report.note_known(&self.spot.path, &self.known);
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.name.as_str())) {
             let hint = match nearest(&entry.name, self.known.iter().copied()) {
                 Some(near) => format!("unknown field; the nearest known one is {near}"),

@@ -349,9 +349,11 @@ fn size_words(bounds: &RangeInclusive<u64>) -> String {
 fn within_sizes(bounds: &RangeInclusive<u64>) -> String {
     let (least, most) = (bounds.start(), bounds.end());
     let against = |limit: u64| format!("quantity(self).compareTo(quantity('{}'))", show_size(limit));
+    // `isInteger` says no to 1.5Gi.
+    let bytes = "quantity(self).asApproximateFloat()";
     format!(
-        "type(self) == int ? {least} <= self && self <= {most} : self.matches('{SIZE}') && quantity(self).isInteger() && \
-         0 <= {} && {} <= 0",
+        "type(self) == int ? {least} <= self && self <= {most} : self.matches('{SIZE}') && \
+         0 <= {} && {} <= 0 && double(int({bytes})) == {bytes}",
         against(*least),
         against(*most),
     )

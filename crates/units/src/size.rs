@@ -18,14 +18,12 @@ pub fn parse_size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let (_, scale) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
-    match number.parse::<u64>() {
-        Ok(whole) => whole.checked_mul(*scale),
-        Err(_) => {
-            let bytes = number.parse::<f64>().ok()? * *scale as f64;
-            // 2^53: up to there every whole number is exact.
-            (bytes.fract() == 0.0 && bytes < 9e15).then_some(bytes as u64)
-        }
-    }
+    // Without floating point, which would make 1.00000001G something that is no whole number.
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
+    let parts = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let scaled = digits.checked_mul(u128::from(*scale))?;
+    scaled.is_multiple_of(parts).then(|| u64::try_from(scaled / parts).ok())?
 }
 
 /// The same with the largest unit of 1024s that divides it.
@@ -45,7 +43,14 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_in_kubernetes() {
-        let cases = [("1024", 1024), ("256Mi", 256 << 20), ("1.5Gi", 3 << 29), ("2k", 2000), ("0", 0)];
+        let cases = [
+            ("1024", 1024),
+            ("256Mi", 256 << 20),
+            ("1.5Gi", 3 << 29),
+            ("2k", 2000),
+            ("0", 0),
+            ("1.00000001G", 1_000_000_010),
+        ];
         for (text, bytes) in cases {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
@@ -53,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in ["", "Mi", "-1", "1mi", "1KB", "0.5", "99999999Ti", "1..5Mi"] {
+        for text in ["", "Mi", "-1", "1mi", "1KB", "0.5", "99999999Ti", "1..5Mi", ".", "1.0000000001Gi", "+1"] {
             assert_eq!(parse_size(text), None, "{text}");
         }
     }

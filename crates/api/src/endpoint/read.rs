@@ -91,7 +91,7 @@ fn read_hosts(spot: &Spot<'_>) -> Option<Vec<String>> {
 }
 
 fn read_ports(spot: &Spot<'_>) -> Option<Option<EndpointPort>> {
-    let items = spot.items()?;
+    let items = spot.entries(bounds::PORTS)?;
     for more in items.iter().skip(1) {
         more.not_yet(bounds::ONE_PORT);
     }
@@ -221,14 +221,14 @@ fn read_queue(spot: Spot<'_>) -> Option<Queue> {
     Some(Queue { max_requests: max_requests?, max_bytes: max_bytes?, max_wait: max_wait? })
 }
 
-/// Only whether each is the kind of thing it has to be; how far it may go is `kpa`'s, and checked in `check.rs`.
+/// Only whether each is the kind of thing it has to be; how far a number may go is `kpa`'s, and checked in `check.rs`.
 fn read_autoscaling(spot: Spot<'_>) -> Option<Autoscaling> {
     let mut fields: Fields<'_> = spot.fields()?;
     let mut knobs = BTreeMap::new();
     for knob in Knob::ALL.iter().copied() {
         let Some(spot) = fields.get(knob.field()) else { continue };
         let value = match knob.kind() {
-            KnobKind::Word => spot.text(),
+            KnobKind::Word => read_word(&spot, knob.words()),
             KnobKind::Number => spot.number(),
             KnobKind::Whole => read_whole(&spot),
             KnobKind::Duration => read_duration(&spot),
@@ -239,12 +239,21 @@ fn read_autoscaling(spot: Spot<'_>) -> Option<Autoscaling> {
     Some(Autoscaling(knobs))
 }
 
+fn read_word(spot: &Spot<'_>, words: &[&str]) -> Option<String> {
+    let text = spot.text()?;
+    if !words.contains(&text.as_str()) {
+        spot.refuse(words.join(" or "));
+        return None;
+    }
+    Some(text)
+}
+
 fn read_whole(spot: &Spot<'_>) -> Option<String> {
     spot.whole(bounds::REPLICAS).map(|number| number.to_string())
 }
 
 fn read_duration(spot: &Spot<'_>) -> Option<String> {
-    let text = spot.plain().filter(|text| short_duration(text).is_some());
+    let text = spot.duration_text().filter(|text| short_duration(text).is_some());
     if text.is_none() {
         spot.refuse("a duration such as 90s or 1h30m");
     }

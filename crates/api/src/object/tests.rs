@@ -1,1 +1,81 @@
+use serde_json::json;
 
+use super::*;
+use crate::fault::Fault;
+
+fn object(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "rouse.dev/v1alpha1",
+        "kind": "ModelEndpoint",
+        "metadata": {
+            "name": "m", "namespace": "shop", "uid": "1", "resourceVersion": "7", "generation": 2,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "labels": { "a": "b" }, "finalizers": [], "ownerReferences": [],
+            "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}" },
+            "managedFields": [{ "manager": "kubectl", "fieldsV1": { "f:spec": {} } }],
+        },
+        "spec": spec,
+        "status": { "observedGeneration": 1, "conditions": [] },
+    })
+}
+
+#[test]
+fn an_object_says_what_the_same_file_says() {
+    let spec = json!({
+        "hosts": ["m.example.com"],
+        "ports": [{ "name": "http", "port": 80, "containerPort": 9000, "protocol": "h2c" }],
+        "traffic": [{ "revision": "v1", "percent": 90 }, { "revision": "v2", "percent": 10, "tag": "new" }],
+        "path": "proxied",
+        "containerConcurrency": 4,
+        "timeouts": { "request": "60s", "idle": "0s" },
+        "queue": { "maxRequests": 5, "maxBytes": 1_048_576, "maxWait": "1m30s" },
+        "autoscaling": { "metric": "rps", "target": 1.5, "minReplicas": 1, "window": "90s" },
+        "answerHeaders": false,
+    });
+    let object = object(&spec);
+    let from_object = ModelEndpoint::from_object(&object).unwrap();
+    let from_file = crate::read(&[("f.yaml", object.to_string())]).documents.endpoints.remove(0).value;
+    assert_eq!(from_object, from_file);
+    assert_eq!(from_object.queue.max_bytes, 1 << 20);
+}
+
+#[test]
+fn what_is_null_is_left_out() {
+    let spec = json!({ "traffic": [{ "revision": "v1", "percent": null }], "hosts": null, "queue": null });
+    let expected = ModelEndpoint::new(units::EndpointKey::new("shop", "m"), "v1");
+    assert_eq!(ModelEndpoint::from_object(&object(&spec)).unwrap(), expected);
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_paths() {
+    let spec = json!({
+        "traffic": [{ "revision": "v1", "percent": "90" }, { "revison": "v2" }],
+        "sticky": { "cookie": "session" },
+        "path": "direct",
+    });
+    let Faults(faults) = ModelEndpoint::from_object(&object(&spec)).unwrap_err();
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "spec.sticky: {cookie: session}: NotYetSupported: sticky sessions are not served; leave it out",
+            "spec.traffic[0].percent: 90: a whole number from 0 to 100",
+            "spec.traffic[1].revision: missing: the name of a Deployment",
+            "spec.traffic[1].revison: v2: unknown field; the nearest known one is revision",
+            "spec.path: direct: auto or proxied",
+        ]
+    );
+    let not_yet: Vec<bool> = faults.iter().map(Fault::is_not_yet_supported).collect();
+    assert_eq!(not_yet, [true, false, false, false, false]);
+}
+
+#[test]
+fn what_is_no_endpoint_is_refused() {
+    for other in [json!(null), json!([]), json!({}), json!({ "kind": "Service", "apiVersion": "v1", "metadata": {} })] {
+        let Faults(faults) = ModelEndpoint::from_object(&other).unwrap_err();
+        assert!(!faults.is_empty(), "{other}");
+    }
+    let mut newer = object(&json!({ "traffic": [{ "revision": "v1" }] }));
+    newer["apiVersion"] = "rouse.dev/v9".into();
+    let faults = ModelEndpoint::from_object(&newer).unwrap_err();
+    assert_eq!(faults.to_string(), "apiVersion: rouse.dev/v9: rouse.dev/v1alpha1");
+}

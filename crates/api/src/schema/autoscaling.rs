@@ -15,46 +15,42 @@ const UP_TO_AN_HOUR: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 
 /// `spec.autoscaling`, and the same of one revision in `spec.traffic`.
 pub(super) fn autoscaling(doc: &str) -> Schema {
-    let knobs = Knob::ALL.iter().fold(Schema::map(doc), |map, knob| map.has(knob.field(), of_knob(*knob)));
-    knobs
-        .rule(
-            "!has(self.minReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.minReplicas <= self.maxReplicas",
-            "minReplicas is at most maxReplicas, unless that is 0 for no limit",
-        )
-        .spoken(
-            "'minReplicas is at most maxReplicas, which is %d; it is %d'.format([self.maxReplicas, self.minReplicas])",
-        )
-        .rule(
-            "!has(self.minReplicas) || !has(self.activationReplicas) || self.minReplicas <= self.activationReplicas",
-            "minReplicas is at most activationReplicas",
-        )
-        .rule(
-            "!has(self.activationReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.activationReplicas <= self.maxReplicas",
-            "activationReplicas is at most maxReplicas, unless that is 0 for no limit",
-        )
+    Knob::ALL.iter().fold(Schema::map(doc), |map, knob| map.has(knob.field(), of_knob(*knob)))
 }
 
-/// What one revision says beside what is said for all: the three numbers of replicas have to fit together then too.
-pub(super) fn fits_together() -> String {
+/// The three numbers of replicas that are in force for a revision have to fit together, wherever each is said. Rules of
+/// `spec`, with what to tell who breaks them.
+pub(super) fn fitting_together() -> [(String, String); 3] {
+    // 0 where none is said: it is what a minimum then is, no limit for a maximum, and no number that one may wake to.
     let in_force = |field: &str| {
         format!(
-            "(has(t.autoscaling.{field}) ? t.autoscaling.{field} : \
+            "(has(t.autoscaling) && has(t.autoscaling.{field}) ? t.autoscaling.{field} : \
              has(self.autoscaling) && has(self.autoscaling.{field}) ? self.autoscaling.{field} : 0)"
         )
     };
     let [least, most, woken] = ["minReplicas", "maxReplicas", "activationReplicas"].map(in_force);
-    // 0 stands for none said, which is what it means for a maximum anyway.
-    format!(
-        "self.traffic.all(t, !has(t.autoscaling) || \
-         (({most} == 0 || ({least} <= {most} && {woken} <= {most})) && ({woken} == 0 || {least} <= {woken})))"
-    )
+    let rule = |cel: String, message: &str| {
+        let where_from = "for each revision, what traffic[].autoscaling says counts before spec.autoscaling";
+        (format!("self.traffic.all(t, {cel})"), format!("{message}; {where_from}"))
+    };
+    [
+        rule(
+            format!("{most} == 0 || {least} <= {most}"),
+            "minReplicas is at most maxReplicas, unless that is 0 for no limit",
+        ),
+        rule(format!("{woken} == 0 || {least} <= {woken}"), "minReplicas is at most activationReplicas"),
+        rule(
+            format!("{most} == 0 || {woken} <= {most}"),
+            "activationReplicas is at most maxReplicas, unless that is 0 for no limit",
+        ),
+    ]
 }
 
 fn of_knob(knob: Knob) -> Schema {
     let doc = format!("{} Knative: {}.", knob.meaning(), knob.annotation());
     let replicas = |bounds| Schema::whole(bounds, doc.clone());
     let schema = match knob {
-        Knob::Metric => Schema::word(&["concurrency", "rps"], doc),
+        Knob::Metric | Knob::Aggregation => Schema::word(knob.words(), doc),
         Knob::Target => Schema::number(0.01, None, doc),
         Knob::TargetUtilizationPercentage | Knob::PanicWindowPercentage => Schema::number(1.0, Some(100.0), doc),
         Knob::MinReplicas | Knob::MaxReplicas => replicas(&bounds::REPLICAS),
@@ -68,7 +64,6 @@ fn of_knob(knob: Knob) -> Schema {
             .rule("self == -1.0 || 0.0 <= self", "0 or more, or -1 for the activator always in the path"),
         Knob::ScaleDownDelay => in_whole_seconds(Schema::duration(&UP_TO_AN_HOUR, doc)),
         Knob::ScaleToZeroRetention => Schema::duration(&UP_TO_AN_HOUR, doc),
-        Knob::Aggregation => Schema::word(&["linear", "weighted-exponential"], doc),
     };
     let built_in = built_in();
     let value = built_in.get(knob.field()).map_or("", String::as_str);

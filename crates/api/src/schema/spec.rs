@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::autoscaling::{autoscaling, fits_together};
+use super::autoscaling::{autoscaling, fitting_together};
 use super::{Merge, Schema};
 use crate::endpoint::{Queue, Timeouts, bounds};
 use crate::quantity::{show_duration, show_size};
@@ -21,7 +21,7 @@ pub(crate) fn spec() -> Schema {
         format!("self != '{0}' && !self.endsWith('.{0}')", bounds::CLUSTER_DOMAIN),
         "a name outside the cluster domain; inside it, names are Kubernetes' own",
     );
-    Schema::map("What the endpoint listens to, who serves it, and how far each may grow.")
+    let spec = Schema::map("What the endpoint listens to, who serves it, and how far each may grow.")
         .has(
             "hosts",
             Schema::list(
@@ -79,11 +79,6 @@ pub(crate) fn spec() -> Schema {
             Schema::flag("Whether answers carry rouse-revision, which says who answered, and server-timing.").or("true"),
         )
         .rule(
-            fits_together(),
-            "what traffic[].autoscaling says has to fit what spec.autoscaling says: minReplicas at most activationReplicas, \
-             both at most maxReplicas, unless that is 0 for no limit",
-        )
-        .rule(
             "!has(self.match) || self.match.all(m, self.traffic.exists(t, has(t.revision) && t.revision == m.to \
              || has(t.inferenceService) && t.inferenceService == m.to))",
             "each match[].to is a revision or inferenceService of traffic; one that is to get nothing else has percent 0 there",
@@ -92,7 +87,8 @@ pub(crate) fn spec() -> Schema {
             "!has(self.rollout) || self.traffic.exists(t, has(t.revision) && t.revision == self.rollout.candidate \
              || has(t.inferenceService) && t.inferenceService == self.rollout.candidate)",
             "rollout.candidate is a revision or inferenceService of traffic",
-        )
+        );
+    fitting_together().into_iter().fold(spec, |spec, (cel, message)| spec.rule(cel, message))
 }
 
 fn ports() -> Schema {
@@ -175,7 +171,7 @@ fn traffic() -> Schema {
         "Who serves, and how much of the requests each. It is one decision: server-side apply replaces the whole list.",
     )
     .rule(format!("size(self) == 1 && !has(self[0].percent) || {sum} == 100"), "percents add up to 100")
-    .spoken(format!("'percents add up to 100, these add up to %d'.format([{sum}])"))
+    .spoken(format!("'percents add up to 100, these add up to ' + ({sum} < 100 ? 'less' : 'more')"))
     .rule(
         format!("self.all(t, {0} == '' || self.exists_one(o, {1} == {0}))", name("t"), name("o")),
         "each revision or inferenceService once",
