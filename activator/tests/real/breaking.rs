@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ use crate::chain::{AnyBody, Chain, Fault, Notes, by_hand, ends_well, nothing, pi
 use crate::world::within;
 
 /// `/upload` reads to the end of the body, `/download` sends without an end, `/hang` never answers, `/stop` answers a
-/// piece and then nothing. Each notes when it is over.
+/// piece and then nothing, `/small` all it has. Each notes when it is over.
 fn model(notes: &Notes) -> impl Fn(Request<Incoming>) -> Answering + Clone + Send + Sync + 'static {
     let notes = notes.clone();
     move |request| Box::pin(answer(notes.clone(), request))
@@ -40,6 +41,7 @@ async fn answer(notes: Notes, request: Request<Incoming>) -> Response<AnyBody> {
             Response::new(nothing())
         }
         "/hang" => std::future::pending().await,
+        "/small" => Response::new(whole("data")),
         "/stop" => Response::new(Stops { piece: Some(Bytes::from("data")), _end: end }.boxed()),
         _ => {
             let (mut sender, body) = by_hand();
@@ -212,4 +214,21 @@ async fn a_client_that_does_not_read_its_answer_is_held_to_the_request_time_out_
     notes.has("end of /download").await;
     chain.until_quiet().await;
     drop((stream, unread));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_not_even_a_small_answer_is_held_to_the_request_time_out_too() {
+    let notes = Notes::default();
+    let short = Some(Duration::from_millis(500));
+    let chain = Chain::with(model(&notes), |_| {}, |endpoint| endpoint.timeouts.request = short).await;
+    let stream = TcpStream::connect(chain.world.address).await.unwrap();
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = client.initial_stream_window_size(0).handshake(TokioIo::new(stream)).await.unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(connection);
+    let asked = Request::get("http://model.default/small").body(nothing()).unwrap();
+    let unread = within("a head", sender.send_request(asked)).await.unwrap();
+    assert_eq!(unread.status(), 200);
+    chain.until_quiet().await;
+    drop(unread);
 }

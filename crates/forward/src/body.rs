@@ -83,6 +83,13 @@ impl RequestBody {
         }
     }
 
+    /// Nothing of it is held back any more.
+    pub(crate) fn release(&mut self) {
+        if let Source::Kept(kept) = &self.source {
+            kept.lock().release();
+        }
+    }
+
     /// Bytes that were read ahead and are not sent yet.
     pub(crate) fn ahead(&self) -> usize {
         match &self.source {
@@ -353,7 +360,8 @@ enum State<G> {
     /// A replica's. It minds its time-outs itself, whenever it is asked for a frame and has none.
     Live {
         live: Live<G>,
-        /// A frame went by, and it was not the last: the next one gets it watched. `None`: it has no time-outs.
+        /// For HTTP/1.1: a frame went by, and it was not the last: the next one gets it watched. For HTTP/2 the first does.
+        /// `None`: it has no time-outs.
         watches: Option<TaskTracker>,
         streams: bool,
     },
@@ -371,6 +379,9 @@ pub(crate) struct Live<G> {
     /// Dropped before the guard: who waits for the connection should find it when the guard lets the next one go.
     lease: Option<Lease>,
     deadline: Option<Deadline>,
+    /// Its client says how much it takes (RFC 9113 §5.2), also of the last frame: only when all of this is dropped has it
+    /// gone.
+    to_http2: bool,
     _guard: G,
 }
 
@@ -404,7 +415,9 @@ impl<G> Live<G> {
 
     /// The last byte came: the connection is free.
     fn end(&mut self) {
-        self.deadline = None;
+        if !self.to_http2 {
+            self.deadline = None;
+        }
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
@@ -417,16 +430,17 @@ impl<G> Body<G> {
         Self(State::Whole(bytes.into(), guard))
     }
 
-    /// An answer of a replica. `watches`: where its time-outs are watched once it streams.
+    /// An answer of a replica. `watches`: where its time-outs are watched once its client may let it wait.
     pub(crate) fn upstream(
         incoming: Incoming,
         lease: Lease,
         deadline: Deadline,
         guard: G,
+        to_http2: bool,
         watches: &TaskTracker,
     ) -> Self {
         let watches = deadline.is_set().then(|| watches.clone());
-        let mut live = Live { incoming, lease: Some(lease), deadline: Some(deadline), _guard: guard };
+        let mut live = Live { incoming, lease: Some(lease), deadline: Some(deadline), to_http2, _guard: guard };
         if live.has_ended() {
             // Nobody will ask for a frame.
             live.end();
@@ -463,8 +477,7 @@ impl<G: Unpin + Send + 'static> HttpBody for Body<G> {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let streamed_before = std::mem::replace(streams, true);
-                if streamed_before
-                    && !live.has_ended()
+                if (live.to_http2 || (streamed_before && !live.has_ended()))
                     && let Some(watches) = watches.take()
                 {
                     let before = std::mem::replace(state, State::Over);

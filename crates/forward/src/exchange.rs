@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::EXPECT;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
@@ -138,6 +138,8 @@ pub struct Answer {
     lease: Lease,
     deadline: Deadline,
     upgrade: Option<(OnUpgrade, OnUpgrade)>,
+    /// Its client speaks HTTP/2.
+    to_http2: bool,
 }
 
 impl Exchange {
@@ -231,6 +233,7 @@ impl Exchange {
     pub async fn send(mut self: Box<Self>, pool: &Pool, timeouts: Timeouts, trust: Trust) -> Result<Answer, SendError> {
         let mut deadline = Deadline::start(timeouts);
         self.body.touching(deadline.activity());
+        let to_http2 = self.head.version == Version::HTTP_2;
         let answer = {
             let mut attempts = pin!(self.attempts(pool, trust));
             std::future::poll_fn(|cx| match attempts.as_mut().poll(cx) {
@@ -252,7 +255,7 @@ impl Exchange {
         head.extensions.clear();
         head.version = Version::HTTP_11;
         headers::prepare_answer(&mut head.headers, trust.from, switched).map_err(Failure::BadAnswer)?;
-        Ok(Answer { head, retried, body, lease, deadline, upgrade })
+        Ok(Answer { head, retried, body, lease, deadline, upgrade, to_http2 })
     }
 
     async fn attempts(self: Box<Self>, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
@@ -296,8 +299,8 @@ impl Exchange {
                 Err(Unsent::Lost { error, reused, heard }) => {
                     let refused = is_refused_stream(&error);
                     let whole = (refused || trip.may_repeat) && trip.take_back();
-                    if whole && refused {
-                        return Err(trip.ends(Failure::NotStarted("the stream was refused".into()), true));
+                    if refused {
+                        return Err(trip.ends(Failure::NotStarted("the stream was refused".into()), whole));
                     }
                     if whole && reused && !heard && !trip.retried {
                         trip.at_most = None;
@@ -321,6 +324,8 @@ struct Trip {
     noted: Noted,
     form: Form,
     origin: Origin,
+    /// In which it came.
+    version: Version,
     upgrade: Option<OnUpgrade>,
     /// What it takes to send it again. Kept only where it may be needed: it costs a copy of the head, and the memory of
     /// the body.
@@ -338,15 +343,16 @@ struct Trip {
 
 impl Trip {
     fn prepare(exchange: Box<Exchange>, protocol: Protocol, trust: Trust) -> Box<Self> {
-        let Exchange { head, mut body, noted, form, origin, upgrade } = *exchange;
+        let Exchange { head, body, noted, form, origin, upgrade } = *exchange;
         let has_body = !http_body::Body::is_end_stream(&body);
+        let version = head.version;
         let may_repeat = noted.idempotent && upgrade.is_none();
         let keep = trust.from == Origin::Rouse || may_repeat;
         let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
-        let spare = keep.then(|| Again { body: body.keep(trust.keep_bytes), head: clone_head(&head) });
         let activity = body.activity();
         let mut request = Request::from_parts(head, body);
         address(&mut request, protocol);
+        let spare = keep.then(|| Again { body: request.body_mut().keep(trust.keep_bytes), head: head_of(&request) });
         if let Some(spare) = spare.as_ref().filter(|_| has_body && trust.from == Origin::Rouse) {
             send_rest_when_told(&mut request, &spare.body, protocol);
         }
@@ -355,6 +361,7 @@ impl Trip {
             noted,
             form,
             origin,
+            version,
             upgrade,
             spare,
             activity,
@@ -377,11 +384,16 @@ impl Trip {
 
     /// It goes no further. `whole`: and may be sent elsewhere.
     fn ends(self: Box<Self>, failure: Failure, whole: bool) -> SendError {
-        let Self { request, noted, form, origin, upgrade, retried, .. } = *self;
+        let Self { request, noted, form, origin, version, upgrade, retried, .. } = *self;
         let again = request.filter(|_| whole).map(|request| {
-            let (mut head, body) = request.into_parts();
+            let (mut head, mut body) = request.into_parts();
+            // Nothing of what was meant for this replica alone.
+            body.release();
             head.headers.remove(EXPECT);
+            head.headers.remove(TRANSFER_ENCODING);
             head.extensions.clear();
+            head.version = version;
+            headers::uri_for_http1(&mut head.uri, &mut head.headers);
             Box::new(Exchange { head, body, noted, form, origin, upgrade })
         });
         SendError { failure, again, retried }
@@ -392,9 +404,12 @@ impl Answer {
     /// The answer for the client. `guard` is kept until its last byte has gone or, of an upgraded connection, until both
     /// ends are closed.
     pub fn into_response<G: Send + 'static>(self, guard: G, ends: &LooseEnds) -> Response<Body<G>> {
-        let Self { head, body, lease, deadline, upgrade, retried: _ } = self;
+        let Self { head, body, lease, deadline, upgrade, to_http2, retried: _ } = self;
         match upgrade {
-            None => Response::from_parts(head, Body::upstream(body, lease, deadline, guard, ends.watches())),
+            None => {
+                let body = Body::upstream(body, lease, deadline, guard, to_http2, ends.watches());
+                Response::from_parts(head, body)
+            }
             Some((client, replica)) => {
                 ends.tunnel(client, replica, deadline, guard);
                 Response::from_parts(head, Body::whole(bytes::Bytes::new(), None))
@@ -431,7 +446,7 @@ struct Received {
 /// What is needed to send a request once more.
 struct Again {
     body: Spare,
-    head: (Method, Uri, Version, http::HeaderMap),
+    head: (Method, Uri, Version, HeaderMap),
 }
 
 impl Again {
@@ -442,8 +457,8 @@ impl Again {
     }
 }
 
-fn clone_head(head: &http::request::Parts) -> (Method, Uri, Version, http::HeaderMap) {
-    (head.method.clone(), head.uri.clone(), head.version, head.headers.clone())
+fn head_of(request: &Request<RequestBody>) -> (Method, Uri, Version, HeaderMap) {
+    (request.method().clone(), request.uri().clone(), request.version(), request.headers().clone())
 }
 
 /// The request's address and version, in the form that the protocol wants.
@@ -452,6 +467,9 @@ fn address(request: &mut Request<RequestBody>, protocol: Protocol) {
     *request.version_mut() = match protocol {
         Protocol::Http1 => {
             headers::uri_for_http1(request.uri_mut(), &mut headers);
+            if has_chunks(request.method(), request.body(), &headers) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
             Version::HTTP_11
         }
         Protocol::H2c => {
@@ -460,6 +478,14 @@ fn address(request: &mut Request<RequestBody>, protocol: Protocol) {
         }
     };
     *request.headers_mut() = headers;
+}
+
+/// A GET or HEAD with a body of unknown length: hyper takes those for none unless their head says that there are chunks.
+fn has_chunks(method: &Method, body: &RequestBody, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+        && !http_body::Body::is_end_stream(body)
+        && !headers.contains_key(CONTENT_LENGTH)
+        && http_body::Body::size_hint(body).exact().is_none()
 }
 
 enum Unsent {

@@ -169,22 +169,23 @@ pub fn uri_for_http1(uri: &mut Uri, headers: &mut HeaderMap) {
     }
 }
 
-/// The address form that HTTP/2 wants: scheme, authority and path. `host` becomes `:authority`.
+/// The address form that HTTP/2 wants: scheme, authority and path. `host` becomes `:authority`; for a request without one
+/// it is `localhost`, since `h2` sends none without an authority.
 pub fn uri_for_http2(uri: &mut Uri, headers: &mut HeaderMap) {
     let authority: Option<Authority> = headers.get(HOST).and_then(|host| host.as_bytes().try_into().ok());
-    if authority.is_some() {
-        headers.remove(HOST);
-    }
+    headers.remove(HOST);
     let mut parts = std::mem::take(uri).into_parts();
-    parts.authority = authority.or(parts.authority);
+    parts.authority = authority.or(parts.authority).or_else(|| Some(Authority::from_static("localhost")));
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
-    parts.scheme = parts.authority.is_some().then_some(Scheme::HTTP);
+    parts.scheme = Some(Scheme::HTTP);
     *uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
-/// gRPC by its content type.
+/// gRPC by its content type: `application/grpc`, alone or with what follows `+` or `;`. `application/grpc-web` is not: it is
+/// made for HTTP/1.1.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    let rest = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.trim_ascii_start().first(), None | Some(b'+' | b';')))
 }
 
 /// May it be begun twice?
@@ -200,6 +201,16 @@ fn is_idempotent_method(method: &Method) -> bool {
 /// wish in place if `may_upgrade`. Fails on a body in a transfer coding other than chunked: hyper undoes that one alone,
 /// and without the field nobody would know of the other.
 fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> Result<bool, &'static str> {
+    // Before anything that `connection` may take out: who named it would else have a coded body taken for a plain one.
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err("a transfer coding other than chunked");
+        }
+        headers.remove(TRANSFER_ENCODING);
+        // Beside chunks a length is not the body's (RFC 9112 §6.3), and the next hop would believe it.
+        headers.remove(CONTENT_LENGTH);
+    }
     let mut wants_upgrade = false;
     if headers.contains_key(CONNECTION) {
         let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
@@ -221,15 +232,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, may_upgrade: bool) -> Result<bool,
     headers.remove(PROXY_CONNECTION);
     headers.remove(PROXY_AUTHENTICATE);
     headers.remove(PROXY_AUTHORIZATION);
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err("a transfer coding other than chunked");
-        }
-        headers.remove(TRANSFER_ENCODING);
-        // Beside chunks a length is not the body's (RFC 9112 §6.3), and the next hop would believe it.
-        headers.remove(CONTENT_LENGTH);
-    }
     if let Some(te) = headers.get(TE) {
         // The one value that concerns the whole path: the caller understands trailers.
         let mut parts = te.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);

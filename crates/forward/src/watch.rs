@@ -2,7 +2,8 @@
 //!
 //! A client that does not read its answer leaves its body alone, and a body that is left alone notices nothing: the
 //! request would keep its place at the replica for as long as the client likes. So from its second frame on an answer
-//! has a task that minds the clock. Small answers end with their first, and never pay for one.
+//! has a task that minds the clock. Small answers end with their first, and never pay for one; but over HTTP/2, where a
+//! client may not take even that, it begins with the first.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -90,6 +90,7 @@ fn a_request_is_made_ready(came: Parts, from: Origin, peer: IpAddr) {
         );
         return;
     };
+    assert!(!is_coded(&came.headers), "a coded body would be taken for a plain one");
     let headers = &head.headers;
     nothing_of_one_connection(headers, noted.upgrade);
     if noted.upgrade {

@@ -120,6 +120,9 @@ fn a_body_in_a_coding_other_than_chunked_is_not_passed_on_as_if_it_were_plain() 
     assert_eq!(ask("Chunked"), Ok(0), "nor is the length");
     for coding in ["gzip, chunked", "chunked, chunked", "chunked, gzip", "gzip", "xchunked"] {
         assert!(ask(coding).is_err(), "{coding}");
+        let named = |head: request::Builder| head.header("connection", "transfer-encoding").header("host", "a");
+        let mut head = head(|head| named(head).header("transfer-encoding", coding));
+        assert!(prepare_request(&mut head, [10, 0, 0, 9].into(), Origin::Stranger).is_err(), "{coding}, named");
     }
 }
 
@@ -228,4 +231,26 @@ fn of_an_answer_nothing_internal_passes_and_our_words_only_from_rouse() {
     };
     assert_eq!(answer(Origin::Stranger), ["x-model".to_owned()].into());
     assert_eq!(answer(Origin::Rouse), ["rouse-reason", "rouse-revision", "x-model"].map(str::to_owned).into());
+}
+
+#[test]
+fn grpc_web_is_no_grpc() {
+    let is = |text: &'static str| is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]));
+    for text in
+        ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8", "application/grpc ; a=b"]
+    {
+        assert!(is(text), "{text}");
+    }
+    for text in ["application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text", "application/grpcx"]
+    {
+        assert!(!is(text), "{text}");
+    }
+}
+
+#[test]
+fn a_request_without_a_host_can_be_sent_over_http2_too() {
+    let (mut uri, mut headers) = (Uri::from_static("/a?b"), HeaderMap::new());
+    headers.insert(HOST, HeaderValue::from_static(""));
+    uri_for_http2(&mut uri, &mut headers);
+    assert_eq!((uri.to_string().as_str(), headers.contains_key(HOST)), ("http://localhost/a?b", false));
 }

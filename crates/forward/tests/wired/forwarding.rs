@@ -210,6 +210,65 @@ async fn a_stream_that_http2_refused_was_not_begun() {
     assert_eq!(send(error.again.unwrap(), &echo, Trust::SIDECAR).await.unwrap(), "POST model.example x");
 }
 
+/// A model that refuses each stream.
+async fn refusing() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_request, mut respond))) = connection.accept().await {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    });
+    target
+}
+
+#[tokio::test]
+async fn a_stream_that_a_model_refused_was_not_begun_though_nobody_kept_its_body() {
+    let model = pool(refusing().await, Protocol::H2c);
+    let error = send(own(Method::POST, "x"), &model, Trust::MODEL).await.unwrap_err();
+    assert!(!error.possibly_started() && error.again.is_none(), "{error:?}");
+    assert_eq!(error.refusal().reason, Reason::Leaving);
+}
+
+#[tokio::test]
+async fn what_was_meant_for_one_replica_is_forgotten_before_the_next() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = send(own(Method::POST, "x"), &pool(gone, Protocol::H2c), Trust::SIDECAR).await.unwrap_err();
+    let again = error.again.unwrap();
+    assert!(!again.sends_unasked(), "its client speaks HTTP/1.1, whatever the replica speaks");
+    assert_eq!(again.head.headers[HOST], "model.example");
+}
+
+#[tokio::test]
+async fn a_large_body_that_was_held_back_for_a_sidecar_goes_whole_to_a_model() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (sidecar, model) = (pool(gone, Protocol::Http1), pool(echo().await, Protocol::Http1));
+    let address = serve(ServerLimits::default(), move |request, arrival| {
+        let (sidecar, model) = (sidecar.clone(), model.clone());
+        async move {
+            let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger).unwrap();
+            let error = exchange.send(&sidecar, Timeouts::default(), Trust::SIDECAR).await.unwrap_err();
+            let answer = error.again.unwrap().send(&model, Timeouts::default(), Trust::MODEL).await.unwrap();
+            answer.into_response((), &LooseEnds::new())
+        }
+    })
+    .await;
+    let order = "x".repeat(1 << 20);
+    assert_eq!(post(address, order.clone()).await, (200, format!("POST model.example {order}")));
+}
+
+#[tokio::test]
+async fn a_get_with_a_body_of_unknown_length_keeps_it() {
+    let address = forwarder(vec![echo().await]).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "GET / HTTP/1.1\r\nhost: model.example\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+    let answer = all(stream).await;
+    assert!(answer.ends_with("GET model.example hello"), "{answer}");
+}
+
 #[tokio::test]
 async fn many_requests_share_one_http2_connection() {
     let arrivals = Arc::new(parking_lot::Mutex::new(std::collections::HashSet::new()));
