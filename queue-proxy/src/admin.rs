@@ -17,6 +17,9 @@ use crate::shared::Shared;
 /// How often it is looked whether everything has ended, for who waits for it.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How much later than the hook of the model's container that of the sidecar may come.
+const LEAVE_COMES: Duration = Duration::from_secs(1);
+
 /// What `/stats` says. Counters are cumulative since `incarnation` began.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,24 +87,31 @@ async fn leave(State(shared): State<Arc<Shared>>) -> &'static str {
 /// its class.
 ///
 /// It also comes when only the container is restarted, by its liveness probe. So it makes nobody leave: what comes is
-/// held until the model is back. If the pod is leaving, what still comes is served, for there is no other chance.
+/// held until the model is back. If the pod is leaving, what still comes is served, for there is no other chance; and the
+/// model stays until nothing can come any more. Both hooks of a pod are run at once, so which of the two it is, is known a
+/// moment later.
 async fn drained(shared: &Shared, limits: ByClass<Duration>) -> &'static str {
+    let _follows = shared.drain_followers.token();
     let asked = Instant::now();
     if !shared.is_leaving() {
         shared.readiness.going(&shared.gate);
     }
+    let mut nothing_comes = false;
     loop {
-        if shared.is_leaving() {
+        let leaving = shared.is_leaving();
+        if leaving {
             shared.readiness.not_going();
         }
-        let there = shared.at_model();
-        if there == ByClass::default() {
-            return "drained\n";
-        }
+        // What waits in the line of one that leaves will be at the model too.
+        let there = if leaving { shared.ends.in_flight() } else { shared.at_model() };
         let waits_for = |class: Class| 0 < there[class] && asked.elapsed() < limits[class];
-        if !Class::ALL.into_iter().any(waits_for) {
-            return "still at work\n";
+        match there == ByClass::default() {
+            true if nothing_comes => return "drained\n",
+            false if !Class::ALL.into_iter().any(waits_for) => return "still at work\n",
+            true | false => {}
         }
+        // Of what connected last, the head is read within one look.
+        nothing_comes = if leaving { shared.closed.is_cancelled() } else { LEAVE_COMES <= asked.elapsed() };
         sleep(LOOK).await;
     }
 }

@@ -72,6 +72,9 @@ pub struct QueueProxy {
 /// idle after 4 s in any case ([`forward::KEPT_IDLE`]).
 const HANG_UP: Duration = Duration::from_secs(5);
 
+/// For the last answers of the admin port.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct Port {
     listener: Listener,
@@ -189,6 +192,7 @@ impl QueueProxy {
         departure.was_quiet(began.elapsed());
         departure.enter(Phase::Draining);
         let (direct, proxied) = (direct.close(), proxied.close());
+        shared.closed.cancel();
         let left = config.drain.map(|limit| limit.saturating_sub(began.elapsed()));
         let ended = |class: Class, Ended { took, cut }| {
             departure.were_cut(class.word(), config.drain[class], cut);
@@ -197,6 +201,7 @@ impl QueueProxy {
         let cut = shared.ends.drain(left, ended).await.sum();
         tokio::join!(direct.ended(), proxied.ended());
         info!(took = ?began.elapsed(), cut, "nothing is left");
+        told(&shared).await;
         Ok(())
     }
 }
@@ -260,6 +265,16 @@ async fn hung_up(activators: &Server<Door>, limit: Duration) {
     };
     // Those that stay are in use: what they carry is waited for by the drain.
     let _ = timeout(limit, gone).await;
+}
+
+/// Returns when those who wait to hear that the model may go have heard it, and soon in any case.
+async fn told(shared: &Shared) {
+    shared.drain_followers.close();
+    if !shared.drain_followers.is_empty() {
+        let _ = timeout(FAREWELL, shared.drain_followers.wait()).await;
+        // Heard, it has still to be written.
+        sleep(FAREWELL / 20).await;
+    }
 }
 
 /// `queue-proxy leave`: asks the sidecar on this machine to leave. For its preStop hook.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use forward::{ByClass, LooseEnds, Pool, PoolOptions, Protocol, Timeouts};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 use units::{ConcurrencyLimit, Incarnation};
 
@@ -28,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) incarnation: Incarnation,
     /// Begun once, never taken back.
     pub(crate) leaving: CancellationToken,
+    /// Likewise, later: the quiet period is over, and nobody can connect any more.
+    pub(crate) closed: CancellationToken,
+    /// Who waits to hear that the model may go.
+    pub(crate) drain_followers: TaskTracker,
     timeouts: ArcSwap<Timeouts>,
     /// Of the settings in force; 0 for those of the environment.
     generation: AtomicU64,
@@ -49,6 +54,8 @@ impl Shared {
             metrics,
             incarnation: Incarnation(fastrand::u64(..)),
             leaving: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            drain_followers: TaskTracker::new(),
             timeouts: ArcSwap::from_pointee(config.timeouts),
             generation: AtomicU64::new(0),
             model_ports,

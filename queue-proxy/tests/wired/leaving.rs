@@ -266,3 +266,46 @@ async fn drained_is_answered_when_the_model_has_nothing_to_do() {
     assert_eq!(within(next).await.unwrap().1, "done");
     within(sidecar.running).await.unwrap().unwrap();
 }
+
+/// As the pod's hooks do it.
+async fn leave_by_hook(sidecar: &Sidecar) {
+    let leave = request(sidecar.admin, "/leave").method(Method::POST).body(whole("")).unwrap();
+    assert_eq!(within(client().request(leave)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn the_model_of_a_pod_that_leaves_stays_while_requests_may_come() {
+    let sidecar = Sidecar::beside(hello_model().await, |config| {
+        config.quiet = Duration::from_secs(3600);
+        config.drain.unary = Duration::from_secs(3600);
+    })
+    .await;
+    let (direct, admin) = (sidecar.direct, sidecar.admin);
+    assert_eq!(get(direct, "/").await.1, "hello");
+    // The hooks come in any order.
+    let mut before = tokio::spawn(async move { get(admin, "/drained").await });
+    wait_for(async || get(admin, "/readyz").await.0 == 503).await;
+    leave_by_hook(&sidecar).await;
+    let mut after = tokio::spawn(async move { get(admin, "/drained").await });
+    assert_eq!(get(direct, "/").await.1, "hello");
+    let answered = async {
+        tokio::select! { _ = &mut before => {} _ = &mut after => {} }
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(1500), answered).await.is_err(), "its port is open");
+}
+
+#[tokio::test]
+async fn the_model_hears_that_it_may_go_when_the_last_request_of_a_pod_that_leaves_is_answered() {
+    let (open, model) = slow_model().await;
+    let sidecar = Sidecar::beside(model, |_| {}).await;
+    let (direct, admin) = (sidecar.direct, sidecar.admin);
+    let working = tokio::spawn(async move { get(direct, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    leave_by_hook(&sidecar).await;
+    let mut drained = tokio::spawn(async move { get(admin, "/drained").await });
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut drained).await.is_err(), "it has a request");
+    open.send_replace(true);
+    assert_eq!(within(working).await.unwrap().1, "done");
+    assert_eq!(within(drained).await.unwrap().1, "drained\n");
+    within(sidecar.running).await.unwrap().unwrap();
+}
