@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 /// A handshake is not lost on the way, only slow.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Who has taken so long to answer has waited for its model, and is asked again at once: it may be ready by now.
+const WAITED: Duration = Duration::from_secs(1);
 /// A sidecar answers a waiting probe after 10 s at the latest.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -43,9 +45,14 @@ pub(crate) async fn until_ready(replica: &Replica, clock: Clock) -> Moment {
             }
             Err(_) => {}
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause_after(pause, clock.now().since(begun))).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// None after an answer that took so long.
+fn pause_after(pause: Duration, took: Duration) -> Duration {
+    if took < WAITED { pause } else { Duration::ZERO }
 }
 
 /// Is it ready? An error if there is no connection.
@@ -74,5 +81,16 @@ async fn ask_sidecar(stream: Transport) -> hyper::Result<bool> {
     tokio::select! {
         answer = answer => Ok(answer?.status() == hyper::StatusCode::OK),
         ended = connection => ended.map(|()| false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_waited_with_us_is_asked_again_at_once() {
+        assert_eq!(pause_after(LONGEST_PAUSE, Duration::from_millis(3)), LONGEST_PAUSE);
+        assert_eq!(pause_after(LONGEST_PAUSE, Duration::from_secs(10)), Duration::ZERO);
     }
 }
