@@ -24,25 +24,33 @@ pub(crate) struct Visit {
     share: Option<Share>,
     /// Of that, what is for its body.
     body_bytes: u64,
+    /// A replica that had room for it did not take it.
+    stepped_back: bool,
 }
 
 impl Visit {
     /// `held`: what it takes while it waits, and how much of that is its body.
     pub(crate) fn new(hold: Arc<Hold>, place: Place, arrived: Moment, woke: bool, held: Option<(Share, u64)>) -> Self {
         let (share, body_bytes) = held.map_or((None, 0), |(share, body_bytes)| (Some(share), body_bytes));
-        Self { hold, place: Some(place), arrived, woke, share, body_bytes }
+        Self { hold, place: Some(place), arrived, woke, share, body_bytes, stepped_back: false }
     }
 
     /// Waits until a replica has room, at most until `max_wait` after the arrival.
     ///
+    /// One that no replica took is bounded by the same: among many that cannot be reached one is always worth another try.
+    /// How often it may be tried is not bounded beside that, since each try sets a replica aside for longer.
+    ///
     /// May be dropped at its await: the visit keeps its place in the line, and dropping the visit gives it up.
     pub(crate) async fn replica(&mut self, max_wait: Duration) -> Result<Arc<Replica>, Refused> {
+        let deadline = self.arrived.plus(max_wait);
         let granted = match &mut self.place {
+            Some(Place::At(_)) if self.stepped_back && deadline <= self.hold.clock.now() => {
+                return Err(self.hold.waited_too_long(max_wait));
+            }
             Some(Place::At(replica)) => return Ok(Arc::clone(replica)),
             Some(Place::Waiting { granted, .. }) => granted,
             None => return Err(Refused::Missing),
         };
-        let deadline = self.arrived.plus(max_wait);
         let outcome = tokio::select! {
             // One that was told to go in its last moment goes.
             biased;
@@ -89,6 +97,7 @@ impl Visit {
     pub(crate) fn step_back(&mut self, request_id: &HeaderValue) {
         if let Some(Place::At(replica)) = &self.place {
             let replica = Arc::clone(replica);
+            self.stepped_back = true;
             self.place = Some(self.hold.step_back(&replica, request_id, self.arrived, self.body_bytes));
             if self.share.is_none() && self.waits() {
                 // It is not refused any more; without a share nothing of its body is read while it waits.

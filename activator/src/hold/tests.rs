@@ -123,6 +123,22 @@ async fn waiting_ends_after_the_longest_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_longest_wait_bounds_the_tries_too_while_another_replica_is_always_free() {
+    let hold = hold(1, 10);
+    hold.offer(ready(&hold, &[1, 2, 3]));
+    let mut unlucky = hold.arrive(&id(), 0).unwrap();
+    name_of(&mut unlucky).await;
+    tokio::time::advance(MINUTE - Duration::from_millis(1)).await;
+    unlucky.step_back(&id());
+    name_of(&mut unlucky).await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    unlucky.step_back(&id());
+    assert!(!unlucky.waits(), "the third replica is free");
+    let refused = unlucky.replica(MINUTE).await.unwrap_err();
+    assert!(matches!(refused, Refused::WaitedTooLong { waited: MINUTE, without_replica: false, .. }), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_sent_away_during_a_start_is_asked_back_when_it_is_usually_over() {
     let hold = hold(1, 1);
     let waited = hold.arrive(&id(), 0).unwrap();
