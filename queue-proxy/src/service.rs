@@ -86,8 +86,9 @@ impl Door {
 
         // The model. A model that has gone is waited for again, in front of everyone else: nothing was begun.
         let pool = self.pool(&exchange);
-        for tries_left in (0..CONNECT_TRIES).rev() {
-            match exchange.send(pool, timeouts, Trust::MODEL).await {
+        let mut tries_left = CONNECT_TRIES;
+        loop {
+            let error = match exchange.send(pool, timeouts, Trust::MODEL).await {
                 Ok(answer) => {
                     if answer.retried {
                         shared.metrics.retried(Retried::StaleConnection);
@@ -98,25 +99,30 @@ impl Door {
                     }
                     return answer.into_response(ticket, &shared.ends);
                 }
-                Err(error) => {
-                    debug!(?request_id, error = %error.failure, via = ?self.via, "no answer from the model");
-                    let refusal = error.refusal();
-                    let again = error.again.filter(|_| matches!(error.failure, Failure::Connect(_)) && 0 < tries_left);
-                    let Some(again) = again else { return self.refuse(&refusal, form, request_id, ticket) };
-                    exchange = again;
-                    shared.metrics.retried(Retried::NoConnection);
-                    shared.readiness.doubt(&shared.gate);
-                    let arrived = ticket.step_back();
-                    if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request, client).await
-                    {
-                        exchange.discard(&shared.ends);
-                        return self.refuse(&refusal, form, request_id, ticket);
-                    }
-                }
+                Err(error) => error,
+            };
+            debug!(?request_id, error = %error.failure, via = ?self.via, "no answer from the model");
+            let refusal = error.refusal();
+            let no_connection = matches!(error.failure, Failure::Connect(_));
+            let Some(again) = error.again.filter(|_| no_connection) else {
+                return self.refuse(&refusal, form, request_id, ticket);
+            };
+            exchange = again;
+            shared.readiness.doubt(&shared.gate);
+            tries_left -= 1;
+            if tries_left == 0 {
+                exchange.discard(&shared.ends);
+                let detail = "the model passes its probe, and takes no connection";
+                let refusal = Refusal::new(Reason::NoConnection, detail).retry_after(SOON);
+                return self.refuse(&refusal, form, request_id, ticket);
+            }
+            shared.metrics.retried(Retried::NoConnection);
+            let arrived = ticket.step_back();
+            if let Err(refusal) = self.hold(&mut ticket, arrived, &mut exchange, timeouts.request, client).await {
+                exchange.discard(&shared.ends);
+                return self.refuse(&refusal, form, request_id, ticket);
             }
         }
-        let refusal = Refusal::new(Reason::ReplicaBroke, "the model takes no connection");
-        self.refuse(&refusal, form, request_id, ticket)
     }
 
     /// Whom and how it is sent. An activator speaks to a sidecar as the model is to be spoken to: HTTP/2 for endpoints
@@ -218,10 +224,10 @@ impl Door {
         self.marked(refusal, refusal.answer(form, Some(ticket)))
     }
 
-    /// What is refused because this replica leaves was not begun, and says so to the activator.
+    /// An activator is told of what was not begun, so that it goes to another replica.
     fn marked(&self, refusal: &Refusal, mut response: Response<Body<Ticket>>) -> Response<Body<Ticket>> {
-        if refusal.reason == Reason::Leaving && self.via == Via::Activator {
-            response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static("leaving"));
+        if matches!(refusal.reason, Reason::Leaving | Reason::NoConnection) && self.via == Via::Activator {
+            response.headers_mut().insert(NOT_STARTED, HeaderValue::from_static(refusal.reason.word()));
         }
         response
     }

@@ -36,6 +36,8 @@ pub enum Reason {
     RevisionMissing,
     /// The endpoint was deleted while the request waited.
     EndpointDeleted,
+    /// The model takes no connection, though its probe says that it is ready; nothing was begun.
+    NoConnection,
     /// A replica broke after it may have begun.
     ReplicaBroke,
     /// A time-out after hand-over to a replica.
@@ -56,7 +58,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every one, for metrics that are born with all their children.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::QueueFull,
         Self::ActivatorFull,
         Self::WaitedTooLong,
@@ -64,6 +66,7 @@ impl Reason {
         Self::StartFailed,
         Self::RevisionMissing,
         Self::EndpointDeleted,
+        Self::NoConnection,
         Self::ReplicaBroke,
         Self::Timeout,
         Self::UnknownHost,
@@ -84,6 +87,7 @@ impl Reason {
             Self::StartFailed => "start-failed",
             Self::RevisionMissing => "revision-missing",
             Self::EndpointDeleted => "endpoint-deleted",
+            Self::NoConnection => "no-connection",
             Self::ReplicaBroke => "replica-broke",
             Self::Timeout => "timeout",
             Self::UnknownHost => "unknown-host",
@@ -105,6 +109,7 @@ impl Reason {
             | Self::StartFailed
             | Self::RevisionMissing
             | Self::EndpointDeleted
+            | Self::NoConnection
             | Self::NotSynced
             | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             Self::ReplicaBroke => StatusCode::BAD_GATEWAY,
@@ -129,6 +134,7 @@ impl Reason {
             | Self::StartFailed
             | Self::RevisionMissing
             | Self::EndpointDeleted
+            | Self::NoConnection
             | Self::ReplicaBroke
             | Self::NotSynced
             | Self::Leaving => 14,

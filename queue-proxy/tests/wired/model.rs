@@ -10,7 +10,7 @@ use queue_proxy::Probe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stage::{Sidecar, client, get, model, read, request, serve_model, whole, within};
+use super::stage::{Sidecar, client, get, hello_model, model, read, request, serve_model, whole, within};
 
 #[tokio::test]
 async fn what_comes_before_the_model_is_ready_waits_for_it() {
@@ -219,4 +219,20 @@ async fn a_model_that_went_is_waited_for_and_nothing_is_lost() {
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(serve_model(listener, async |_| Response::new(whole("second"))));
     assert_eq!(within(meanwhile).await.unwrap().1, "second");
+}
+
+#[tokio::test]
+async fn a_model_that_passes_its_probe_and_takes_no_connection_has_begun_nothing() {
+    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = reserved.local_addr().unwrap();
+    drop(reserved);
+    let probed = hello_model().await;
+    let sidecar = Sidecar::beside(nobody, |config| config.probe = Probe::tcp(probed)).await;
+    for (port, not_started) in [(sidecar.direct, None), (sidecar.proxied, Some("no-connection"))] {
+        let post = request(port, "/").method(Method::POST).body(whole("order")).unwrap();
+        let refused = within(client().request(post)).await.unwrap();
+        let header = |name| refused.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((refused.status().as_u16(), header("rouse-reason")), (503, Some("no-connection")));
+        assert_eq!((header("rouse-not-started"), header("retry-after").is_some()), (not_started, true));
+    }
 }
