@@ -479,7 +479,7 @@ fn every_field_says_what_it_is_and_what_counts_without_it() {
     look(&status(), "status", true);
 }
 
-fn knobs() -> impl Strategy<Value = Value> {
+fn knobs() -> impl Strategy<Value = Value> + Clone {
     let count = || prop::option::of(prop::sample::select(vec![0u32, 1, 2, 3, 5]));
     let window = prop::option::of(prop::sample::select(vec![
         "6s", "5s", "1h", "3601s", "1.5m", "6.5s", "6500ms", "1h0.5s", "0",
@@ -505,26 +505,34 @@ fn without_nulls(map: Value) -> Value {
         .collect()
 }
 
+/// Mostly such as are right in one respect and the other, so that every rule has its turn.
 fn specs() -> impl Strategy<Value = Value> {
-    let select = |words: Vec<&'static str>| prop::option::of(prop::sample::select(words));
-    let percent = prop::option::weighted(0.8, prop::sample::select(vec![0, 50, 100]));
-    let target =
-        (select(vec!["v1", "v2", "v3"]), percent, select(vec!["a", "b"]), prop::option::weighted(0.3, knobs()));
-    let target = target.prop_map(|(revision, percent, tag, autoscaling)| {
-        without_nulls(json!({ "revision": revision, "percent": percent, "tag": tag, "autoscaling": autoscaling }))
+    let select = |words: &[&'static str]| prop::option::weighted(0.9, prop::sample::select(words.to_vec()));
+    let percents: Vec<Vec<Option<u32>>> = vec![
+        vec![None],
+        vec![Some(100)],
+        vec![Some(99)],
+        vec![Some(60), Some(40)],
+        vec![Some(100), None],
+        vec![Some(0), Some(100)],
+        vec![Some(30), Some(30), Some(40)],
+        vec![None, None],
+    ];
+    let target = (select(&["v1", "v2", "v3"]), select(&["a", "b", "c"]), prop::option::weighted(0.2, knobs()));
+    let traffic = prop::sample::select(percents).prop_flat_map(move |percents| {
+        let targets = prop::collection::vec(target.clone(), percents.len());
+        targets.prop_map(move |targets| -> Value {
+            let each = targets.into_iter().zip(&percents).map(|((revision, tag, autoscaling), percent)| {
+                json!({ "revision": revision, "percent": percent, "tag": tag, "autoscaling": autoscaling })
+            });
+            each.map(without_nulls).collect()
+        })
     });
-    let hosts =
-        prop::collection::vec(prop::sample::select(vec!["a.com", "b.com", "x.cluster.local", "xcluster.local"]), 0..3);
-    let bytes = prop::sample::select(vec![
-        json!(null),
-        json!("1Mi"),
-        json!(1 << 20),
-        json!("1048575"),
-        json!("1.5Mi"),
-        json!("2Ti"),
-    ]);
-    let traffic = prop::collection::vec(target, 0..4);
-    (hosts, traffic, prop::option::weighted(0.5, knobs()), bytes).prop_map(|(hosts, traffic, autoscaling, bytes)| {
+    let hosts = select(&["a.com", "b.com", "xcluster.local", "x.cluster.local"]);
+    let hosts = prop::collection::vec(hosts, 0..3).prop_map(|hosts| hosts.into_iter().flatten().collect::<Vec<_>>());
+    let bytes = [json!("1Mi"), json!(1 << 20), json!("1.5Mi"), json!("1048575"), json!("2Ti")];
+    let bytes = prop::option::weighted(0.3, prop::sample::select(bytes.to_vec()));
+    (hosts, traffic, prop::option::weighted(0.3, knobs()), bytes).prop_map(|(hosts, traffic, autoscaling, bytes)| {
         let queue = without_nulls(json!({ "maxBytes": bytes }));
         without_nulls(json!({ "hosts": hosts, "traffic": traffic, "autoscaling": autoscaling, "queue": queue }))
     })
