@@ -160,14 +160,20 @@ fn another_hop_changes_nothing_more(head: Parts, noted: &Noted) {
 fn the_address_survives_both_forms(head: &Parts) {
     let (mut uri, mut headers) = (head.uri.clone(), head.headers.clone());
     let path = |uri: &http::Uri| uri.path_and_query().map_or("/".to_owned(), |path| path.as_str().to_owned());
-    let (host, before) = (headers.get(HOST).cloned(), path(&uri));
+    // HTTP/2 has no request without a host.
+    let host = headers.get(HOST).map(|host| if host.is_empty() { "localhost".as_bytes() } else { host.as_bytes() });
+    let (host, before) = (host.map(<[u8]>::to_vec), path(&uri));
     for _ in 0..2 {
         uri_for_http2(&mut uri, &mut headers);
         assert_eq!(path(&uri), before);
         uri_for_http1(&mut uri, &mut headers);
         assert!(uri.authority().is_none() && uri.scheme().is_none());
         assert_eq!(path(&uri), before);
-        assert_eq!(headers.get(HOST), host.as_ref(), "the host was lost between the protocols");
+        assert_eq!(
+            headers.get(HOST).map(HeaderValue::as_bytes),
+            host.as_deref(),
+            "the host was lost between the protocols"
+        );
     }
 }
 
