@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Listening, Memory, Mib, free_port, model};
@@ -27,6 +29,10 @@ use crate::up::Up;
 const PIECE: usize = 65_521;
 /// Sent before memory is looked at, so that buffers and pools are there.
 const FIRST: u64 = 4 << 20;
+/// How much more may have been sent than has come back. Without a limit the kernel's buffers fill both ways at once, tens of
+/// megabytes each; on a busy machine a connection was seen to stand still for good then (Linux 6.18), with bytes to send on
+/// one end and room for them on the other.
+const AHEAD: usize = 4 << 20;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
@@ -103,10 +109,19 @@ async fn echo(to: SocketAddr, bytes: u64) -> anyhow::Result<()> {
     let piece: Bytes = (0..PIECE).map(|at| (at % 251) as u8).collect();
     let stream = TcpStream::connect(to).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let sent = piece.clone();
+    let room = Arc::new(Semaphore::new(AHEAD));
+    let (sent, taken) = (piece.clone(), Arc::clone(&room));
     let pieces = futures_util::stream::unfold(bytes, move |left| {
         let next = sent.slice(..sent.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
-        async move { (0 < left).then(|| (Ok::<_, Infallible>(Frame::data(next.clone())), left - next.len() as u64)) }
+        let room = Arc::clone(&taken);
+        async move {
+            if left == 0 {
+                return None;
+            }
+            room.acquire_many(u32::try_from(next.len()).ok()?).await.ok()?.forget();
+            let left = left - next.len() as u64;
+            Some((Ok::<_, Infallible>(Frame::data(next)), left))
+        }
     });
     let exchange = async {
         let request = Request::post("/echo").header(HOST, "model.localhost").body(StreamBody::new(Box::pin(pieces)))?;
@@ -114,8 +129,10 @@ async fn echo(to: SocketAddr, bytes: u64) -> anyhow::Result<()> {
         ensure!(answer.status() == 200, "answered {}", answer.status());
         let (mut came, mut at) = (0, 0);
         while let Some(frame) = answer.body_mut().frame().await {
-            let Ok(mut data) = frame?.into_data() else { continue };
+            let frame = frame.with_context(|| format!("after {came} of {bytes} bytes had come back"))?;
+            let Ok(mut data) = frame.into_data() else { continue };
             came += data.len() as u64;
+            room.add_permits(data.len());
             while !data.is_empty() {
                 let part = data.split_to(data.len().min(PIECE - at));
                 ensure!(part == piece[at..at + part.len()], "other bytes came back, before byte {came}");
