@@ -38,7 +38,7 @@ mod tests;
 
 /// What a request takes while it waits, beside its body: its head, its connection's buffers, its task. Measured; see
 /// `docs/performance.md`.
-pub(crate) const HELD_REQUEST_BYTES: u64 = 16 << 10;
+pub(crate) const HELD_REQUEST_BYTES: u64 = 28 << 10;
 
 /// What all holds of an activator have in common.
 #[derive(Clone, Debug)]

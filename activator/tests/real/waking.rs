@@ -247,7 +247,7 @@ async fn who_waited_in_vain_hears_whether_anyone_was_there_who_could_have_woken_
 
 #[tokio::test]
 async fn what_has_no_room_in_the_budget_is_refused_and_what_leaves_makes_room() {
-    let world = World::small(Budget::new(40 << 10)).await;
+    let world = World::small(Budget::new(70 << 10)).await;
     let beyond = async {
         world.until_held(2).await;
         world.get("/").await

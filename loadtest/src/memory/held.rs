@@ -24,7 +24,9 @@ const CONNECTING: usize = 64;
 /// How long all may take to arrive, and to be answered, on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Of the budget, for each request beside its body.
-const ROOM: u64 = 24 << 10;
+const ROOM: u64 = 32 << 10;
+/// Memory that has not grown for so long does not.
+const SETTLE: Duration = Duration::from_secs(1);
 /// After the last answer.
 const LATER: Duration = Duration::from_secs(3);
 /// And when connections to replicas that have nothing to do, kept for four seconds, are gone too.
@@ -112,7 +114,16 @@ pub async fn hold(rouse: &Path, of: Holding) -> anyhow::Result<Held> {
         }
     };
     timeout(PATIENCE, all_held).await.with_context(|| format!("not all are held after {PATIENCE:?}"))??;
-    let holding = Memory::of(pid)?.own;
+    // Who is held is counted from its head on; what is read of its body comes after.
+    let mut holding = Memory::of(pid)?.own;
+    loop {
+        sleep(SETTLE).await;
+        let now = Memory::of(pid)?.own;
+        if now <= holding {
+            break;
+        }
+        holding = now;
+    }
     let charged = gauge(&up, "rouse_memory_budget_used_bytes").await?;
 
     std::fs::write(&go, "")?;
