@@ -53,7 +53,7 @@ impl Replica {
     ) -> Self {
         // A model knows nothing of our certificates.
         let tls = tls.filter(|_| sidecar);
-        let options = |protocol| PoolOptions { tls: tls.clone(), ..PoolOptions::nearby(protocol) };
+        let options = |protocol| PoolOptions { tls: tls.clone(), pings: sidecar, ..PoolOptions::nearby(protocol) };
         let pool = |protocol| Pool::new(address, options(protocol));
         let (http1, h2c) = (pool(Protocol::Http1), pool(Protocol::H2c));
         let (refused, ready) = (AtomicBool::new(false), OnceLock::new());

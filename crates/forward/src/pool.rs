@@ -17,6 +17,7 @@ use std::time::Duration;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,12 @@ const STREAMS: usize = 100;
 /// Bytes of an answer that wait for their client, on a shared connection.
 const STREAM_WINDOW: u32 = 256 << 10;
 
+/// A connection without a byte under way is asked for a sign of life after this long …
+const QUIET: Duration = Duration::from_secs(4);
+/// … and again at this pace, so often, before it ends.
+const AGAIN: Duration = Duration::from_secs(2);
+const QUESTIONS: u32 = 3;
+
 /// Which HTTP a replica speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -60,12 +67,15 @@ pub struct PoolOptions {
     pub max_head_bytes: usize,
     /// Below HTTP: with whom, and as whom. `None`: plain TCP.
     pub tls: Option<ClientTls>,
+    /// Whether a shared connection in use asks its peer for signs of life, and ends without one. For sidecars: a model's own
+    /// server may be too busy to answer, or take the question for an attack (gRPC's do).
+    pub pings: bool,
 }
 
 impl PoolOptions {
-    /// For a replica nearby: 2 s to connect, heads of 256 KiB (models put metrics into them), no TLS.
+    /// For a replica nearby: 2 s to connect, heads of 256 KiB (models put metrics into them), no TLS, no pings.
     pub fn nearby(protocol: Protocol) -> Self {
-        Self { protocol, connect_timeout: Duration::from_secs(2), max_head_bytes: 256 << 10, tls: None }
+        Self { protocol, connect_timeout: Duration::from_secs(2), max_head_bytes: 256 << 10, tls: None, pings: false }
     }
 
     /// The same, within TLS.
@@ -277,6 +287,9 @@ impl Pool {
         builder
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(STREAM_WINDOW * STREAMS as u32);
+        if self.0.options.pings {
+            builder.keep_alive_interval(QUIET).keep_alive_timeout(AGAIN * QUESTIONS);
+        }
         let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let allowed = Arc::new(AtomicUsize::new(STREAMS));
         let settings = allowed.clone();
@@ -313,6 +326,7 @@ impl Pool {
         let connect = async {
             let stream = TcpStream::connect(self.0.target).await?;
             stream.set_nodelay(true)?;
+            notice_silence(&stream)?;
             match tls {
                 None => Ok(stream.into()),
                 // In a box: a handshake is large, and each request that waits for a connection has the room for one.
@@ -385,5 +399,31 @@ impl Inner {
             shared.iter().map(since).min()
         };
         [oldest_idle, oldest_shared].into_iter().flatten().min().map(|since| since + KEPT_IDLE)
+    }
+}
+
+/// A machine that vanishes says nothing, and an answer from it would be waited for until the time-out, if there is one. The
+/// kernels ask each other, so a model that computes is not disturbed. No limit on unacknowledged bytes (`TCP_USER_TIMEOUT`):
+/// it would also end a connection whose peer, a sidecar with a line, does not read for a while.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, QUIET)?;
+    sockopt::set_tcp_keepintvl(stream, AGAIN)?;
+    sockopt::set_tcp_keepcnt(stream, QUESTIONS)?;
+    Ok(sockopt::set_socket_keepalive(stream, true)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_peer_is_asked_for_signs_of_life_and_given_up_within_ten_seconds() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        notice_silence(&stream).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        let questions = sockopt::tcp_keepcnt(&stream).unwrap();
+        let asked = sockopt::tcp_keepidle(&stream).unwrap() + sockopt::tcp_keepintvl(&stream).unwrap() * questions;
+        assert!(asked <= Duration::from_secs(10), "{asked:?}");
     }
 }

@@ -344,7 +344,7 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
     http.max_header_list_size(u32::try_from(line.limits.max_head_bytes).unwrap_or(u32::MAX));
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
     // Between requests pings and acknowledgements come too: what was heard need not be a head.
-    let mut tick = Tick::new(ServerLimits { head: line.limits.idle, ..line.limits });
+    let mut tick = Tick::until(ServerLimits { head: line.limits.idle, ..line.limits }, line.limits.head / 2);
     tokio::select! {
         biased;
         ended = connection.as_mut() => return note(ended, &line.arrival),
@@ -353,6 +353,7 @@ async fn serve_http2<S: Service>(line: Arc<Line<S>>, stream: Observed<Transport>
         _ = tick.next(&line) => {}
     }
     connection.as_mut().graceful_shutdown();
+    let mut tick = Tick::new(ServerLimits { idle: line.limits.head, ..line.limits });
     tokio::select! {
         ended = connection => note(ended, &line.arrival),
         // It does not take leave, because it has vanished or does not want to, and asks for nothing either.
@@ -456,7 +457,11 @@ struct Tick {
 
 impl Tick {
     fn new(limits: ServerLimits) -> Self {
-        let step = (limits.head.min(limits.idle) / 2).max(Duration::from_millis(1));
+        Self::until(limits, limits.head.min(limits.idle) / 2)
+    }
+
+    fn until(limits: ServerLimits, step: Duration) -> Self {
+        let step = step.max(Duration::from_millis(1));
         let mut interval = interval_at(Instant::now() + step, step);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { limits, step, interval, served: 0, idle: Duration::ZERO, head: Duration::ZERO }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forward::{
-    Exchange, Failure, Form, KEPT_IDLE, LooseEnds, Origin, Pool, Protocol, Reason, Refusal, RequestBody, ServerLimits,
-    Timeouts, Trust,
+    Exchange, Failure, Form, KEPT_IDLE, LooseEnds, Origin, Pool, PoolOptions, Protocol, Reason, Refusal, RequestBody,
+    ServerLimits, Timeouts, Trust,
 };
 use http::header::HOST;
 use http::{Method, Request};
@@ -208,6 +208,22 @@ async fn a_stream_that_http2_refused_was_not_begun() {
     assert!(!error.possibly_started(), "{error:?}");
     let echo = pool(echo().await, Protocol::Http1);
     assert_eq!(send(error.again.unwrap(), &echo, Trust::SIDECAR).await.unwrap(), "POST model.example x");
+}
+
+#[tokio::test]
+async fn a_shared_connection_whose_peer_has_vanished_ends_without_any_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = PoolOptions { pings: true, ..PoolOptions::nearby(Protocol::H2c) };
+    let sidecar = Pool::new(listener.local_addr().unwrap(), options);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let _request = connection.accept().await;
+        // Who is gone answers no ping.
+        std::future::pending::<()>().await;
+    });
+    let error = within(send(own(Method::POST, "x"), &sidecar, Trust::SIDECAR)).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Broke(_)) && error.possibly_started(), "{error:?}");
 }
 
 /// A model that refuses each stream.
