@@ -29,11 +29,9 @@ pub(crate) struct Schema {
     shape: Shape,
     /// What it is, in sentences.
     doc: String,
-    /// What counts if it is left out, in words.
+    /// What counts if it is left out, in words. Nothing is written into objects: it would stay when the default changes,
+    /// and would be a difference to the file to everyone who compares.
     default: Option<String>,
-    /// The same as a value that an API server writes into the object. Only where something else depends on it: what is
-    /// written once stays, also when the default changes.
-    written_default: Option<Value>,
     /// Why it is not served.
     not_served: Option<&'static str>,
     rules: Vec<Rule>,
@@ -84,7 +82,7 @@ struct Rule {
 impl Schema {
     fn new(shape: Shape, doc: impl Into<String>) -> Self {
         let doc = doc.into();
-        Self { shape, doc, default: None, written_default: None, not_served: None, rules: Vec::new() }
+        Self { shape, doc, default: None, not_served: None, rules: Vec::new() }
     }
 
     fn map(doc: impl Into<String>) -> Self {
@@ -163,12 +161,6 @@ impl Schema {
         self
     }
 
-    /// The same, written into the object.
-    fn or_written(mut self, default: &str, value: Value) -> Self {
-        self.written_default = Some(value);
-        self.or(default)
-    }
-
     fn not_served(mut self, why: &'static str) -> Self {
         self.not_served = Some(why);
         self
@@ -205,10 +197,10 @@ impl Schema {
             Shape::Whole(bounds) => format!("a whole number from {} to {}", bounds.start(), bounds.end()),
             Shape::Number { least, most: Some(most) } => format!("a number from {least} to {most}"),
             Shape::Number { least, most: None } => format!("a number, at least {least}"),
-            Shape::Word(words) => words.join(" or "),
             Shape::List { sizes, .. } if *sizes.start() == 0 => format!("at most {} entries", sizes.end()),
             Shape::List { sizes, .. } => format!("{} to {} entries", sizes.start(), sizes.end()),
-            Shape::Map(_) | Shape::Flag | Shape::Time => return None,
+            // `kubectl explain` lists words by itself.
+            Shape::Word(_) | Shape::Map(_) | Shape::Flag | Shape::Time => return None,
         })
     }
 
@@ -283,7 +275,10 @@ impl Schema {
             Shape::Whole(bounds) => {
                 put("type", "integer".into());
                 put("minimum", (*bounds.start()).into());
-                put("maximum", (*bounds.end()).into());
+                // An API server reads bounds as floating point, in which the largest whole number is too large.
+                if *bounds.end() != i64::MAX {
+                    put("maximum", (*bounds.end()).into());
+                }
                 put("format", if *bounds.end() <= i64::from(i32::MAX) { "int32" } else { "int64" }.into());
             }
             Shape::Number { least, most } => {
@@ -302,9 +297,6 @@ impl Schema {
                 put("type", "string".into());
                 put("format", "date-time".into());
             }
-        }
-        if let Some(default) = &self.written_default {
-            put("default", default.clone());
         }
         let rules: Vec<Value> = self.rule_of_shape().iter().chain(&self.rules).map(Rule::to_json).collect();
         if !rules.is_empty() {

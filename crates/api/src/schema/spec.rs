@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::autoscaling::{autoscaling, fitting_together};
 use super::{Merge, Schema};
 use crate::endpoint::{Queue, Timeouts, bounds};
@@ -70,8 +68,8 @@ pub(crate) fn spec() -> Schema {
         .has(
             "autoscaling",
             autoscaling(
-                "How many replicas there are, for each revision alone. Annotations of the Deployment are stronger, and \
-                 traffic[].autoscaling is; a change is in force at once.",
+                "How many replicas there are, for each revision alone. Stronger are traffic[].autoscaling, and annotations of \
+                 the Deployment. A change is in force at once.",
             ),
         )
         .has(
@@ -94,8 +92,8 @@ pub(crate) fn spec() -> Schema {
 fn ports() -> Schema {
     let port = |doc| Schema::whole(&bounds::PORT, doc);
     let entry = Schema::map("A port of the endpoint's Service, and where it leads.")
-        .has("name", Schema::name(NameRule::Label, "Its name in the Service.").or_written("http", json!("http")))
-        .has("port", port("What clients connect to.").or_written("80", json!(80)))
+        .has("name", Schema::name(NameRule::Label, "Its name in the Service.").or("http"))
+        .has("port", port("What clients connect to.").or("80"))
         .has(
             "containerPort",
             port("Where it leads in the container.")
@@ -114,12 +112,15 @@ fn ports() -> Schema {
         bounds::PORTS,
         "What the endpoint listens on. More than one is not served yet (NotYetSupported).",
     )
-    .merged(Merge::By("name"))
     .or("one, http, 80")
-    .rule(
-        "self.all(p, self.exists_one(q, (has(q.port) ? q.port : 80) == (has(p.port) ? p.port : 80)))",
-        "each port once",
-    )
+    .rule(once("port", "80"), "each port once")
+    .rule(once("name", "'http'"), "each name of a port once")
+}
+
+/// Is this field of every entry another, with its default where it is left out?
+fn once(field: &str, default: &str) -> String {
+    let of = |entry: &str| format!("(has({entry}.{field}) ? {entry}.{field} : {default})");
+    format!("self.all(p, self.exists_one(q, {} == {}))", of("q"), of("p"))
 }
 
 fn traffic() -> Schema {

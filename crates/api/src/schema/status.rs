@@ -68,7 +68,7 @@ fn conditions_doc() -> String {
 fn condition() -> Schema {
     Schema::map("Something that holds or does not.")
         .needs("type", Schema::text(316, "What."))
-        .needs("status", Schema::word(&["True", "False", "Unknown"], "Does it hold?"))
+        .needs("status", Schema::word(&["True", "False", "Unknown"], "Whether it holds."))
         .has("observedGeneration", Schema::whole(&(0..=i64::MAX as u64), "The generation of spec that this speaks of."))
         .needs("lastTransitionTime", Schema::time("When status last changed."))
         .needs("reason", Schema::text(1024, "Why, in one word."))
