@@ -88,11 +88,16 @@ def talks_in_turns():
 
 
 def is_told_that_its_deadline_has_passed():
-    began = time.monotonic()
-    error = failure(lambda: unary(b"hang", timeout=0.5))
-    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
-    assert time.monotonic() - began < 5
-    assert unary(b"was anything cancelled?", timeout=20) == b"yes"
+    # On a slow machine a call may need longer than that until it is at the model.
+    for deadline in [0.5, 2, 8]:
+        began = time.monotonic()
+        error = failure(lambda: unary(b"hang", timeout=deadline))
+        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
+        assert deadline - 0.1 < time.monotonic() - began < deadline + 10
+        if unary(b"does anything hang?", timeout=20) == b"yes":
+            assert unary(b"was anything cancelled?", timeout=20) == b"yes"
+            return
+    raise AssertionError("no call came to the model")
 
 
 def cancels():
