@@ -363,10 +363,9 @@ async fn a_post_does_not_go_on_a_connection_that_was_idle_for_more_than_a_second
         accepted.load(Ordering::SeqCst)
     };
     assert_eq!(sent_on(Method::POST).await, 1);
-    assert_eq!(sent_on(Method::POST).await, 1);
     // The age of a connection is what is tested here; there is nothing to wait on but time.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert_eq!(sent_on(Method::POST).await, 2);
     tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert_eq!(sent_on(Method::GET).await, 2);
+    assert_eq!(sent_on(Method::GET).await, 2, "which may be begun twice, goes on one that is older");
 }
