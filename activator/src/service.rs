@@ -104,8 +104,10 @@ impl Door {
             }
         };
         let mut guard = Guard::new(visit, &hold);
-        let max_wait = max_wait(&exchange, &in_force);
-        let timeouts = timeouts(&in_force);
+        // A caller of gRPC says how long it waits itself.
+        let caller_waits = exchange.noted().grpc.then(|| forward::grpc_timeout(&exchange.head.headers)).flatten();
+        let max_wait = caller_waits
+            .map_or(in_force.endpoint.queue.max_wait, |caller| caller.min(in_force.endpoint.queue.max_wait));
         loop {
             let waits = guard.visit.waits();
             let may_read = waits && guard.visit.make_room(exchange.bytes_while_waiting());
@@ -133,6 +135,10 @@ impl Door {
                 }
             };
             let handed_over = guard.handed_over(&hold);
+            let timeouts = timeouts(
+                &in_force,
+                caller_waits.map(|caller| caller.saturating_sub(handed_over.since(guard.visit.arrived))),
+            );
             let (pool, trust) = reach(&replica, &exchange);
             match exchange.send(pool, timeouts, trust).await {
                 Ok(mut answer) => {
@@ -284,15 +290,10 @@ fn reach<'a>(replica: &'a Replica, exchange: &Exchange) -> (&'a forward::Pool, T
     (replica.pool(protocol), trust)
 }
 
-/// A caller of gRPC says how long it waits itself.
-fn max_wait(exchange: &Exchange, in_force: &InForce) -> Duration {
-    let most = in_force.endpoint.queue.max_wait;
-    forward::grpc_timeout(&exchange.head.headers).map_or(most, |caller| caller.min(most))
-}
-
-fn timeouts(in_force: &InForce) -> Timeouts {
+/// `caller_waits`: how long the caller does from now on, if it says so.
+fn timeouts(in_force: &InForce, caller_waits: Option<Duration>) -> Timeouts {
     let platform::Timeouts { request, response_start, idle } = in_force.endpoint.timeouts;
-    Timeouts { request, response_start, idle }
+    Timeouts { request: [request, caller_waits].into_iter().flatten().min(), response_start, idle }
 }
 
 fn deleted(endpoint: &EndpointKey) -> Refusal {

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::chain::{AnyBody, Chain, by_hand, nothing, passed_on, piece, request, whole};
-use crate::world::{World, within};
+use crate::world::{World, revision_at, within};
 
 fn grpc_ok() -> HeaderMap {
     let mut trailers = HeaderMap::new();
@@ -126,6 +126,20 @@ async fn the_time_out_of_a_call_is_a_deadline_at_the_model_too() {
     let answer = chain.http2().await.send(request).await;
     assert_eq!((answer.status, answer.header("grpc-status")), (200, "4"));
     chain.until_quiet().await;
+}
+
+#[tokio::test]
+async fn the_time_out_of_a_call_is_a_deadline_without_a_sidecar_too() {
+    let model = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::at_zero().await;
+    let mut revision = revision_at("v1", &[("silent", model.local_addr().unwrap())]);
+    revision.sidecars = false;
+    world.boards.revisions.put(revision.key.clone(), revision);
+    let mut client = crate::chain::Client::http2(world.address).await;
+    let request = call("/pkg.Service/Unary").header("grpc-timeout", "2S").body(whole("")).unwrap();
+    let answer = client.send(request).await;
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, "4"));
+    world.until_in_flight(0).await;
 }
 
 #[tokio::test]
