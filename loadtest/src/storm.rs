@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use asking::{Load, To};
-use verdict::Servers;
 pub use verdict::Verdict;
+use verdict::{How, Servers};
 use weather::Weather;
 
 use crate::up::Up;
@@ -51,6 +51,13 @@ pub struct Report {
     pub verdict: Verdict,
     /// Where everything stands that was written, if it was kept.
     kept: Option<PathBuf>,
+}
+
+impl Report {
+    /// Replicas that were killed while they served.
+    pub fn killed(&self) -> usize {
+        self.weather.fallen.values().filter(|fall| fall.how == How::Killed).count()
+    }
 }
 
 /// Lets it blow.
