@@ -79,3 +79,25 @@ fn what_is_no_endpoint_is_refused() {
     let faults = ModelEndpoint::from_object(&newer).unwrap_err();
     assert_eq!(faults.to_string(), "apiVersion: rouse.dev/v9: rouse.dev/v1alpha1");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_object_makes_it_panic(at in 0usize..600, cut in 0usize..30, put in r#"[ :,\-\[\]{}0-9a-z"]{0,12}"#) {
+        let spec = json!({
+            "hosts": ["m.example.com"], "ports": [{ "port": 80 }], "traffic": [{ "revision": "v1", "percent": 100, "tag": "a" }],
+            "timeouts": { "request": "60s" }, "queue": { "maxBytes": "1Mi" }, "autoscaling": { "target": 1.5, "window": "90s" },
+        });
+        let text = object(&spec).to_string();
+        let start = at.min(text.len());
+        let end = (start + cut).min(text.len());
+        // Text that is no JSON never gets so far.
+        if let Ok(object) = serde_json::from_str::<Value>(&format!("{}{put}{}", &text[..start], &text[end..]))
+            && let Err(Faults(faults)) = ModelEndpoint::from_object(&object)
+        {
+            proptest::prop_assert!(!faults.is_empty());
+            for fault in &faults {
+                proptest::prop_assert!(!fault.to_string().contains('\n'), "{fault}");
+            }
+        }
+    }
+}
