@@ -39,7 +39,8 @@ impl PemFiles {
         if faults.is_empty() { Ok(Pem { certificate, key, authority }) } else { Err(TlsFaults(faults)) }
     }
 
-    /// Looks every so often, and hands over what is new. What is refused leaves things as they are, and is said once.
+    /// Looks every so often, and hands over what is new. What is refused leaves things as they are, and is said once. It is
+    /// handed over again at each look: the very same set may be taken later, when it has become valid by this clock.
     ///
     /// What they say is compared, not when they were written: volumes of a kubelet change by a link to another folder. Read
     /// between two of its files a new set does not fit together; it is refused, and taken at the next look.
@@ -50,6 +51,7 @@ impl PemFiles {
         mut replace: impl FnMut(&Pem) -> Result<(), TlsFaults>,
     ) -> Infallible {
         let mut unreadable = false;
+        let mut refused = None;
         loop {
             sleep(every).await;
             let files = self.clone();
@@ -70,10 +72,17 @@ impl PemFiles {
                         continue;
                     }
                     match replace(&pem) {
-                        Ok(()) => info!(certificate = %self.certificate.display(), "took new certificates"),
-                        Err(error) => warn!(%error, "the new certificates are refused, the old ones stay"),
+                        Ok(()) => {
+                            info!(certificate = %self.certificate.display(), "took new certificates");
+                            known = pem;
+                        }
+                        Err(error) => {
+                            if refused.as_ref() != Some(&pem) {
+                                warn!(%error, "the new certificates are refused, the old ones stay");
+                            }
+                            refused = Some(pem);
+                        }
                     }
-                    known = pem;
                 }
             }
         }
