@@ -277,6 +277,11 @@ impl Leaving {
         self.loads.lock().len()
     }
 
+    /// Is there a connection that carries nothing, and so may be about to ask for something?
+    fn any_idle(&self) -> bool {
+        self.loads.lock().values().any(|load| !load.is_busy())
+    }
+
     /// What all connections carry.
     fn by_class(&self) -> ByClass<usize> {
         let mut all = ByClass::default();
@@ -354,21 +359,30 @@ impl LooseEnds {
     }
 
     /// Ends idle connections now, the others with their answer, and each class at its limit, counted from now. Returns
-    /// when nothing is left. `ended` hears of each class when there is none of it any more.
+    /// when nothing is left. `ended` hears of each class once, when there is none of it any more and nothing is left that may
+    /// become one of it: what is unary now may stream for as long as streams may, and is cut with them.
     ///
     /// Bodies that nobody wants are read as long as unary requests may go on.
     pub async fn drain(&self, limits: ByClass<Duration>, mut ended: impl FnMut(Class, Ended)) -> ByClass<usize> {
         let (leaving, began) = (self.leaving(), Instant::now());
         leaving.reach(Phase::Draining);
         let mut open = Class::ALL.to_vec();
+        let mut gone_at = ByClass::<Option<Duration>>::all(None);
         loop {
             let (there, took) = (self.in_flight(), began.elapsed());
+            // A request begins as a unary one, and becomes what it is with its answer.
+            let mut more_may_come = leaving.any_idle();
             open.retain(|class| {
-                let is_over = there[*class] == 0;
-                if is_over {
+                if there[*class] != 0 {
+                    gone_at[*class] = None;
+                    more_may_come |= *class == Class::Unary;
+                    return true;
+                }
+                let took = *gone_at[*class].get_or_insert(took);
+                if !more_may_come {
                     ended(*class, Ended { took, cut: leaving.cut()[*class] });
                 }
-                !is_over
+                more_may_come
             });
             let nothing_unwanted = self.is_empty() || limits.unary <= took;
             if leaving.connections() == 0 && self.tunnels() == 0 && nothing_unwanted {
@@ -394,7 +408,7 @@ impl LooseEnds {
         }
         self.cut();
         for class in open {
-            ended(class, Ended { took: began.elapsed(), cut: leaving.cut()[class] });
+            ended(class, Ended { took: gone_at[class].unwrap_or_else(|| began.elapsed()), cut: leaving.cut()[class] });
         }
         leaving.cut()
     }
@@ -456,7 +470,24 @@ mod tests {
             ends_in_time(stream, 40 * SECOND, true),
             connection(endless),
         );
-        assert_eq!(told, [(Class::Upgraded, 0, 0), (Class::Unary, 5, 1), (Class::Streaming, 60, 1)]);
+        assert_eq!(told, [(Class::Unary, 5, 1), (Class::Upgraded, 0, 0), (Class::Streaming, 60, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_to_stream_while_we_leave_is_cut_and_counted_as_a_stream() {
+        let ends = LooseEnds::new();
+        let leaving = Arc::clone(ends.leaving());
+        let (load, counted) = leaving.enter();
+        load.begin();
+        let mut told = Vec::new();
+        let limits = ByClass { unary: 5 * SECOND, streaming: 60 * SECOND, upgraded: 30 * SECOND };
+        tokio::join!(ends.drain(limits, |class, Ended { took, cut }| told.push((class, took.as_secs(), cut))), async {
+            sleep(2 * SECOND).await;
+            load.streams();
+            leaving.overdue(&mut leaving.follow(), &load, || {}).await;
+            drop(counted);
+        },);
+        assert_eq!(told, [(Class::Unary, 2, 0), (Class::Upgraded, 0, 0), (Class::Streaming, 60, 1)]);
     }
 
     #[tokio::test(start_paused = true)]
