@@ -232,7 +232,7 @@ impl<S: Service> Line<S> {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Watched<S>>, Infallible> {
         let http1 = request.version() < Version::HTTP_2;
         // Only who is too late needs it, and whether that will be so nobody knows yet.
-        let form = if http1 { Form::Text } else { Form::for_request(request.headers()) };
+        let form = Form::for_request(request.headers());
         // Whatever comes after this head belongs to another.
         self.heard.store(false, Ordering::Relaxed);
         self.had_body.store(!request.body().is_end_stream(), Ordering::Relaxed);

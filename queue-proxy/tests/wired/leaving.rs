@@ -47,12 +47,14 @@ async fn what_does_not_end_in_time_is_cut() {
     let (_open, model) = slow_model().await;
     let mut sidecar = Sidecar::beside(model, |config| config.drain.unary = Duration::from_millis(200)).await;
     let direct = sidecar.direct;
-    let stuck = tokio::spawn(async move { client().request(request(direct, "/").body(whole("")).unwrap()).await });
+    let stuck = request(direct, "/").header("accept", "application/json").body(whole("")).unwrap();
+    let stuck = tokio::spawn(async move { client().request(stuck).await });
     sidecar.until(|stats| stats["inFlight"] == 1).await;
     sidecar.leave();
     within(sidecar.running).await.unwrap().unwrap();
     let told = within(stuck).await.unwrap().unwrap();
     assert_eq!((told.status().as_u16(), &told.headers()["rouse-reason"]), (504, &"timeout".parse().unwrap()));
+    assert_eq!(told.headers()["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
