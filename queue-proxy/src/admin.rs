@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use daemon::Readiness;
+use daemon::{Readiness, Token};
 use forward::{ByClass, Class};
 use prometheus::Registry;
 use serde::Serialize;
@@ -39,7 +39,14 @@ struct Stats {
     settings_generation: u64,
 }
 
-pub(crate) fn routes(shared: Arc<Shared>, registry: Registry, drain: ByClass<Duration>) -> Router {
+/// `token`: what the kubelet's hook of another container brings, which comes from the node. What changes nothing is
+/// answered to everyone.
+pub(crate) fn routes(
+    shared: Arc<Shared>,
+    registry: Registry,
+    drain: ByClass<Duration>,
+    token: Option<Token>,
+) -> Router {
     let asked = shared.clone();
     let readiness: Readiness = Arc::new(move || {
         if asked.is_leaving() {
@@ -50,11 +57,13 @@ pub(crate) fn routes(shared: Arc<Shared>, registry: Registry, drain: ByClass<Dur
             Err("the model does not answer its probe".to_owned())
         }
     });
-    let own = Router::new()
-        .route("/stats", get(stats))
+    let hooks = Router::new()
         .route("/leave", post(leave))
         .route("/drained", get(async move |State(shared): State<Arc<Shared>>| drained(&shared, drain).await));
-    daemon::basic_routes(registry, readiness).merge(own.with_state(shared))
+    let hooks = daemon::from_loopback_or_with(hooks.with_state(shared.clone()), token);
+    daemon::basic_routes(registry, readiness)
+        .merge(Router::new().route("/stats", get(stats)).with_state(shared))
+        .merge(hooks)
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
@@ -113,5 +122,40 @@ async fn drained(shared: &Shared, limits: ByClass<Duration>) -> &'static str {
         // Of what connected last, the head is read within one look.
         nothing_comes = if leaving { shared.closed.is_cancelled() } else { LEAVE_COMES <= asked.elapsed() };
         sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use daemon::Clock;
+    use http::{Method, Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{Config, QueueProxy};
+
+    #[tokio::test]
+    async fn what_changes_something_is_not_done_for_whoever_reaches_the_port() {
+        let config = Config::local(([127, 0, 0, 1], 9).into());
+        let shared = QueueProxy::bind(config, Clock::start()).unwrap().shared;
+        let token = Token::new("a-token-of-this-pod").unwrap();
+        let routes = routes(shared.clone(), Registry::new(), ByClass::all(Duration::ZERO), Some(token));
+        let answer = async |method: Method, path: &str, token: Option<&str>| {
+            let mut request = Request::builder().method(method).uri(path);
+            if let Some(token) = token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            // Without a peer: nobody knows where from, so not from here.
+            routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+        };
+        assert_eq!(answer(Method::GET, "/stats", None).await, 200);
+        for token in [None, Some("a-token-of-that-pod")] {
+            assert_eq!(answer(Method::POST, "/leave", token).await, 403);
+            assert_eq!(answer(Method::GET, "/drained", token).await, 403);
+        }
+        assert!(!shared.is_leaving());
+        assert_eq!(answer(Method::POST, "/leave", Some("a-token-of-this-pod")).await, 200);
+        assert!(shared.is_leaving());
     }
 }

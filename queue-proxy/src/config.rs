@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use breaker::Budget;
-use daemon::{Problem, Problems, Telemetry, Vars, default_workers};
+use daemon::{Problem, Problems, Telemetry, Token, Vars, default_workers};
 use forward::{ByClass, Timeouts};
 use units::ConcurrencyLimit;
 
@@ -27,6 +27,9 @@ pub struct Config {
     pub proxied_tls: Option<ProxiedTls>,
     /// Health, metrics, numbers. `None`: no such port.
     pub admin_listen: Option<SocketAddr>,
+    /// Who brings it there may say from elsewhere too that this replica or its model leaves. `None`: that is said on
+    /// loopback only.
+    pub admin_token: Option<Token>,
     /// The most requests at the model at once, until an autoscaler says otherwise.
     pub container_concurrency: ConcurrencyLimit,
     /// The most requests that wait. `None`: ten times the limit, as Knative; without a limit, [`UNLIMITED_DEPTH`], for
@@ -154,6 +157,7 @@ impl Config {
             proxied_listen: loopback,
             proxied_tls: None,
             admin_listen: None,
+            admin_token: None,
             container_concurrency: ConcurrencyLimit::Unlimited,
             queue_depth: None,
             budget: Budget::new(daemon::memory_limit() / 2),
@@ -201,6 +205,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
     let listen = problems.or_default(vars, "LISTEN", everywhere(8012), listening, address);
     let proxied_listen = problems.or_default(vars, "PROXIED_LISTEN", everywhere(8013), listening, address);
     let admin_listen = problems.or_default(vars, "ADMIN_LISTEN", everywhere(8022), listening, address);
+    let admin_token = admin_token(vars, problems);
     let limit = problems.or_default(vars, "CONTAINER_CONCURRENCY", 0, "a whole number; 0 for no limit", str::parse);
     let queue_depth = problems.optional(vars, "QUEUE_DEPTH", whole, str::parse);
     let budget = daemon::memory_budget(vars, problems);
@@ -258,6 +263,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         proxied_listen: proxied_listen?,
         proxied_tls: proxied_tls?,
         admin_listen: Some(admin_listen?),
+        admin_token: admin_token?,
         container_concurrency: ConcurrencyLimit::from_field(limit?),
         queue_depth: queue_depth?,
         budget: Budget::new(budget?),
@@ -270,6 +276,22 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         strangers: Strangers::default(),
     };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
+}
+
+/// Its value is nobody's to read, so it is not said what is wrong with which.
+fn admin_token(vars: &Vars, problems: &mut Problems) -> Option<Option<Token>> {
+    match vars.get("ADMIN_TOKEN").map(Token::new).transpose() {
+        Ok(token) => Some(token),
+        Err(fault) => {
+            problems.add(Problem {
+                name: "ADMIN_TOKEN".to_owned(),
+                value: None,
+                fault: fault.to_owned(),
+                allowed: format!("at least {} printable ASCII characters without spaces", Token::SHORTEST),
+            });
+            None
+        }
+    }
 }
 
 /// `localhost` is what people write.
@@ -322,7 +344,10 @@ Settings are environment variables. Only UPSTREAM is needed.
   PROXIED_TLS_KEY          its private key
   PROXIED_TLS_CA           of it, and of who is let in (activator.rouse)
                            PEM files, all or none; read again on a change
-  ADMIN_LISTEN             /healthz /readyz /metrics /stats /drained      [[::]:8022]
+  ADMIN_LISTEN             /healthz /readyz /metrics /stats, and what is
+                           done on loopback only: /drained /leave         [[::]:8022]
+  ADMIN_TOKEN              done elsewhere too for who brings it there
+                           (authorization: Bearer TOKEN), as in a hook    [nobody]
   CONTAINER_CONCURRENCY    requests at the model at once; 0: no limit     [0]
   QUEUE_DEPTH              requests that wait                             [10 x the limit; 1000 without one]
   MEMORY_BUDGET            read of bodies that wait, a size such as 64Mi  [half of the memory limit]
@@ -362,6 +387,7 @@ mod tests {
     fn every_fault_is_told_at_once() {
         let vars = Vars::from([
             ("LISTEN", "8012"),
+            ("ADMIN_TOKEN", "guess me"),
             ("CONTAINER_CONCURRENCY", "-3"),
             ("MEMORY_BUDGET", "half"),
             ("REQUEST_TIMEOUT", "soon"),
@@ -375,6 +401,7 @@ mod tests {
             [
                 "UPSTREAM",
                 "LISTEN",
+                "ADMIN_TOKEN",
                 "CONTAINER_CONCURRENCY",
                 "MEMORY_BUDGET",
                 "REQUEST_TIMEOUT",

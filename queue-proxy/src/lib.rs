@@ -160,7 +160,7 @@ impl QueueProxy {
             });
         }
         if let Some((admin, registry)) = admin {
-            let routes = admin::routes(shared.clone(), registry, config.drain);
+            let routes = admin::routes(shared.clone(), registry, config.drain, config.admin_token);
             support.spawn(async move {
                 let _ = admin.serve(routes).await;
             });
@@ -290,7 +290,7 @@ pub fn ask_to_leave(config: &Config) -> anyhow::Result<()> {
     let context = || format!("asking {address} to leave");
     let mut stream = TcpStream::connect_timeout(&address, limit).with_context(context)?;
     stream.set_read_timeout(Some(limit))?;
-    stream.write_all(b"POST /leave HTTP/1.1\r\nhost: sidecar\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    stream.write_all(b"POST /leave HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(context)?;
     anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{address} answered {:?}", answer.lines().next());

@@ -3,12 +3,13 @@
 //! It speaks HTTP/1.1 only, so that a peer which connects and says nothing meets the head's time-out.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -45,30 +46,83 @@ pub fn basic_routes(registry: Registry, readiness: Readiness) -> Router {
         .route("/metrics", get(async move || metrics(&registry)))
 }
 
-/// The other end of the connection that a request came on.
+/// Of the connection that a request came on: is its other end on this machine?
 #[derive(Clone, Copy, Debug)]
-struct Peer(SocketAddr);
+struct FromHere(bool);
+
+/// `met`: the address of ours that it connected to. Who comes from the very same one is on this machine.
+fn is_from_here(peer: IpAddr, met: Option<IpAddr>) -> FromHere {
+    let peer = peer.to_canonical();
+    FromHere(peer.is_loopback() || met.is_some_and(|met| met.to_canonical() == peer))
+}
+
+/// A secret that a caller from elsewhere brings, as `Authorization: Bearer …`.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// The fewest characters.
+    pub const SHORTEST: usize = 16;
+
+    /// From a setting.
+    ///
+    /// # Errors
+    /// If it is short enough to be guessed, or no header can carry it.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        match text.len() {
+            ..Self::SHORTEST => Err("is too short"),
+            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => Err("has a character that no header can carry"),
+            _ => Ok(Self(text.into())),
+        }
+    }
+
+    fn is_brought_by(&self, headers: &HeaderMap) -> bool {
+        let said = headers.get(header::AUTHORIZATION).map(|said| said.as_bytes());
+        let Some(brought) = said.and_then(|said| said.strip_prefix(b"Bearer ")) else { return false };
+        let ours = self.0.as_bytes();
+        // To the end in any case: how soon they differ is nobody's business.
+        ours.len() == brought.len() && ours.iter().zip(brought).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
 
 /// Answers these routes to programs on this machine only, and 403 to everyone else. For what tells more than health and
-/// numbers: the port may be open to others, so that they can probe and scrape it.
+/// numbers, or changes something: the port may be open to others, so that they can probe and scrape it.
 ///
 /// A browser on this machine also runs what other sites send it, and a site may let its own name point here (DNS
 /// rebinding). So the `Host` has to be an address or `localhost`: no other name is anybody's for this port.
 pub fn from_loopback_only(routes: Router) -> Router {
-    routes.route_layer(from_fn(async |request: Request, next: Next| -> Response {
+    from_loopback_or_with(routes, None)
+}
+
+/// The same; and answers to whoever brings the token, from wherever, if there is one.
+pub fn from_loopback_or_with(routes: Router, token: Option<Token>) -> Router {
+    let guard = async |token: Option<Token>, request: Request, next: Next| -> Response {
+        if token.as_ref().is_some_and(|token| token.is_brought_by(request.headers())) {
+            return next.run(request).await;
+        }
         // Whoever is not known is not from here.
-        let is_from_here = request.extensions().get().is_some_and(|Peer(peer)| peer.ip().to_canonical().is_loopback());
+        let is_from_here = request.extensions().get().is_some_and(|FromHere(from_here)| *from_here);
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         match (is_from_here, host.is_none_or(is_nobodys_name)) {
             (true, true) => next.run(request).await,
             (true, false) => {
                 forbidden(r#"{"error":"this is told at an address or at localhost only: ask http://127.0.0.1"}"#)
             }
+            (false, _) if token.is_some() => forbidden(
+                r#"{"error":"from elsewhere this needs the token of this port, as `authorization: Bearer TOKEN`"}"#,
+            ),
             (false, _) => forbidden(
                 r#"{"error":"this is told on loopback only: ask from the same machine, at 127.0.0.1 or [::1]"}"#,
             ),
         }
-    }))
+    };
+    routes.route_layer(from_fn(move |request: Request, next: Next| guard(token.clone(), request, next)))
 }
 
 /// An address or `localhost`, with or without a port.
@@ -136,7 +190,9 @@ impl Admin {
                 (stream, peer) = self.0.accept(), if connections.len() < MAX_CONNECTIONS => {
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                    let service = TowerToHyperService::new(to_peer(&routes, peer));
+                    let met = stream.local_addr().ok().map(|met| met.ip());
+                    let routes = routes.clone().layer(Extension(is_from_here(peer.ip(), met)));
+                    let service = TowerToHyperService::new(routes);
                     let connection = http.serve_connection(TokioIo::new(stream), service);
                     connections.spawn(async move {
                         if let Err(error) = connection.await {
@@ -150,11 +206,6 @@ impl Admin {
     }
 }
 
-/// The routes as a peer sees them.
-fn to_peer(routes: &Router, peer: SocketAddr) -> Router {
-    routes.clone().layer(Extension(Peer(peer)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,6 +214,11 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+
+    /// The routes as a peer sees them.
+    fn to_peer(routes: &Router, peer: &str) -> Router {
+        routes.clone().layer(Extension(is_from_here(peer.parse().unwrap(), Some([10, 0, 0, 5].into()))))
+    }
 
     async fn ask(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -204,15 +260,15 @@ mod tests {
         let routes = basic_routes(Registry::new(), Arc::new(|| Ok(()))).merge(private);
         let answer = async |peer: &str, path: &str| {
             let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
-            let answer = to_peer(&routes, peer.parse().unwrap()).oneshot(request).await.unwrap();
+            let answer = to_peer(&routes, peer).oneshot(request).await.unwrap();
             let status = answer.status().as_u16();
             let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
             (status, String::from_utf8(body.to_vec()).unwrap())
         };
-        for here in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+        for here in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.0.0.5", "::ffff:10.0.0.5"] {
             assert_eq!(answer(here, "/api/v1/endpoints").await, (200, "[]".to_owned()), "{here}");
         }
-        for other in ["192.0.2.7:5", "[2001:db8::7]:5", "[::ffff:192.0.2.7]:5"] {
+        for other in ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7"] {
             let (status, why) = answer(other, "/api/v1/endpoints").await;
             assert_eq!(status, 403, "{other}");
             assert!(why.contains("loopback only"), "{why}");
@@ -220,6 +276,32 @@ mod tests {
                 assert_eq!(answer(other, open).await.0, 200, "{other} {open}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn who_brings_the_token_may_come_from_elsewhere() {
+        use tower::ServiceExt as _;
+        let token = Token::new("a-token-of-this-pod").unwrap();
+        let routes = from_loopback_or_with(Router::new().route("/drained", get(async || "drained")), Some(token));
+        let answer = async |peer: &str, said: Option<&str>| {
+            let mut request = Request::get("/drained");
+            if let Some(said) = said {
+                request = request.header("authorization", said);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            to_peer(&routes, peer).oneshot(request).await.unwrap().status().as_u16()
+        };
+        assert_eq!(answer("192.0.2.7", Some("Bearer a-token-of-this-pod")).await, 200);
+        assert_eq!(answer("127.0.0.1", None).await, 200);
+        for said in [None, Some("Bearer a-token-of-that-pod"), Some("Bearer a-token"), Some("a-token-of-this-pod")] {
+            assert_eq!(answer("192.0.2.7", said).await, 403, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_long_enough_fits_a_header_and_is_never_printed() {
+        assert!(Token::new("0123456789abcde").is_err() && Token::new("0123456789 abcdef").is_err());
+        assert_eq!(format!("{:?}", Token::new("0123456789abcdef").unwrap()), "Token(…)");
     }
 
     #[test]

@@ -28,7 +28,9 @@ mod stop;
 mod tasks;
 mod telemetry;
 
-pub use admin::{Admin, Readiness, basic_routes, from_loopback_only, register_build_info};
+pub use admin::{
+    Admin, Readiness, Token, basic_routes, from_loopback_only, from_loopback_or_with, register_build_info,
+};
 pub use clock::Clock;
 pub use departure::{Departure, Phase};
 pub use exit::{Exit, Interrupted, Unavailable, default_workers, exit, runtime};
