@@ -124,6 +124,12 @@ impl Gate {
         self.inner.lock().come_back(now)
     }
 
+    /// One was answered with this status, and never counted as being here.
+    pub(crate) fn turned_away(&self, status: http::StatusCode) {
+        let class = u8::try_from(status.as_u16() / 100).ok();
+        self.metrics.ended(class, Outcome::Refused, Duration::ZERO);
+    }
+
     /// Counts a request from now to the drop of what is answered, and takes a place at the model if there is one.
     pub(crate) fn arrive(self: &Arc<Self>, via: Via) -> (Ticket, Arrived) {
         let now = self.clock.now();

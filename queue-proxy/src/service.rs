@@ -50,12 +50,18 @@ impl Service for Door {
             }
         };
 
+        let exchange = match Exchange::receive(request, arrival.peer.ip(), origin) {
+            Ok(exchange) => exchange,
+            // It counts as a request, and not as demand: more replicas would not understand it either.
+            Err((refusal, form)) => {
+                self.count(&refusal, None);
+                shared.gate.turned_away(refusal.reason.status());
+                return refusal.answer(form, None);
+            }
+        };
         // Counted from here to the last byte: also what is refused, for refused demand must scale up.
         let (ticket, arrived) = shared.gate.arrive(self.via);
-        match Exchange::receive(request, arrival.peer.ip(), origin) {
-            Ok(exchange) => self.hold_and_forward(exchange, ticket, arrived, &arrival.lookout).await,
-            Err((refusal, form)) => self.refuse(&refusal, form, None, ticket),
-        }
+        self.hold_and_forward(exchange, ticket, arrived, &arrival.lookout).await
     }
 
     fn too_late(&self, form: Form) -> Response<Body<Ticket>> {

@@ -140,6 +140,38 @@ async fn what_is_not_http_is_a_400() {
         within(stream.read_exact(&mut answer)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 400", "{nonsense:?}");
     }
+    assert_eq!(sidecar.stats().await["requests"], 0, "nobody is woken for what no replica understands");
+}
+
+#[tokio::test]
+async fn a_body_of_http2_that_has_no_room_is_refused_for_it_comes_unasked() {
+    let (open, model) = gated_model().await;
+    let sidecar = Sidecar::beside(model, |config| {
+        config.container_concurrency = ConcurrencyLimit::from_field(1);
+        config.budget = queue_proxy::Budget::new(100_000);
+    })
+    .await;
+    let direct = sidecar.direct;
+    let client = super::stage::h2_client();
+    let ask = async |bytes: usize| {
+        let post = request(direct, "/").method(Method::POST).body(whole(vec![b'x'; bytes])).unwrap();
+        tokio::spawn(client.request(post))
+    };
+    let mut accepted = vec![ask(0).await];
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    accepted.push(ask(65_536).await);
+    sidecar.until(|stats| stats["held"] == 1).await;
+    let refused = within(ask(65_536).await).await.unwrap().unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["rouse-reason"]), (503, &"queue-full".parse().unwrap()));
+    // What has no body, and what HTTP/1.1 leaves with its client, may wait.
+    accepted.push(ask(0).await);
+    let post = request(direct, "/").method(Method::POST).body(whole(vec![b'x'; 65_536])).unwrap();
+    accepted.push(tokio::spawn(super::stage::client().request(post)));
+    sidecar.until(|stats| stats["held"] == 3).await;
+    open.send_replace(true);
+    for accepted in accepted {
+        assert_eq!(within(accepted).await.unwrap().unwrap().status(), 200);
+    }
 }
 
 #[tokio::test]
