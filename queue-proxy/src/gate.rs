@@ -4,8 +4,8 @@
 //! wake-ups. A model that is not ready is a capacity of nothing, so that whoever comes waits in the same bounded line.
 //!
 //! What is read of the bodies of those who wait is taken from one budget of the process; what it has no room for is left
-//! with the clients. How many wait is bounded by the line alone: an activator has counted them already, and must not be
-//! told that what it was promised does not hold.
+//! with the clients, or refused if they send it unasked (HTTP/2). How many of an activator's wait is bounded by the line
+//! alone: it has counted them already, and must not be told that what it was promised does not hold.
 //!
 //! Everything that must come back does so by `Drop`: a client that leaves drops its future or its answer's body, and
 //! its place is free at that instant.

@@ -171,6 +171,12 @@ impl Door {
         client: &Lookout,
     ) -> Result<(), Refusal> {
         let may_read = ticket.make_room(exchange.bytes_while_waiting());
+        // An activator has been promised a place already, and bounds what it sends by a budget of its own.
+        if !may_read && exchange.sends_unasked() && self.via == Via::Direct {
+            let detail =
+                "the bodies that wait for this replica take as much memory as they may, and HTTP/2 sends unasked";
+            return Err(Refusal::new(Reason::QueueFull, detail).retry_after(self.shared.gate.come_back()));
+        }
         let leaving = async {
             match self.via {
                 // Another replica takes it: nothing was begun.
