@@ -23,12 +23,19 @@ pub enum BodyError {
     /// The other side broke.
     #[error("the stream broke")]
     Broken(#[source] hyper::Error),
-    /// A time-out passed.
-    #[error(transparent)]
-    Expired(#[from] Expired),
+    /// A time-out passed. A client of HTTP/2 is told CANCEL, as gRPC has it: whose own deadline that was reads it so, and
+    /// not as an internal error.
+    #[error("{0}")]
+    Expired(Expired, #[source] h2::Error),
     /// The request was taken back, to be tried again.
     #[error("taken back")]
     TakenBack,
+}
+
+impl From<Expired> for BodyError {
+    fn from(expired: Expired) -> Self {
+        Self::Expired(expired, h2::Reason::CANCEL.into())
+    }
 }
 
 /// The body of a request on its way to a replica.

@@ -13,6 +13,8 @@ use forward::{
 use http::header::HOST;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -314,6 +316,32 @@ async fn an_answer_that_came_before_the_request_was_written_is_not_lost() {
         let answer = post(address, vec![b'x'; 8 << 20]).await;
         assert_eq!(answer, (413, "big".to_owned()), "round {round}");
     }
+}
+
+/// A client of gRPC whose deadline that is reads it so; INTERNAL_ERROR would be a failure of ours.
+#[tokio::test]
+async fn an_answer_that_a_time_out_cuts_is_cancelled_over_http2() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), Protocol::Http1);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let address = serve(ServerLimits::default(), move |request, arrival| {
+        let pool = pool.clone();
+        async move {
+            let exchange = Exchange::receive(request, arrival.peer.ip(), Origin::Stranger).unwrap();
+            let timeouts = Timeouts { request: Some(Duration::from_secs(1)), ..Timeouts::default() };
+            exchange.send(&pool, timeouts, Trust::MODEL).await.unwrap().into_response((), &LooseEnds::new())
+        }
+    })
+    .await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let answer = within(client.get(format!("http://{address}/").parse().unwrap())).await.unwrap();
+    let cut = within(answer.into_body().collect()).await.unwrap_err();
+    let reset = std::error::Error::source(&cut).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    assert_eq!(reset.and_then(h2::Error::reason), Some(h2::Reason::CANCEL), "{cut:?}");
 }
 
 #[tokio::test]
