@@ -225,6 +225,8 @@ pub(crate) struct Follower {
     synced: bool,
     /// Whether something changed that is not published yet.
     unpublished: bool,
+    /// Endpoints that have gone, and whose series are still there.
+    removed: Vec<EndpointKey>,
     /// Whether there are holds that nobody names and that requests are still at.
     leftovers: bool,
 }
@@ -268,6 +270,7 @@ impl Follower {
             own_ports,
             synced: false,
             unpublished: false,
+            removed: Vec::new(),
             leftovers: false,
         }
     }
@@ -295,6 +298,7 @@ impl Follower {
             if self.unpublished && endpoints.is_empty() && revisions.is_empty() {
                 self.forget_unnamed();
                 self.publish();
+                self.forget_removed();
             }
         }
     }
@@ -315,7 +319,8 @@ impl Follower {
             }
             Event::Removed(key) => {
                 self.endpoints.retain(|known| known.key != key);
-                let _ = self.own_ports.send(OwnPort::Close(key));
+                let _ = self.own_ports.send(OwnPort::Close(key.clone()));
+                self.removed.push(key);
             }
             Event::Synced => self.synced = true,
         }
@@ -431,6 +436,15 @@ impl Follower {
                 self.directory.metrics.forget(&hold.key);
             } else {
                 self.leftovers = true;
+            }
+        }
+    }
+
+    /// After the routes: until they say that an endpoint is gone, refusals are counted for it.
+    fn forget_removed(&mut self) {
+        for key in self.removed.drain(..) {
+            if self.directory.by_key(&key).is_none() {
+                self.directory.metrics.forget_endpoint(&key);
             }
         }
     }

@@ -177,10 +177,19 @@ impl Metrics {
         self.time_is_up.load(Ordering::Relaxed)
     }
 
-    /// Rare, so looked up when it happens. `endpoint`: `None` for a request that named none.
+    /// Rare, so looked up when it happens, and born with it: sixteen reasons of each endpoint would be most of what is
+    /// scraped. `endpoint`: `None` for a request that named none.
     pub(crate) fn refused(&self, endpoint: Option<&EndpointKey>, reason: Reason) {
         let (namespace, name) = endpoint.map_or(("", ""), |key| (&*key.namespace, &*key.name));
         self.refusals.with_label_values(&[namespace, name, reason.word()]).inc();
+    }
+
+    /// The endpoint is gone: so are its series.
+    pub(crate) fn forget_endpoint(&self, key: &EndpointKey) {
+        for reason in Reason::ALL {
+            // Most have never been there.
+            let _ = self.refusals.remove_label_values(&[&key.namespace, &key.name, reason.word()]);
+        }
     }
 
     /// The revision is gone: so are its series.

@@ -45,7 +45,7 @@ impl forward::Service for Door {
             Err(Refusing { endpoint, refusal, form, request_id }) => {
                 let (reason, detail) = (refusal.reason.word(), &refusal.detail);
                 debug!(?request_id, ?endpoint, reason, %detail, "refused");
-                self.directory.metrics.refused(endpoint.as_ref(), refusal.reason);
+                self.count(endpoint.as_ref(), refusal.reason);
                 refusal.answer(form, None)
             }
         }
@@ -53,7 +53,7 @@ impl forward::Service for Door {
 
     fn too_late(&self, form: Form) -> Response<Self::Body> {
         let refusal = Refusal::new(Reason::Timeout, "this activator leaves, and there was no answer in time");
-        self.directory.metrics.refused(self.own.as_ref(), refusal.reason);
+        self.count(self.own.as_ref(), refusal.reason);
         refusal.answer(form, None)
     }
 }
@@ -169,6 +169,12 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// What is refused because its endpoint is gone is nobody's: a series once more would never be forgotten.
+    fn count(&self, endpoint: Option<&EndpointKey>, reason: Reason) {
+        let there = endpoint.filter(|key| self.directory.by_key(key).is_some());
+        self.directory.metrics.refused(there, reason);
     }
 
     fn endpoint(&self, exchange: &Exchange) -> Result<Arc<Served>, Refusal> {

@@ -116,6 +116,18 @@ async fn who_waits_for_an_endpoint_that_is_deleted_is_told_so() {
     };
     let (answer, ()) = tokio::join!(world.get("/"), going);
     assert_eq!((answer.status.as_u16(), answer.header("rouse-reason")), (503, "endpoint-deleted"));
+    assert_eq!(world.metric("rouse_refusals_total", "endpoint-deleted"), 1.0);
+    assert_eq!(world.metric("rouse_refusals_total", "model"), 0.0, "it is gone, and counts as nobody's");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_leaves_no_series() {
+    let world = World::at_zero().await;
+    let answer = world.send(Request::get("/").header("rouse-tag", "none")).await;
+    assert_eq!(answer.header("rouse-reason"), "revision-missing");
+    assert_eq!(world.metric("rouse_refusals_total", "model"), 1.0);
+    world.boards.endpoints.remove(&endpoint_key("model"));
+    until("its series are gone", || (world.metric("rouse_refusals_total", "model") == 0.0).then_some(())).await;
 }
 
 #[tokio::test]
