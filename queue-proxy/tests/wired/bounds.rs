@@ -153,18 +153,18 @@ async fn a_body_of_http2_that_has_no_room_is_refused_for_it_comes_unasked() {
     .await;
     let direct = sidecar.direct;
     let client = super::stage::h2_client();
-    let ask = async |bytes: usize| {
+    let ask = |bytes: usize| {
         let post = request(direct, "/").method(Method::POST).body(whole(vec![b'x'; bytes])).unwrap();
         tokio::spawn(client.request(post))
     };
-    let mut accepted = vec![ask(0).await];
+    let mut accepted = vec![ask(0)];
     sidecar.until(|stats| stats["inFlight"] == 1).await;
-    accepted.push(ask(65_536).await);
+    accepted.push(ask(65_536));
     sidecar.until(|stats| stats["held"] == 1).await;
-    let refused = within(ask(65_536).await).await.unwrap().unwrap();
+    let refused = within(ask(65_536)).await.unwrap().unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["rouse-reason"]), (503, &"queue-full".parse().unwrap()));
     // What has no body, and what HTTP/1.1 leaves with its client, may wait.
-    accepted.push(ask(0).await);
+    accepted.push(ask(0));
     let post = request(direct, "/").method(Method::POST).body(whole(vec![b'x'; 65_536])).unwrap();
     accepted.push(tokio::spawn(super::stage::client().request(post)));
     sidecar.until(|stats| stats["held"] == 3).await;
