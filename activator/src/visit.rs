@@ -24,7 +24,7 @@ pub(crate) struct Visit {
     share: Option<Share>,
     /// Of that, what is for its body.
     body_bytes: u64,
-    /// A replica that had room for it did not take it.
+    /// A replica that had room for it did not take it, and it has not been asked since where it goes now.
     stepped_back: bool,
 }
 
@@ -43,8 +43,9 @@ impl Visit {
     /// May be dropped at its await: the visit keeps its place in the line, and dropping the visit gives it up.
     pub(crate) async fn replica(&mut self, max_wait: Duration) -> Result<Arc<Replica>, Refused> {
         let deadline = self.arrived.plus(max_wait);
+        let tries_again = std::mem::take(&mut self.stepped_back);
         let granted = match &mut self.place {
-            Some(Place::At(_)) if self.stepped_back && deadline <= self.hold.clock.now() => {
+            Some(Place::At(_)) if tries_again && deadline <= self.hold.clock.now() => {
                 return Err(self.hold.waited_too_long(max_wait));
             }
             Some(Place::At(replica)) => return Ok(Arc::clone(replica)),

@@ -263,8 +263,13 @@ impl World {
             self.line.push_front(waiter);
             self.guests[number].standing = Standing::InLine(waiter);
         } else {
-            let next = guest.visit.replica(LONGEST_WAIT).now_or_never().expect("it is there").expect("it is there");
-            assert_ne!(replica.id, next.id, "it was sent back to who refused it");
+            match guest.visit.replica(LONGEST_WAIT).now_or_never().expect("it is there") {
+                Ok(next) => assert_ne!(replica.id, next.id, "it was sent back to who refused it"),
+                Err(_) => {
+                    assert!(LONGEST_WAIT <= self.hold.clock.now().since(guest.visit.arrived));
+                    self.leave(number);
+                }
+            }
         }
     }
 
