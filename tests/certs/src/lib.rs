@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "for tests: a fault here is a fault of the test")]
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -69,6 +70,8 @@ pub enum Valid {
     Before,
     /// From many years hence.
     Later,
+    /// From so long from now, to a second.
+    In(Duration),
 }
 
 impl Authority {
@@ -95,12 +98,13 @@ impl Authority {
             Use::Server => ExtendedKeyUsagePurpose::ServerAuth,
             Use::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
-        let (from, to) = match valid {
-            Valid::Now => (2020, 2120),
-            Valid::Before => (2010, 2020),
-            Valid::Later => (2110, 2120),
+        let year = |year| date_time_ymd(year, 1, 1);
+        (params.not_before, params.not_after) = match valid {
+            Valid::Now => (year(2020), year(2120)),
+            Valid::Before => (year(2010), year(2020)),
+            Valid::Later => (year(2110), year(2120)),
+            Valid::In(span) => (year(1970) + since_1970() + span, year(2120)),
         };
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         Leaf { certificate, key: key.serialize_pem() }
@@ -115,4 +119,9 @@ impl Authority {
     pub fn sidecar(&self) -> Leaf {
         self.issue("sidecar.rouse", Use::Server, Valid::Now)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "certificates are valid by the clock on the wall")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }

@@ -171,3 +171,24 @@ async fn files_are_read_again_when_they_change_and_a_refused_set_is_tried_until_
         last = within(tried.recv()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_certificate_that_was_written_too_early_by_this_clock_is_taken_once_it_is_valid() {
+    let authority = Authority::new();
+    let (server, _refusals) = server_of(&authority);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let files = PemFiles { certificate: at("tls.crt"), key: at("tls.key"), authority: at("ca.crt") };
+    let early = authority.issue("sidecar.rouse", Use::Server, Valid::In(Duration::from_secs(2)));
+    let written =
+        [(&files.certificate, &early.certificate), (&files.key, &early.key), (&files.authority, &authority.pem())];
+    written.into_iter().for_each(|(path, text)| std::fs::write(path, text).unwrap());
+    let (note, mut taken) = mpsc::unbounded_channel();
+    let known = pem(&authority.sidecar(), &authority.pem());
+    tokio::spawn(
+        files.follow(known, Duration::from_millis(20), move |pem| {
+            server.replace(pem).inspect(|()| note.send(()).unwrap())
+        }),
+    );
+    within(taken.recv()).await.unwrap();
+}
