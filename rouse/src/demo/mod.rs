@@ -144,6 +144,7 @@ async fn direct(args: &Args, addresses: oneshot::Receiver<up::Addresses>) -> any
     let target = Target { address: addresses.listen, host: addresses.listen.to_string(), prefix: String::new() };
     let load = story::load(args.seed);
     let (options, live) = (Options::usual("demo"), Live::default());
+    tokio::time::timeout(START, watch::until_known(&admin)).await.context("the model is not known")??;
     let mut seen = Seen::default();
     let mut teller = teller(args, page)?;
     seen.look(&admin).await?;

@@ -23,6 +23,17 @@ pub(super) struct Seen {
     pub(super) ready: Vec<u32>,
 }
 
+/// Returns once the admin port tells of the revision: requests are taken a moment before the autoscaler has heard of it.
+///
+/// # Errors
+/// If the admin port does not answer.
+pub(super) async fn until_known(admin: &Server) -> anyhow::Result<()> {
+    while admin.find(REVISION).await?.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 impl Seen {
     /// Looks once more.
     ///
@@ -46,5 +57,30 @@ impl Seen {
     pub(super) fn is_asleep(&self) -> bool {
         let state = self.revision().map(|revision| (revision.state, revision.replicas.is_empty()));
         state == Some((api::admin::State::Zero, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_revision_that_is_not_known_yet_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = Server::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let answering = async {
+            for status in ["404 Not Found", "404 Not Found", "200 OK"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let read = stream.read(&mut [0; 1024]).await.unwrap();
+                assert_ne!(read, 0);
+                let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let (known, ()) = tokio::join!(until_known(&admin), answering);
+        known.unwrap();
     }
 }
