@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{all, client, hasty_model, own, pool, send, serve, text, within};
+use crate::stage::{TOO_LARGE, all, client, hasty_model, own, pool, send, serve, text, within};
 
 /// Forwards to the first of `replicas`, and to the next when one has not begun it.
 async fn forwarder(replicas: Vec<SocketAddr>) -> SocketAddr {
@@ -110,14 +110,7 @@ async fn a_large_body_of_which_too_much_was_read_is_refused_and_may_be_sent_agai
 
 #[tokio::test]
 async fn a_client_that_is_refused_in_the_middle_of_its_body_is_told_not_to_come_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = forwarder(vec![listener.local_addr().unwrap()]).await;
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 1024]).await;
-        }
-    });
+    let address = forwarder(vec![hasty_model("").await]).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"POST / HTTP/1.1\r\nhost: model.example\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
     let answer = all(stream).await;
@@ -126,15 +119,8 @@ async fn a_client_that_is_refused_in_the_middle_of_its_body_is_told_not_to_come_
 
 #[tokio::test]
 async fn the_head_of_an_answer_that_breaks_right_behind_it_is_passed_on() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = forwarder(vec![listener.local_addr().unwrap()]).await;
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 1024]).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        }
-    });
+    let model = hasty_model("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let address = forwarder(vec![model]).await;
     for round in 0..20 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nhost: model.example\r\n\r\n").await.unwrap();
@@ -162,13 +148,8 @@ async fn nobody_there_is_told_with_the_request_given_back() {
 
 #[tokio::test]
 async fn one_that_may_have_begun_is_not_given_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let _ = stream.read(&mut [0; 1024]).await;
-    });
-    let error = send(own(Method::GET, ""), &pool(target, Protocol::Http1), Trust::SIDECAR).await.unwrap_err();
+    let model = pool(hasty_model("").await, Protocol::Http1);
+    let error = send(own(Method::GET, ""), &model, Trust::SIDECAR).await.unwrap_err();
     assert!(error.possibly_started() && error.again.is_none(), "{error:?}");
     assert_eq!(error.refusal().reason, Reason::ReplicaBroke);
 }
@@ -311,7 +292,7 @@ async fn many_requests_share_one_http2_connection() {
 
 #[tokio::test]
 async fn an_answer_that_came_before_the_request_was_written_is_not_lost() {
-    let address = forwarder(vec![hasty_model().await]).await;
+    let address = forwarder(vec![hasty_model(TOO_LARGE).await]).await;
     for round in 0..20 {
         let answer = post(address, vec![b'x'; 8 << 20]).await;
         assert_eq!(answer, (413, "big".to_owned()), "round {round}");
@@ -390,10 +371,15 @@ async fn a_post_does_not_go_on_a_connection_that_was_idle_for_more_than_a_second
         send(own(method, ""), &pool, Trust::MODEL).await.unwrap();
         accepted.load(Ordering::SeqCst)
     };
+    // Stopped only here: a clock that stands leaps ahead whenever all wait for the network.
+    let goes_by = async |time| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    };
     assert_eq!(sent_on(Method::POST).await, 1);
-    // The age of a connection is what is tested here; there is nothing to wait on but time.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    goes_by(Duration::from_millis(1_200)).await;
     assert_eq!(sent_on(Method::POST).await, 2);
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    goes_by(Duration::from_millis(1_200)).await;
     assert_eq!(sent_on(Method::GET).await, 2, "which may be begun twice, goes on one that is older");
 }

@@ -102,8 +102,11 @@ pub(crate) async fn all(mut stream: TcpStream) -> String {
     text
 }
 
-/// A model that answers at once, reads nothing of the body, and closes.
-pub(crate) async fn hasty_model() -> SocketAddr {
+/// An answer before its request was read.
+pub(crate) const TOO_LARGE: &str = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig";
+
+/// A model that says this at once, whatever more is to be read, and closes.
+pub(crate) async fn hasty_model(says: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -111,8 +114,7 @@ pub(crate) async fn hasty_model() -> SocketAddr {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 256]).await;
-                let answer = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig";
-                let _ = stream.write_all(answer).await;
+                let _ = stream.write_all(says.as_bytes()).await;
             });
         }
     });

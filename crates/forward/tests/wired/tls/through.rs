@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::stage::{client_of, echo, pool, post, serve, server_of};
-use crate::stage::{Answers, PATIENCE, hasty_model, text, within};
+use crate::stage::{Answers, PATIENCE, TOO_LARGE, hasty_model, text, within};
 
 #[tokio::test]
 async fn both_protocols_go_through_and_connections_are_kept() {
@@ -105,7 +105,7 @@ async fn an_upgraded_connection_goes_through_until_either_end_closes() {
 async fn an_answer_that_comes_before_the_body_was_sent_is_not_lost() {
     let authority = Authority::new();
     let (tls, _) = server_of(&authority);
-    let model = Pool::new(hasty_model().await, PoolOptions::nearby(Protocol::Http1));
+    let model = Pool::new(hasty_model(TOO_LARGE).await, PoolOptions::nearby(Protocol::Http1));
     let sidecar = forwarder(Some(tls), Origin::Rouse, Trust::MODEL, model).await;
     let client = client_of(&authority);
     for round in 0..10 {
