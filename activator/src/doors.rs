@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use daemon::{Draining, Listener, Phase};
 use forward::{ByClass, Class, Ended, LooseEnds, Server, ServerLimits};
 use futures_util::FutureExt as _;
@@ -35,6 +36,9 @@ struct Doorway {
     close: oneshot::Sender<ByClass<Duration>>,
 }
 
+/// Its port would answer nobody any more, and leaving would wait for it for ever.
+const BROKE: &str = "the task of a port broke";
+
 impl Doors {
     pub(crate) fn new(directory: Arc<Directory>) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
@@ -44,6 +48,9 @@ impl Doors {
 
     /// Serves until draining begins, then leaves: tells the autoscalers, serves on until nobody comes any more, closes the
     /// ports, and finishes what is in flight and what is held, each class within its limit.
+    ///
+    /// # Errors
+    /// If the task of a port broke.
     pub(crate) async fn run(
         mut self,
         shared: Listener,
@@ -51,7 +58,7 @@ impl Doors {
         draining: Draining,
     ) -> anyhow::Result<()> {
         self.shared = Some(self.serve(shared, None));
-        self.until(draining.begun(), &mut orders).await;
+        self.until(draining.begun(), &mut orders).await?;
 
         let directory = Arc::clone(&self.directory);
         let (began, limits) = (directory.clock.now(), directory.config.drain);
@@ -64,7 +71,7 @@ impl Doors {
             Class::ALL.into_iter().for_each(|class| there[class] += ends.in_flight()[class]);
         }
         info!(there.unary, there.streaming, there.upgraded, "leaving");
-        self.until(directory.nobody_comes(), &mut orders).await;
+        self.until(directory.nobody_comes(), &mut orders).await?;
 
         departure.was_quiet(took());
         departure.enter(Phase::Draining);
@@ -79,7 +86,7 @@ impl Doors {
                 Some((class, ended)) = self.told.recv() => if self.has_ended(class, ended) {
                     departure.class_ended(class.word(), took());
                 },
-                Some(_) = self.serving.join_next(), if !self.serving.is_empty() => {}
+                Some(ended) = self.serving.join_next(), if !self.serving.is_empty() => ended.context(BROKE)?,
                 () = &mut time_is_up, if !directory.metrics.is_time_up() => directory.metrics.time_is_up(),
             }
         }
@@ -88,11 +95,15 @@ impl Doors {
     }
 
     /// Opens and closes doors as it is ordered, until something happens.
-    async fn until(&mut self, happens: impl Future<Output = ()>, orders: &mut mpsc::UnboundedReceiver<OwnPort>) {
+    async fn until(
+        &mut self,
+        happens: impl Future<Output = ()>,
+        orders: &mut mpsc::UnboundedReceiver<OwnPort>,
+    ) -> anyhow::Result<()> {
         let mut happens = std::pin::pin!(happens);
         loop {
             tokio::select! {
-                () = &mut happens => return,
+                () = &mut happens => return Ok(()),
                 Some(order) = orders.recv() => match order {
                     OwnPort::Open(key, listener) => {
                         self.close(&key);
@@ -102,7 +113,7 @@ impl Doors {
                     OwnPort::Close(key) => self.close(&key),
                 },
                 Some((class, ended)) = self.told.recv() => { self.has_ended(class, ended); }
-                Some(_) = self.serving.join_next(), if !self.serving.is_empty() => {}
+                Some(ended) = self.serving.join_next(), if !self.serving.is_empty() => ended.context(BROKE)?,
             }
         }
     }
