@@ -1,0 +1,132 @@
+//! What is kept of each object that is watched: small, decoded straight from the API server's JSON.
+//!
+//! Only what some rule reads is here. A pod is to stay below 512 bytes, as there are many.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use units::Moment;
+
+/// A `ModelEndpoint`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EndpointObject {
+    pub(crate) uid: Arc<str>,
+    /// `metadata.generation`.
+    pub(crate) generation: i64,
+    pub(crate) created: Moment,
+    /// `spec`, understood; else every fault of it.
+    pub(crate) spec: Result<Arc<api::ModelEndpoint>, Arc<api::Faults>>,
+    /// What was last written about it; the default if nothing.
+    pub(crate) status: Arc<api::status::Status>,
+    /// `rouse.dev/…` annotations.
+    pub(crate) annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// It is being deleted.
+    pub(crate) leaving: bool,
+}
+
+/// A Deployment: what it runs and how many, and what its replicas are like.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Deployment {
+    pub(crate) uid: Arc<str>,
+    pub(crate) resource_version: Arc<str>,
+    /// Changes with what it runs, and not with how many: see `decode`.
+    pub(crate) template_generation: u64,
+    pub(crate) created: Moment,
+    /// `spec.replicas`; absent means 1 for a Deployment.
+    pub(crate) replicas: u32,
+    /// Who wrote `replicas` last, from `managedFields`: manager and moment, if it says.
+    pub(crate) replicas_by: Option<(Arc<str>, Moment)>,
+    /// `spec.selector.matchLabels`; `None` if it selects by expressions, which a Service cannot.
+    pub(crate) match_labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
+    /// Annotations of its own.
+    pub(crate) annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// Annotations of its pod template.
+    pub(crate) template_annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// Its pod template has a queue-proxy: a container or init container that listens on 8012 and 8013.
+    pub(crate) sidecar: bool,
+    /// The model's port: of a container port named `http1`, `h2c` or `http`, else the first, else 8080.
+    pub(crate) model_port: u16,
+    /// That port's name says h2c.
+    pub(crate) speaks_h2c: bool,
+    /// `strategy: Recreate`.
+    pub(crate) recreates: bool,
+    pub(crate) progress_deadline: Duration,
+    /// Its status says that it made no progress within that: the reason in a sentence.
+    pub(crate) failing: Option<Arc<str>>,
+}
+
+/// A pod of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pod {
+    pub(crate) uid: Arc<str>,
+    pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) created: Moment,
+    /// The condition Ready, and since when.
+    pub(crate) ready: bool,
+    pub(crate) ready_since: Option<Moment>,
+    /// Was it ever ready?
+    pub(crate) leaving: bool,
+    /// It has ended, one way or the other.
+    pub(crate) ended: bool,
+    /// It has our sidecar, by its containers.
+    pub(crate) sidecar: bool,
+    /// Readiness is only Kubernetes' to say: a startup probe, or an exec readiness probe.
+    pub(crate) only_platform_tells: bool,
+    /// Since when its model's container is running.
+    pub(crate) running_since: Option<Moment>,
+    /// Restarts of its model's container.
+    pub(crate) restarts: u32,
+    /// Why a container waits or how it ended last, in words: `ImagePullBackOff: …`, `exit status 3`.
+    pub(crate) trouble: Option<Arc<str>>,
+}
+
+/// A Service of a namespace with endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Service {
+    pub(crate) uid: Arc<str>,
+    /// What it selects; empty for one without a selector.
+    pub(crate) selector: BTreeMap<Arc<str>, Arc<str>>,
+    /// The UID of the `ModelEndpoint` that owns it, if one does.
+    pub(crate) owner: Option<Arc<str>>,
+    /// Its address in the cluster; `None` for a headless one.
+    pub(crate) cluster_ip: Option<IpAddr>,
+}
+
+/// An EndpointSlice of ours: `endpointslice.kubernetes.io/managed-by: rouse`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slice {
+    /// The Service that it stands behind.
+    pub(crate) service: Arc<str>,
+    /// Whom it names.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) port: Option<u16>,
+}
+
+/// Somebody else's scaler, and what it scales.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Autoscaled {
+    /// `HorizontalPodAutoscaler` and its name, or `ScaledObject` and its name.
+    pub(crate) by: Arc<str>,
+    /// The Deployment that it scales.
+    pub(crate) deployment: Arc<str>,
+}
+
+/// A pod of Rouse's own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OwnPod {
+    pub(crate) name: Arc<str>,
+    pub(crate) uid: Arc<str>,
+    /// The value of [`crate::site::COMPONENT`].
+    pub(crate) component: Arc<str>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ready: bool,
+    pub(crate) leaving: bool,
+    /// Its containers have ended: it can promise and forward nothing more.
+    pub(crate) ended: bool,
+}
+
+/// `config-autoscaler`.
+pub(crate) type ConfigMap = BTreeMap<String, String>;

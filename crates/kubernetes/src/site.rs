@@ -1,0 +1,37 @@
+//! Where Rouse itself stands in the cluster, and what all of it agrees on.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// The label under which all objects of Rouse's own stand.
+pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "rouse");
+
+/// The label that says which program a pod of Rouse's own is: `activator` or `autoscaler`.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+
+/// Who writes: in `managedFields`, in events, and in the label of our slices.
+pub const MANAGER: &str = "rouse";
+
+/// Where Rouse itself stands, and what its programs agree on. From flags and the downward API.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The namespace of Rouse's own pods, its Lease and its ConfigMap.
+    pub namespace: Arc<str>,
+    /// Name of this pod.
+    pub pod_name: Arc<str>,
+    /// UID of this pod.
+    pub pod_uid: Arc<str>,
+    /// The cluster's domain, `cluster.local` mostly.
+    pub cluster_domain: Arc<str>,
+    /// Ports that endpoints have of their own on every activator.
+    pub own_ports: RangeInclusive<u16>,
+    /// The activators' shared port.
+    pub shared_port: u16,
+    /// Where autoscalers take streams.
+    pub streams_port: u16,
+}
+
+impl Site {
+    /// The range of own ports unless a flag says otherwise: above what kernels give to clients by default is 32768.
+    pub const OWN_PORTS: RangeInclusive<u16> = 20_000..=29_999;
+}

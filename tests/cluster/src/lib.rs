@@ -1,0 +1,1 @@
+//! The programs on a real Kubernetes control plane.

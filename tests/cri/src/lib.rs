@@ -1,0 +1,1 @@
+//! A container runtime whose containers are local processes.
