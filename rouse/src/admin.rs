@@ -11,20 +11,37 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::cluster::Way;
 
 /// The answer is made at once from memory; who takes longer is stuck, or its machine is.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Far above thousands of revisions.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Where an admin port is.
+/// An admin port.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    host: String,
-    port: u16,
+    place: Place,
     patience: Duration,
 }
+
+/// Where an admin port is.
+#[derive(Clone, Debug)]
+enum Place {
+    At {
+        host: String,
+        port: u16,
+    },
+    /// That of the autoscaler that leads in a cluster.
+    Leader(Way),
+}
+
+/// What bytes go over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Server {
     /// From `http://HOST:PORT`, or only `HOST:PORT`.
@@ -33,7 +50,13 @@ impl Server {
         let uri: Uri = whole.parse().ok()?;
         let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
         let host = uri.host().filter(|host| !host.is_empty())?;
-        plain.then(|| Self { host: host.to_owned(), port: uri.port_u16().unwrap_or(80), patience: PATIENCE })
+        let place = Place::At { host: host.to_owned(), port: uri.port_u16().unwrap_or(80) };
+        plain.then_some(Self { place, patience: PATIENCE })
+    }
+
+    /// That of the autoscaler that leads in a cluster.
+    pub(crate) fn leader(way: Way) -> Self {
+        Self { place: Place::Leader(way), patience: PATIENCE }
     }
 
     /// The same, with which one has so much patience.
@@ -41,8 +64,24 @@ impl Server {
         Self { patience, ..self }
     }
 
-    fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+    /// Where it is, for people.
+    pub(crate) fn name(&self) -> String {
+        match &self.place {
+            Place::At { host, port } => format!("http://{host}:{port}"),
+            Place::Leader(way) => way.name(),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
+        match &self.place {
+            Place::At { host, port } => {
+                // An address of version 6 stands in brackets in a URL, and without them everywhere else.
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let connected = TcpStream::connect((host, *port)).await;
+                Ok(Box::new(connected.map_err(|error| self.silent(&error.to_string()))?))
+            }
+            Place::Leader(way) => way.connect().await,
+        }
     }
 
     /// What it answers to a path.
@@ -68,12 +107,14 @@ impl Server {
     }
 
     async fn ask(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        // An address of version 6 stands in brackets in a URL, and without them everywhere else.
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, self.port)).await.map_err(|error| self.silent(&error.to_string()))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.silent(&error.to_string()))?;
-        let request = Request::get(path).header(header::HOST, self.authority()).body(Empty::<Bytes>::new())?;
+        let authority = match &self.place {
+            Place::At { host, port } => format!("{host}:{port}"),
+            Place::Leader(_) => "localhost".to_owned(),
+        };
+        let request = Request::get(path).header(header::HOST, authority).body(Empty::<Bytes>::new())?;
         // The sender goes with the exchange: that ends the connection, which is only driven here. Its faults show in the
         // exchange.
         let exchange = async move {
@@ -89,22 +130,24 @@ impl Server {
                 Ok(Some(value))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            status => bail!("{} answers {status}: {}", self.authority(), String::from_utf8_lossy(&body).trim()),
+            status => bail!("{} answers {status}: {}", self.name(), String::from_utf8_lossy(&body).trim()),
         }
     }
 
     fn silent(&self, why: &str) -> anyhow::Error {
-        Unavailable(format!(
-            "nothing answers at http://{} ({why}); is `rouse up` running? If its admin port is elsewhere, say --admin URL",
-            self.authority()
-        ))
-        .into()
+        let hint = match &self.place {
+            Place::At { .. } => {
+                "; is `rouse up` running? If its admin port is elsewhere, say --admin URL; for a cluster say --cluster"
+            }
+            Place::Leader(_) => "",
+        };
+        Unavailable(format!("nothing answers at {} ({why}){hint}", self.name())).into()
     }
 
     fn stranger(&self, what: &str) -> anyhow::Error {
         Unavailable(format!(
-            "what answers at http://{} is not the admin port of `rouse up` ({what}); say where that is with --admin URL",
-            self.authority()
+            "what answers at {} is not an admin port of Rouse ({what}); say where that is with --admin URL",
+            self.name()
         ))
         .into()
     }

@@ -5,27 +5,45 @@ use api::admin::{Endpoint, EndpointList, Revision};
 use api::{Fault, Faults};
 
 use crate::admin::{Server, typed};
+use crate::cluster::Way;
 
 /// The flags of every command that asks about a revision.
 #[derive(Debug, clap::Args)]
 pub(crate) struct About {
     /// A revision, or an endpoint and with it all of its revisions: NAME, or NAMESPACE/NAME
     pub(crate) name: Option<String>,
-    /// Where `rouse up` has its admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8090")]
-    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
 }
 
-impl About {
+/// Who is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Asked {
+    /// Where `rouse up` has its admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8090", conflicts_with = "cluster")]
+    admin: String,
+    /// Ask the autoscaler that leads in a cluster, as kubectl would find it, through a port-forward
+    #[arg(long)]
+    cluster: bool,
+    #[command(flatten)]
+    way: Way,
+}
+
+impl Asked {
     /// The admin port.
     ///
     /// # Errors
     /// If it is no URL.
     pub(crate) fn server(&self) -> Result<Server, Faults> {
+        if self.cluster {
+            return Ok(Server::leader(self.way.clone()));
+        }
         let why = "a URL such as http://127.0.0.1:8090";
         Server::parse(&self.admin).ok_or_else(|| Faults(vec![Fault::of_flag("--admin", &self.admin, why)]))
     }
+}
 
+impl About {
     /// The revisions that are meant; all of them if no name was given.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod admin;
 mod allocator;
 mod cli;
+mod cluster;
 mod demo;
 mod find;
 #[cfg(test)]

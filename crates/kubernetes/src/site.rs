@@ -12,6 +12,9 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// Who writes: in `managedFields`, in events, and in the label of our slices.
 pub const MANAGER: &str = "rouse";
 
+/// The Lease of the autoscaler that leads, in Rouse's namespace. Its holder is `<pod>_<incarnation>`.
+pub const LEASE: &str = "rouse-autoscaler";
+
 /// Where Rouse itself stands, and what its programs agree on. From flags and the downward API.
 #[derive(Clone, Debug)]
 pub struct Site {

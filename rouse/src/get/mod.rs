@@ -12,6 +12,7 @@ use api::{Fault, Faults};
 use serde_json::Value;
 
 use crate::admin::{Server, typed};
+use crate::find::Asked;
 
 /// Show endpoints or revisions: their state, replicas, demand, and why they have as many replicas as they have
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,8 @@ pub(crate) struct Args {
     kind: String,
     /// Only this one: NAME, or NAMESPACE/NAME
     name: Option<String>,
-    /// Where `rouse up` has its admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8090")]
-    admin: String,
+    #[command(flatten)]
+    asked: Asked,
     /// `json` for everything there is to know, as the admin port says it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: String,
@@ -87,13 +87,10 @@ impl Query {
         {
             faults.push(Fault::of_flag("NAME", format!("{namespace}/{name}"), "NAME or NAMESPACE/NAME"));
         }
-        match (Server::parse(&args.admin), faults.is_empty()) {
-            (Some(admin), true) => Ok(Self { kind, name, admin, format }),
-            (None, _) => {
-                faults.push(Fault::of_flag("--admin", &args.admin, "a URL such as http://127.0.0.1:8090"));
-                Err(Faults(faults))
-            }
-            (Some(_), false) => Err(Faults(faults)),
+        match (args.asked.server(), faults.is_empty()) {
+            (Ok(admin), true) => Ok(Self { kind, name, admin, format }),
+            (Err(Faults(more)), _) => Err(Faults(faults.into_iter().chain(more).collect())),
+            (Ok(_), false) => Err(Faults(faults)),
         }
     }
 }

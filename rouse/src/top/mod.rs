@@ -50,7 +50,7 @@ const LINES: Duration = Duration::from_secs(2);
 /// # Errors
 /// If nothing answers at the beginning, or there is no such revision; without a terminal also later.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let server = args.about.server()?;
+    let server = args.about.asked.server()?;
     let vars = daemon::Vars::of_process();
     let is_live = !args.once && !args.plain && Screen::is_possible(vars.get("TERM"));
     daemon::runtime(1)?.block_on(async {
@@ -90,7 +90,7 @@ async fn lines(args: &Args, server: &Server) -> anyhow::Result<()> {
 }
 
 async fn live(args: &Args, server: &Server) -> anyhow::Result<()> {
-    let title = format!("rouse top  {}", args.about.admin);
+    let title = format!("rouse top  {}", server.name());
     let mut model = Model { title, colour: Screen::has_colour(), ..Model::default() };
     // That nobody is there is said on the terminal as it was, and not on one that is gone a moment later.
     model.rows = look::rows(&args.about, server).await?;

@@ -35,7 +35,7 @@ Times of day are UTC, as in the log.";
 /// # Errors
 /// If nothing answers, or there is no such revision.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let server = args.about.server()?;
+    let server = args.about.asked.server()?;
     let text = daemon::runtime(1)?.block_on(async {
         let mut text = String::new();
         let mut all = Vec::new();
