@@ -40,8 +40,20 @@ pub struct Answer {
 impl Client {
     /// For one endpoint behind the shared port.
     pub fn new(to: SocketAddr, endpoint: &str) -> Self {
+        Self::that_asks(to, &format!("{endpoint}.localhost"))
+    }
+
+    /// For an address that is asked by this name.
+    pub fn that_asks(to: SocketAddr, host: &str) -> Self {
         let http = legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build_http();
-        Self { http, to, host: format!("{endpoint}.localhost") }
+        Self { http, to, host: host.to_owned() }
+    }
+
+    /// The same, with a connection of its own for each request.
+    #[must_use]
+    pub fn connecting_anew(self) -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        Self { http: builder.pool_max_idle_per_host(0).build_http(), ..self }
     }
 
     /// The whole answer, or what happened instead of one.
