@@ -1,1 +1,3 @@
 //! The programs on a real Kubernetes control plane.
+
+pub mod model;

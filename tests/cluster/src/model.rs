@@ -1,0 +1,141 @@
+//! A model as the tests deploy it: a Deployment of the stand-in model server, with or without the sidecar, and the
+//! `ModelEndpoint` before it. Objects are plain JSON, so that a test changes what it is about and reads as a manifest does.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+/// A Deployment and what its replicas do.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, which is the revision's.
+    pub name: String,
+    /// Flags of `rouse predictor`.
+    pub flags: Vec<String>,
+    /// Whether each replica has a queue-proxy beside it.
+    pub sidecar: bool,
+    /// `spec.replicas`; `None`: left out, as in files that are kept in git.
+    pub replicas: Option<u32>,
+    /// The most that one replica works on at once, as the sidecar is told; 0: no limit.
+    pub limit: u32,
+    /// Annotations of the Deployment.
+    pub annotations: Value,
+    /// A folder of this machine in which each replica notes what it begins, in a file of its own.
+    pub log: Option<PathBuf>,
+    /// How long a replica is given to end.
+    pub grace_seconds: u32,
+}
+
+impl Model {
+    /// Without a sidecar, at zero.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            flags: Vec::new(),
+            sidecar: false,
+            replicas: Some(0),
+            limit: 0,
+            annotations: json!({}),
+            log: None,
+            grace_seconds: 30,
+        }
+    }
+
+    /// With flags of `rouse predictor`.
+    #[must_use]
+    pub fn with(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// With the sidecar.
+    #[must_use]
+    pub fn with_sidecar(self) -> Self {
+        Self { sidecar: true, ..self }
+    }
+
+    /// Its Deployment.
+    pub fn deployment(&self) -> Value {
+        let labels = json!({ "app": self.name });
+        let mut args = vec!["--host".to_owned(), "0.0.0.0".to_owned()];
+        args.extend(self.flags.iter().cloned());
+        let mut model = json!({
+            "name": "model",
+            "image": "rouse.dev/predictor",
+            "env": [field("POD_NAME", "metadata.name")],
+            "ports": [{ "name": "http1", "containerPort": 8080 }],
+        });
+        let mut pod = json!({
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": self.grace_seconds,
+        });
+        if let Some(folder) = &self.log {
+            args.extend(["--log".to_owned(), "/begun/$(POD_NAME)".to_owned()]);
+            model["volumeMounts"] = json!([{ "name": "begun", "mountPath": "/begun" }]);
+            pod["volumes"] = json!([{ "name": "begun", "hostPath": { "path": folder, "type": "Directory" } }]);
+        }
+        model["args"] = json!(args);
+        if self.sidecar {
+            pod["initContainers"] = json!([self.queue_proxy()]);
+        } else {
+            model["readinessProbe"] = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
+        }
+        pod["containers"] = json!([model]);
+        let mut spec = json!({
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": pod },
+        });
+        if let Some(replicas) = self.replicas {
+            spec["replicas"] = json!(replicas);
+        }
+        let metadata = json!({ "namespace": self.namespace, "name": self.name, "annotations": self.annotations });
+        json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec })
+    }
+
+    /// The sidecar, as a person writes it by hand.
+    fn queue_proxy(&self) -> Value {
+        json!({
+            "name": "queue-proxy",
+            "image": "rouse.dev/queue-proxy",
+            "restartPolicy": "Always",
+            "env": [
+                { "name": "UPSTREAM", "value": "127.0.0.1:8080" },
+                { "name": "CONTAINER_CONCURRENCY", "value": self.limit.to_string() },
+                { "name": "AUTOSCALER", "value": "rouse-autoscaler.rouse.svc.cluster.local:8081" },
+                { "name": "REVISION", "value": self.name },
+                field("NAMESPACE", "metadata.namespace"),
+                field("POD_NAME", "metadata.name"),
+                field("POD_UID", "metadata.uid"),
+            ],
+            "ports": [
+                { "name": "direct", "containerPort": 8012 },
+                { "name": "proxied", "containerPort": 8013 },
+                { "name": "admin", "containerPort": 8022 },
+            ],
+            "readinessProbe": { "httpGet": { "path": "/readyz", "port": 8022 }, "periodSeconds": 1 },
+            "lifecycle": { "preStop": { "exec": { "command": ["queue-proxy", "leave"] } } },
+        })
+    }
+
+    /// An endpoint of this name all of whose traffic goes to it. What is decided about it is quick: short windows, no
+    /// grace to speak of.
+    pub fn endpoint(&self, name: &str) -> Value {
+        json!({
+            "apiVersion": "rouse.dev/v1alpha1",
+            "kind": "ModelEndpoint",
+            "metadata": { "namespace": self.namespace, "name": name },
+            "spec": {
+                "traffic": [{ "revision": self.name, "percent": 100 }],
+                "containerConcurrency": self.limit,
+                "autoscaling": { "target": 10, "window": "6s" },
+            },
+        })
+    }
+}
+
+fn field(name: &str, path: &str) -> Value {
+    json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } })
+}
