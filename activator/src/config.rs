@@ -7,6 +7,15 @@ use std::time::Duration;
 use breaker::Budget;
 use forward::ByClass;
 use forward::tls::ClientTls;
+use tokio::sync::watch;
+
+/// Where autoscalers take streams now.
+pub type Autoscalers = watch::Receiver<Option<Arc<[SocketAddr]>>>;
+
+/// Autoscalers that neither come nor go.
+pub fn fixed_autoscalers(addresses: impl Into<Arc<[SocketAddr]>>) -> Autoscalers {
+    watch::channel(Some(addresses.into())).1
+}
 
 /// What an activator needs to run.
 #[derive(Clone, Debug)]
@@ -19,8 +28,9 @@ pub struct Config {
     pub uid: Arc<str>,
     /// Where the shared listener is: the one on which the Host decides.
     pub listen: SocketAddr,
-    /// Every autoscaler's stream address; it speaks to all, the standby stays warm by it.
-    pub autoscalers: Vec<SocketAddr>,
+    /// Every autoscaler's stream address, as they come and go; it speaks to all, the standby stays warm by it. `None`
+    /// while they are not known.
+    pub autoscalers: Autoscalers,
     /// The cluster's domain, `cluster.local` mostly; names under it are nobody's `hosts`.
     pub cluster_domain: Arc<str>,
     /// Whether an endpoint that is alone answers for every Host. For one machine.

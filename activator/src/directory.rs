@@ -519,7 +519,7 @@ mod tests {
             name: "activator".into(),
             uid: "activator".into(),
             listen: ([127, 0, 0, 1], 0).into(),
-            autoscalers: Vec::new(),
+            autoscalers: crate::fixed_autoscalers([]),
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,

@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 use units::Moment;
 
 pub use breaker::Budget;
-pub use config::Config;
+pub use config::{Autoscalers, Config, fixed_autoscalers};
 pub use forward::ByClass;
 pub use metrics::{Metrics, every_metric};
 
@@ -100,9 +100,7 @@ impl Activator {
         let (own_ports, orders) = mpsc::unbounded_channel();
         let mut support: JoinSet<anyhow::Result<Infallible>> = JoinSet::new();
         support.spawn(Follower::new(Arc::clone(&self.directory), own_ports).run(catalogue));
-        for autoscaler in self.directory.config.autoscalers.clone() {
-            support.spawn(report::keep(Arc::clone(&self.directory), autoscaler));
-        }
+        support.spawn(report::keep_all(Arc::clone(&self.directory)));
         let doors = Doors::new(self.directory).run(self.shared, orders, draining);
         tokio::select! {
             ended = doors => ended,

@@ -18,6 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tracing::{info, warn};
@@ -38,8 +39,51 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// An autoscaler that takes no bytes for so long is as good as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Keeps a stream to `autoscaler` open, for as long as the program runs.
-pub(crate) async fn keep(directory: Arc<Directory>, autoscaler: SocketAddr) -> anyhow::Result<Infallible> {
+/// Keeps a stream open to each autoscaler that there is, for as long as the program runs.
+///
+/// One that is gone is spoken to no more: its stream would only be opened in vain, and another pod may have its address
+/// one day.
+pub(crate) async fn keep_all(directory: Arc<Directory>) -> anyhow::Result<Infallible> {
+    let mut autoscalers = directory.config.autoscalers.clone();
+    let mut streams: JoinSet<anyhow::Result<Infallible>> = JoinSet::new();
+    let mut open: HashMap<SocketAddr, AbortHandle> = HashMap::new();
+    // Where nobody says any more who there is, it stays as it is.
+    let mut told = true;
+    loop {
+        let known = autoscalers.borrow_and_update().clone();
+        // Not known is not gone.
+        if let Some(known) = known {
+            open.retain(|address, stream| {
+                let stays = known.contains(address);
+                if !stays {
+                    info!(autoscaler = %address, "the autoscaler is gone");
+                    stream.abort();
+                }
+                stays
+            });
+            for address in known.iter() {
+                open.entry(*address).or_insert_with(|| streams.spawn(keep(Arc::clone(&directory), *address)));
+            }
+        }
+        loop {
+            tokio::select! {
+                changed = autoscalers.changed(), if told => match changed {
+                    Ok(()) => break,
+                    Err(_) => told = false,
+                },
+                Some(ended) = streams.join_next() => match ended {
+                    Ok(Err(error)) => return Err(error),
+                    Err(error) if error.is_cancelled() => {}
+                    Err(panic) => return Err(panic).context("a stream to an autoscaler panicked"),
+                },
+                else => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Keeps a stream to `autoscaler` open, for as long as it is polled.
+async fn keep(directory: Arc<Directory>, autoscaler: SocketAddr) -> anyhow::Result<Infallible> {
     let mut pause = FIRST_PAUSE;
     let mut frames = 0;
     loop {

@@ -217,10 +217,10 @@ impl Door {
             }
             // It may still be that nobody heard of it.
             Refused::WaitedTooLong { waited, retry_after, without_replica: true } if !self.directory.is_led() => {
+                let autoscalers = self.directory.config.autoscalers.borrow().as_deref().map_or(0, <[_]>::len);
                 let detail = format!(
-                    "{revision} has no replica, and after {waited:?} none of the {} autoscalers that could start one can be \
-                     reached and leads",
-                    self.directory.config.autoscalers.len()
+                    "{revision} has no replica, and after {waited:?} none of the {autoscalers} autoscalers that could start \
+                     one can be reached and leads"
                 );
                 Refusal::new(Reason::CannotWake, detail).retry_after(*retry_after)
             }

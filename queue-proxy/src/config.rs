@@ -48,7 +48,7 @@ pub struct Config {
     /// While leaving, how long no new direct request may have come before the ports are closed. At most half of what
     /// unary requests are given.
     pub quiet: Duration,
-    /// Autoscalers to report to, `host:port` each.
+    /// Autoscalers to report to, `host:port` each: all of the addresses that a name has, as they come and go.
     pub autoscalers: Vec<String>,
     /// For whom it reports.
     pub identity: Identity,
@@ -360,7 +360,9 @@ Settings are environment variables. Only UPSTREAM is needed.
   DRAIN_UPGRADED           for WebSockets; all three from SIGTERM on, and
                            within terminationGracePeriodSeconds           [60s]
   WORKERS                  threads                                        [processors, at most 2]
-  AUTOSCALER               HOST:PORT to report to, with commas between    [none]
+  AUTOSCALER               HOST:PORT to report to, with commas between;
+                           of a name to every address that it has, which
+                           is looked up every 5 s                         [none]
   NAMESPACE REVISION POD_NAME POD_UID   for whom it reports; the first three are needed with AUTOSCALER
   LOG                      error warn info debug trace                    [info]
   LOG_FORMAT               text or json                                   [text on a terminal, else json]

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! One process may run many: nothing is global. In reading order: `service` (the request path), `gate` (who goes, who
-//! waits, what is counted), `trust` (who is believed), `probe` and `readiness` (the model), `report` (autoscalers), `foreign` (who goes round us),
+//! waits, what is counted), `trust` (who is believed), `probe` and `readiness` (the model), `autoscalers` and `report` (who is told, and what), `foreign` (who goes round us),
 //! `admin`, `config`, `metrics`. The mechanics of HTTP are in `forward`, the rules of the line in `breaker`.
 
 mod admin;
+mod autoscalers;
 mod config;
 mod foreign;
 mod gate;
@@ -147,11 +148,16 @@ impl QueueProxy {
         support.spawn(async move {
             asking.readiness.keep_asking(&probe, &asking.gate).await;
         });
-        for address in config.autoscalers {
-            let identity = config.identity.clone();
-            let reporter = Reporter { shared: shared.clone(), identity, address, number: 0 };
+        if !config.autoscalers.is_empty() {
+            let (reporting, identity) = (shared.clone(), config.identity);
+            let report = move |address, known| {
+                let (shared, identity) = (reporting.clone(), identity.clone());
+                Reporter { shared, identity, address, number: 0 }.run(known)
+            };
+            let resolve = async |name: &str| Ok(tokio::net::lookup_host(name).await?.collect());
+            let follow = autoscalers::follow(config.autoscalers, resolve, report);
             support.spawn(async move {
-                let _: Infallible = reporter.run().await;
+                let _: Infallible = follow.await;
             });
         }
         if let Some(trusted) = trusted {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 use wire::{Down, FrameError, FromAutoscaler, Hello, IdleAnswer, IdleQuestion, Role, SidecarStats, ToAutoscaler, Up};
 
+use crate::autoscalers::Known;
 use crate::config::Identity;
 use crate::shared::Shared;
 
@@ -40,22 +42,22 @@ enum End {
 pub(crate) struct Reporter {
     pub(crate) shared: Arc<Shared>,
     pub(crate) identity: Identity,
-    pub(crate) address: String,
+    pub(crate) address: SocketAddr,
     /// Of the last frame. Goes on over reconnects.
     pub(crate) number: u64,
 }
 
 impl Reporter {
-    /// Connects again whenever the stream ends, with growing pauses.
-    pub(crate) async fn run(mut self) -> Infallible {
+    /// Connects again whenever the stream ends, with growing pauses, for as long as the address is known.
+    pub(crate) async fn run(mut self, known: Known) {
         let mut pause = FIRST_PAUSE;
-        loop {
+        while known.borrow().contains(&self.address) {
             let began = Instant::now();
             match self.stream().await {
                 Ok(never) => match never {},
                 // Autoscalers come and go with their updates; only what they must not say is news.
-                Err(error @ End::Frame(_)) => warn!(%error, autoscaler = self.address, "stream ended"),
-                Err(error) => debug!(%error, autoscaler = self.address, "stream ended"),
+                Err(error @ End::Frame(_)) => warn!(%error, autoscaler = %self.address, "stream ended"),
+                Err(error) => debug!(%error, autoscaler = %self.address, "stream ended"),
             }
             pause = if LONGEST_PAUSE < began.elapsed() { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
@@ -63,10 +65,10 @@ impl Reporter {
     }
 
     async fn stream(&mut self) -> Result<Infallible, End> {
-        let stream = daemon::connect(&self.address, PATIENCE).await?;
+        let stream = daemon::connect(self.address, PATIENCE).await?;
         let (mut reader, mut writer) = stream.into_split();
         say(&mut writer, Up::Hello(self.hello())).await?;
-        info!(autoscaler = self.address, "reporting");
+        info!(autoscaler = %self.address, "reporting");
         let mut ready = self.shared.readiness.follow();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -64,6 +64,11 @@ impl Autoscaler {
         self.say.lock().as_ref().expect("the activator is connected").send(message).unwrap();
     }
 
+    /// Is a stream to it open?
+    pub(crate) fn is_spoken_to(&self) -> bool {
+        self.say.lock().as_ref().is_some_and(|say| !say.is_closed())
+    }
+
     pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().clone()
     }

@@ -2,7 +2,7 @@
 
 use wire::{Frame, Up};
 
-use crate::autoscaler::Heard;
+use crate::autoscaler::{Autoscaler, Heard};
 use crate::client::Request;
 use crate::replica::Replica;
 use crate::world::{World, endpoint, endpoint_key, until};
@@ -100,4 +100,32 @@ async fn every_generation_in_force_is_acknowledged_and_again_on_a_new_stream() {
     let numbers: Vec<u64> = frames(&heard).iter().map(|frame| frame.number).collect();
     let so_many = u64::try_from(numbers.len()).unwrap();
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]) && so_many <= *numbers.last().unwrap(), "{numbers:?}");
+}
+
+#[tokio::test]
+async fn streams_are_begun_and_ended_as_autoscalers_come_and_go() {
+    let autoscalers = tokio::sync::watch::Sender::new(None);
+    let _world = World::told_of(autoscalers.subscribe()).await;
+    let (first, second) = (Autoscaler::start().await, Autoscaler::start().await);
+    let hello = |up: &Up| matches!(up, Up::Hello(_)).then_some(());
+    let tell = |known: &[&Autoscaler]| {
+        autoscalers.send_replace(Some(known.iter().map(|autoscaler| autoscaler.address).collect()));
+    };
+
+    tell(&[&first]);
+    first.hears("a hello", hello).await;
+    tell(&[&first, &second]);
+    second.hears("a hello", hello).await;
+    tell(&[&second]);
+    until("its stream has ended", || (!first.is_spoken_to()).then_some(())).await;
+
+    // The other never noticed: its only stream goes on.
+    let so_far = second.heard().len();
+    let frame = |up: &Up| matches!(up, Up::Frame(_)).then_some(());
+    second.hears_after(so_far, "a further frame", frame).await;
+    assert!(second.heard().iter().all(|heard| heard.stream == second.heard()[0].stream));
+    // Nobody says any more who there is.
+    drop(autoscalers);
+    let so_far = second.heard().len();
+    second.hears_after(so_far, "a further frame", frame).await;
 }

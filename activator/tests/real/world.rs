@@ -80,6 +80,11 @@ impl World {
         Self::configured(|config| (config.quiet, config.drain) = (quiet, drain)).await
     }
 
+    /// The same, with these autoscalers, and one that is not among them.
+    pub(crate) async fn told_of(autoscalers: activator::Autoscalers) -> Self {
+        Self::configured(|config| config.autoscalers = autoscalers).await.that_is_known()
+    }
+
     /// The same, with settings of the test's own.
     async fn configured(settings: impl FnOnce(&mut Config)) -> Self {
         let autoscaler = Autoscaler::start().await;
@@ -89,7 +94,7 @@ impl World {
             name: "activator".into(),
             uid: "activator-uid".into(),
             listen: ([127, 0, 0, 1], 0).into(),
-            autoscalers: vec![autoscaler.address],
+            autoscalers: activator::fixed_autoscalers([autoscaler.address]),
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,

@@ -72,7 +72,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         name: NAME.into(),
         uid: NAME.into(),
         listen: between.listen,
-        autoscalers: vec![between.autoscaler],
+        autoscalers: activator::fixed_autoscalers([between.autoscaler]),
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: between.sidecar_tls()?,

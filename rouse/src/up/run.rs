@@ -154,7 +154,7 @@ fn activator(
         name: ACTIVATOR.into(),
         uid: ACTIVATOR.into(),
         listen: plan.listen,
-        autoscalers: vec![streams],
+        autoscalers: activator::fixed_autoscalers([streams]),
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: None,
