@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use kpa::policy::Cluster;
-use platform::{Catalogue, Endpoint, Event, Leadership, Revision, Route};
+use platform::{Catalogue, Endpoint, Event, Leadership, Revision};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
@@ -204,12 +204,7 @@ impl Hub {
             return;
         }
         let endpoints = self.ground.endpoints.all();
-        let is_named = |uid: &Arc<str>| {
-            endpoints.iter().any(|endpoint| match &endpoint.route {
-                Route::Proxied { through } => through.contains(uid),
-                Route::Direct => false,
-            })
-        };
+        let is_named = |uid: &Arc<str>| endpoints.iter().any(|endpoint| endpoint.route.through().contains(uid));
         for uid in leaving.into_iter().filter(|uid| !is_named(uid)) {
             if self.ground.leading().is_some() && self.ground.peers.tell_activator(&uid, Down::Out(wire::Empty {})) {
                 self.out.insert(uid);

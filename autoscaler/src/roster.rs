@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kpa::seal::{Member, Roster};
-use platform::{ActivatorPod, Endpoint, ReplicaState, Revision, Route};
+use platform::{ActivatorPod, Endpoint, ReplicaState, Revision};
 use units::Moment;
 
 use crate::ground::Ground;
@@ -27,8 +27,8 @@ pub(crate) fn roster(
 ) -> Roster {
     let mut roster = Roster::new();
     let Some(pods) = ground.activators.borrow().clone() else { return roster };
-    if let Some(Route::Proxied { through }) = endpoint.map(|endpoint| &endpoint.route) {
-        roster.extend(through.iter().map(|uid| (Member::Activator(uid.clone()), None)));
+    if let Some(endpoint) = endpoint {
+        roster.extend(endpoint.route.through().iter().map(|uid| (Member::Activator(uid.clone()), None)));
     }
     roster.extend(pods.iter().map(|pod| (Member::Activator(pod.uid.clone()), None)));
     for pod in pods.iter().filter(|pod| !counts(pod, now, grace)) {

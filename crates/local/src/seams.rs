@@ -251,7 +251,9 @@ impl Actuator for LocalPlatform {
     fn set_route(&self, order: RouteOrder) -> BoxFuture<'_, Result<(), RouteError>> {
         let answer = match order.route {
             Route::Proxied { .. } => Ok(()),
-            Route::Direct => Err(RouteError { why: "on one machine every request is proxied".to_owned() }),
+            Route::Direct | Route::Changing { .. } => {
+                Err(RouteError { why: "on one machine every request is proxied".to_owned() })
+            }
         };
         Box::pin(std::future::ready(answer))
     }

@@ -98,14 +98,28 @@ pub enum Route {
     },
     /// Straight to the replicas.
     Direct,
+    /// Both at once: a route is being changed, or a change of it was cut short. Only seen, never ordered; since no order
+    /// equals it, whoever leads orders what is wanted until it is there.
+    Changing {
+        /// Who is in the path all the same.
+        through: Arc<[Arc<str>]>,
+    },
 }
 
 impl Route {
-    /// Without who is in it.
+    /// Without who is in it. As long as a request can come past the activators, it is direct.
     pub fn path(&self) -> Path {
         match self {
             Self::Proxied { .. } => Path::Proxied,
-            Self::Direct => Path::Direct,
+            Self::Direct | Self::Changing { .. } => Path::Direct,
+        }
+    }
+
+    /// The activators that requests can come through.
+    pub fn through(&self) -> &[Arc<str>] {
+        match self {
+            Self::Proxied { through } | Self::Changing { through } => through,
+            Self::Direct => &[],
         }
     }
 }

@@ -1,0 +1,77 @@
+//! What things of ours are called in a cluster, and what versions of things of others are.
+
+use std::sync::Arc;
+
+use platform::ScaleVersion;
+use units::ReplicaCount;
+
+/// A replica's port for requests that no activator has forwarded: the sidecar's. Where every endpoint's Service goes.
+pub(crate) const DIRECT_PORT: u16 = 8012;
+
+/// Annotation of the Lease: the number of the newest leadership.
+pub(crate) const EPOCH: &str = "rouse.dev/epoch";
+
+/// Label of the objects that are made for an endpoint: its name.
+pub(crate) const ENDPOINT: &str = "rouse.dev/endpoint";
+
+/// Label of a Kubernetes slice: the Service that it stands behind.
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Label of a Kubernetes slice: who keeps it.
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+
+/// The Services of an endpoint: its own, named like it, and one for each tag. They all go the same way.
+pub(crate) fn services_of(endpoint: &api::ModelEndpoint) -> Vec<String> {
+    let name = &endpoint.key.name;
+    let tags = endpoint.traffic.iter().filter_map(|target| target.tag.as_ref());
+    std::iter::once(name.to_string()).chain(tags.map(|tag| format!("{tag}-{name}"))).collect()
+}
+
+/// The version of a `scale`: `<uid>/<resourceVersion>/<replicas>`.
+///
+/// A Deployment's resourceVersion also changes whenever its controller writes status. With the replicas in the version,
+/// whoever is told that it changed can tell such a write from a change of what is ordered here.
+pub(crate) fn scale_version(uid: &str, resource_version: &str, replicas: ReplicaCount) -> ScaleVersion {
+    ScaleVersion(Arc::from(format!("{uid}/{resource_version}/{}", replicas.0)))
+}
+
+/// The parts of a version that [`scale_version`] made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionParts<'a> {
+    pub(crate) uid: &'a str,
+    pub(crate) resource_version: &'a str,
+    pub(crate) replicas: ReplicaCount,
+}
+
+impl<'a> VersionParts<'a> {
+    /// `None` for what [`scale_version`] has not made.
+    pub(crate) fn of(version: &'a ScaleVersion) -> Option<Self> {
+        let mut parts = version.0.split('/');
+        let (uid, resource_version, replicas) = (parts.next()?, parts.next()?, parts.next()?);
+        let replicas = ReplicaCount(replicas.parse().ok()?);
+        (parts.next().is_none()).then_some(Self { uid, resource_version, replicas })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use units::EndpointKey;
+
+    use super::*;
+
+    #[test]
+    fn a_version_says_what_it_was_made_of() {
+        let version = scale_version("5f0c", "1234", ReplicaCount(3));
+        let parts = VersionParts { uid: "5f0c", resource_version: "1234", replicas: ReplicaCount(3) };
+        assert_eq!(VersionParts::of(&version), Some(parts));
+        assert_eq!(VersionParts::of(&ScaleVersion("7".into())), None);
+    }
+
+    #[test]
+    fn each_tag_has_a_service_beside_the_endpoints_own() {
+        let mut endpoint = api::ModelEndpoint::new(EndpointKey::new("shop", "recommender"), "v1");
+        assert_eq!(services_of(&endpoint), ["recommender"]);
+        endpoint.traffic[0].tag = Some("candidate".into());
+        assert_eq!(services_of(&endpoint), ["recommender", "candidate-recommender"]);
+    }
+}
