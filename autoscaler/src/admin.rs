@@ -101,7 +101,8 @@ fn unknown(key: &RevisionKey) -> Response {
     (StatusCode::NOT_FOUND, Json(serde_json::json!({ "error": why }))).into_response()
 }
 
-fn endpoint_as_shown(ground: &Ground, endpoint: &platform::Endpoint) -> admin::Endpoint {
+/// As under `/api/v1/endpoints`.
+pub(crate) fn endpoint_as_shown(ground: &Ground, endpoint: &platform::Endpoint) -> admin::Endpoint {
     let revisions: Vec<admin::Revision> =
         endpoint.targets.iter().filter_map(|target| revision_as_shown(ground, &target.revision)).collect();
     let states: Vec<admin::State> = revisions.iter().map(|revision| revision.state).collect();
@@ -150,6 +151,7 @@ fn revision_as_shown(ground: &Ground, key: &RevisionKey) -> Option<admin::Revisi
         because: last.map(|last| last.because.word().to_owned()),
         zero_blocked_by: shown.zero_blocked_by.iter().map(ToString::to_string).collect(),
         reason: shown.failed.as_ref().map(ToString::to_string),
+        adopted: facts.adopted || shown.asked_for,
         desired_replicas: last.and_then(|last| last.want).map(|want| want.0),
         ready_replicas: count(ReplicaState::Ready).unwrap_or(u32::MAX),
         starting_replicas: count(ReplicaState::Starting).unwrap_or(u32::MAX),

@@ -41,6 +41,7 @@ use axum::Router;
 use daemon::{Clock, Listener};
 use platform::{Actuator, Catalogue, Leadership};
 use tokio::sync::watch;
+use units::EndpointKey;
 
 pub use config::Config;
 pub use metrics::{Metrics, every_metric};
@@ -106,6 +107,11 @@ impl Autoscaler {
         admin::routes(self.ground.clone())
     }
 
+    /// What it tells of endpoints, also while it works.
+    pub fn teller(&self) -> Teller {
+        Teller(self.ground.clone())
+    }
+
     /// Works for as long as it is polled. A support task: it serves requests that are held elsewhere.
     ///
     /// # Errors
@@ -125,6 +131,18 @@ impl Autoscaler {
             end = streams.serve(listener) => end,
             end = hub::follow(ground, catalogue, ends) => end,
         }
+    }
+}
+
+/// What an autoscaler tells of endpoints: the same as under `/api/v1`. Cheap to clone.
+#[derive(Clone)]
+pub struct Teller(Ground);
+
+impl Teller {
+    /// What it knows of one; `None` where it does not exist, or was not heard of yet.
+    pub fn endpoint(&self, key: &EndpointKey) -> Option<api::admin::Endpoint> {
+        let endpoint = self.0.endpoints.get(key)?;
+        Some(admin::endpoint_as_shown(&self.0, &endpoint))
     }
 }
 

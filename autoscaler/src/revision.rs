@@ -144,6 +144,7 @@ impl Revision {
             failed: None,
             in_flight: BTreeMap::new(),
             sealing: false,
+            asked_for: false,
             zero_blocked_by: Vec::new(),
             waits: None,
         };
@@ -392,7 +393,9 @@ impl Revision {
                 if demand.held == 0 {
                     self.held.nothing_at(&activator);
                 }
-                self.asked_for |= 0 < demand.requests;
+                if 0 < demand.requests {
+                    self.was_asked_for();
+                }
                 self.told_of.insert(Arc::clone(&activator));
                 let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
                 // In their order: a frame without this revision says that nothing happened up to there.

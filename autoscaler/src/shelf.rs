@@ -31,6 +31,8 @@ pub(crate) struct Shown {
     pub(crate) failed: Option<Arc<str>>,
     /// Requests at each replica whose sidecar has said so.
     pub(crate) in_flight: BTreeMap<Arc<str>, u32>,
+    /// A request for it has come through Rouse.
+    pub(crate) asked_for: bool,
     /// It is being sealed.
     pub(crate) sealing: bool,
     /// Who keeps it from zero by being silent.

@@ -205,7 +205,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
     let listen = problems.or_default(vars, "LISTEN", everywhere(8012), listening, address);
     let proxied_listen = problems.or_default(vars, "PROXIED_LISTEN", everywhere(8013), listening, address);
     let admin_listen = problems.or_default(vars, "ADMIN_LISTEN", everywhere(8022), listening, address);
-    let admin_token = admin_token(vars, problems);
+    let admin_token = daemon::admin_token(vars, problems);
     let limit = problems.or_default(vars, "CONTAINER_CONCURRENCY", 0, "a whole number; 0 for no limit", str::parse);
     let queue_depth = problems.optional(vars, "QUEUE_DEPTH", whole, str::parse);
     let budget = daemon::memory_budget(vars, problems);
@@ -276,22 +276,6 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         strangers: Strangers::default(),
     };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
-}
-
-/// Its value is nobody's to read, so it is not said what is wrong with which.
-fn admin_token(vars: &Vars, problems: &mut Problems) -> Option<Option<Token>> {
-    match vars.get("ADMIN_TOKEN").map(Token::new).transpose() {
-        Ok(token) => Some(token),
-        Err(fault) => {
-            problems.add(Problem {
-                name: "ADMIN_TOKEN".to_owned(),
-                value: None,
-                fault: fault.to_owned(),
-                allowed: format!("at least {} printable ASCII characters without spaces", Token::SHORTEST),
-            });
-            None
-        }
-    }
 }
 
 /// `localhost` is what people write.

@@ -20,6 +20,7 @@ pub(crate) fn revision() -> Revision {
         because: Some("steady".to_owned()),
         reason: None,
         zero_blocked_by: Vec::new(),
+        adopted: true,
         desired_replicas: Some(2),
         ready_replicas: 2,
         starting_replicas: 0,

@@ -12,11 +12,18 @@ use super::{Revision, count};
 use crate::ring::{Wake, WakeEnd};
 
 impl Revision {
+    /// A request for it has come through Rouse.
+    pub(super) fn was_asked_for(&mut self) {
+        if !std::mem::replace(&mut self.asked_for, true) {
+            self.place.lock().asked_for = true;
+        }
+    }
+
     /// A wake: decided at once, unless an order for it is out already or it was only repeated.
     pub(super) fn hear_wake(&mut self, activator: Arc<str>, at: Moment, wake: &wire::Wake) {
         let was_quiet = self.held.level(at) == 0;
         self.held.wake(Arc::clone(&activator), wake.held, at);
-        self.asked_for = true;
+        self.was_asked_for();
         self.seal_woken(at);
         let is_at_zero = self.scale().is_none_or(|scale| scale.replicas.is_zero());
         if was_quiet || is_at_zero {

@@ -68,6 +68,10 @@ pub struct Revision {
     /// silent for a minute.
     #[serde(default)]
     pub zero_blocked_by: Vec<String>,
+    /// Whether it may have fewer replicas than it was found with: a request for it has come through Rouse, or it was marked
+    /// so.
+    #[serde(default)]
+    pub adopted: bool,
     /// How many replicas were decided on; `null` before the first decision.
     pub desired_replicas: Option<u32>,
     /// Replicas that are ready.

@@ -21,7 +21,7 @@ use prometheus::{Encoder as _, IntGauge, Opts, Registry, TextEncoder};
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use crate::{BindFault, Listener};
+use crate::{BindFault, Listener, Problem, Problems, Vars};
 
 /// Connections served at once; more wait to be accepted. A scrape, two probes and a few people are far fewer.
 const MAX_CONNECTIONS: usize = 256;
@@ -82,6 +82,23 @@ impl Token {
         let ours = self.0.as_bytes();
         // To the end in any case: how soon they differ is nobody's business.
         ours.len() == brought.len() && ours.iter().zip(brought).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+/// Reads `ADMIN_TOKEN`: the token of the admin port, if it has one. Its value is nobody's to read, so it is not said what is
+/// wrong with which.
+pub fn admin_token(vars: &Vars, problems: &mut Problems) -> Option<Option<Token>> {
+    match vars.get("ADMIN_TOKEN").map(Token::new).transpose() {
+        Ok(token) => Some(token),
+        Err(fault) => {
+            problems.add(Problem {
+                name: "ADMIN_TOKEN".to_owned(),
+                value: None,
+                fault: fault.to_owned(),
+                allowed: format!("at least {} printable ASCII characters without spaces", Token::SHORTEST),
+            });
+            None
+        }
     }
 }
 

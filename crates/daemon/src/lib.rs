@@ -29,7 +29,7 @@ mod tasks;
 mod telemetry;
 
 pub use admin::{
-    Admin, Readiness, Token, basic_routes, from_loopback_only, from_loopback_or_with, register_build_info,
+    Admin, Readiness, Token, admin_token, basic_routes, from_loopback_only, from_loopback_or_with, register_build_info,
 };
 pub use clock::Clock;
 pub use departure::{Departure, Phase};

@@ -37,4 +37,8 @@ pub struct Site {
 impl Site {
     /// The range of own ports unless a flag says otherwise: above what kernels give to clients by default is 32768.
     pub const OWN_PORTS: RangeInclusive<u16> = 20_000..=29_999;
+    /// The activators' shared port unless a flag says otherwise.
+    pub const SHARED_PORT: u16 = 8080;
+    /// Where autoscalers take streams unless a flag says otherwise.
+    pub const STREAMS_PORT: u16 = 8081;
 }

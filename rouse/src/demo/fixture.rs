@@ -12,6 +12,7 @@ pub(super) fn endpoint(because: &str, ready: u32, desired: u32) -> Endpoint {
         because: Some(because.to_owned()),
         reason: None,
         zero_blocked_by: Vec::new(),
+        adopted: true,
         desired_replicas: Some(desired),
         ready_replicas: ready,
         starting_replicas: 0,

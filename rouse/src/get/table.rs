@@ -164,6 +164,7 @@ mod tests {
             because: Some("panicking".to_owned()),
             reason: (state == State::Failed).then(|| "exit status 1: no such file\n".to_owned()),
             zero_blocked_by: Vec::new(),
+            adopted: true,
             desired_replicas: Some(5),
             ready_replicas: 3,
             starting_replicas: 2,
