@@ -14,6 +14,7 @@ mod manual;
 mod predictor;
 mod text;
 mod top;
+mod uninstall;
 mod up;
 mod view;
 mod wakes;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Wakes(args) => wakes::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Predictor(args) => predictor::run(args),
+        Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

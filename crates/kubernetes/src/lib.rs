@@ -16,9 +16,13 @@ mod objects;
 mod reach;
 mod route;
 mod site;
+#[cfg(feature = "people")]
+mod uninstall;
 mod world;
 
 pub use cluster::Cluster;
 #[cfg(feature = "people")]
 pub use reach::Leader;
 pub use site::{COMPONENT, MANAGER, PART_OF, Site};
+#[cfg(feature = "people")]
+pub use uninstall::{Leaving, uninstall};

@@ -28,11 +28,22 @@ impl Way {
         format!("the autoscaler that leads in namespace {}{context}", self.rouse_namespace)
     }
 
+    /// The namespace that Rouse is installed in.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn namespace(&self) -> &str {
+        &self.rouse_namespace
+    }
+
     /// A connection to the admin port of whoever leads.
     #[cfg(not(feature = "cluster"))]
     pub(crate) async fn connect(&self) -> anyhow::Result<Box<dyn crate::admin::Stream>> {
-        let what = "this program was built without what it needs for a cluster";
-        Err(daemon::Unavailable(format!("{what}; build it with: cargo build --release -p rouse --features cluster"))
-            .into())
+        Err(built_without())
     }
+}
+
+/// What whoever built without the feature is told.
+#[cfg(not(feature = "cluster"))]
+pub(crate) fn built_without() -> anyhow::Error {
+    let what = "this program was built without what it needs for a cluster";
+    daemon::Unavailable(format!("{what}; build it with: cargo build --release -p rouse --features cluster")).into()
 }
