@@ -2,19 +2,27 @@
 //!
 //! In reading order: `site` (where Rouse itself stands), `cluster` (what a program has of the cluster, and its two
 //! clients), `objects` and `world` (what the watches have seen), `follow` (the watches), `picture` (from what was seen to
-//! endpoints and revisions; pure), `names`, `scale` and `route` (the actuator), `election` (pure) and `lease` (who leads), `steward`
-//! (what the leader keeps in order besides: Services, ports, status, events), `flags` (the programs'
-//! command lines), `reach` (for people: a way to the leader).
+//! endpoints and revisions; pure), `names` and `fault` (what things are called, and what a failed call means), `actuator`
+//! with `scale` and `route` (make it so), `election` (pure) and `lease` (who leads), `steward` (what the leader keeps in
+//! order besides: Services, ports, status, events), `flags` (the programs' command lines), `reach` (for people: a way to
+//! the leader).
 //!
 //! Nothing here decides how many replicas there are or which path is taken: that is `kpa`'s, over `platform`.
 
+mod actuator;
 mod cluster;
+mod election;
+#[cfg(test)]
+mod fake;
+mod fault;
 pub mod flags;
+mod lease;
 mod names;
 mod objects;
 #[cfg(feature = "people")]
 mod reach;
 mod route;
+mod scale;
 mod site;
 #[cfg(feature = "people")]
 mod uninstall;
