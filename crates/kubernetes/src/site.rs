@@ -42,3 +42,6 @@ impl Site {
     /// Where autoscalers take streams unless a flag says otherwise.
     pub const STREAMS_PORT: u16 = 8081;
 }
+
+#[cfg(test)]
+mod tests;
