@@ -272,3 +272,6 @@ impl Elector {
         Record { holder: Arc::clone(&self.me), epoch: self.top.saturating_add(1) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use daemon::Clock;
 use futures_util::future::BoxFuture;
-use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use parking_lot::Mutex;
 use platform::Boards;
@@ -29,7 +31,7 @@ pub(crate) struct Call {
 /// A cluster whose API server is `answer`: a status code and a body.
 pub(crate) fn cluster<F>(answer: F) -> Cluster
 where
-    F: Fn(Call) -> BoxFuture<'static, http::Response<Body>> + Send + Sync + 'static,
+    F: Fn(Call) -> BoxFuture<'static, Reply> + Send + Sync + 'static,
 {
     let answer = Arc::new(answer);
     let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -67,8 +69,11 @@ where
 }
 
 /// An answer of the API server.
-pub(crate) fn answer(code: u16, body: &Value) -> http::Response<Body> {
-    let body = Body::from(serde_json::to_vec(body).unwrap());
+pub(crate) type Reply = http::Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+
+/// An answer that is there in whole.
+pub(crate) fn answer(code: u16, body: &Value) -> Reply {
+    let body = Full::from(serde_json::to_vec(body).unwrap()).map_err(|never| match never {}).boxed_unsync();
     http::Response::builder().status(code).header("content-type", "application/json").body(body).unwrap()
 }
 

@@ -287,3 +287,6 @@ fn lease_of(before: Option<Lease>, namespace: &str, record: &Record, over: Optio
     spec.renew_time = now;
     lease
 }
+
+#[cfg(test)]
+mod tests;
