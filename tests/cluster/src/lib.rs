@@ -1,3 +1,8 @@
 //! The programs on a real Kubernetes control plane.
 
+pub mod ground;
+pub mod images;
+pub mod inside;
 pub mod model;
+pub mod objects;
+pub mod suite;

@@ -1,0 +1,158 @@
+//! A real control plane and a real kubelet, as plain processes.
+
+pub(crate) mod identities;
+mod programs;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::{Api, Client};
+
+use crate::images::Images;
+use identities::Identities;
+use programs::Program;
+
+/// Binaries of Kubernetes, of etcd, and of the container runtime.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// Folder of etcd and of those of Kubernetes.
+    pub kubernetes: PathBuf,
+    /// The folder that cargo builds into: our own programs.
+    pub ours: PathBuf,
+}
+
+/// A cluster that runs. All of it ends when it is dropped.
+pub struct Ground {
+    folder: tempfile::TempDir,
+    /// Who is who.
+    pub identities: Identities,
+    /// Images that pods may name.
+    pub images: Images,
+    client: Client,
+    programs: Programs,
+}
+
+struct Programs {
+    etcd: Program,
+    apiserver: Program,
+    #[expect(dead_code, reason = "they run for as long as they are held")]
+    others: Vec<Program>,
+    kubelet: Program,
+}
+
+impl Ground {
+    /// Starts everything, and returns once pods can be deployed. Says how far it is.
+    ///
+    /// # Errors
+    /// If a program does not come up, with the end of its log.
+    pub async fn start(binaries: &Binaries) -> anyhow::Result<Self> {
+        let begun = Instant::now();
+        let holder = tempfile::Builder::new().prefix("rouse-cluster-").tempdir()?;
+        let folder = holder.path();
+        let identities = Identities::make(&folder.join("identities"))?;
+        let images = Images::of_ours(folder.join("images.json"), &binaries.ours)?;
+        let of_kubernetes = |name| binaries.kubernetes.join(name);
+
+        let etcd = Program::start("etcd", of_kubernetes("etcd"), settings::etcd(folder), folder)?;
+        let flags = settings::apiserver(folder, &identities)?;
+        let mut apiserver = Program::start("kube-apiserver", of_kubernetes("kube-apiserver"), flags, folder)?;
+        let client = identities.client("admin").await?;
+        apiserver.until("ready", async || is_ready(&client).await).await?;
+        say(begun, "the API server answers");
+
+        let mut controllers = Program::start(
+            "kube-controller-manager",
+            of_kubernetes("kube-controller-manager"),
+            settings::controller_manager(folder, &identities),
+            folder,
+        )?;
+        let flags = settings::scheduler(folder, &identities);
+        let scheduler = Program::start("kube-scheduler", of_kubernetes("kube-scheduler"), flags, folder)?;
+        let socket = folder.join("runtime.sock");
+        let flags = settings::runtime(folder, &socket, &folder.join("images.json"));
+        let mut runtime = Program::start("cri", binaries.ours.join("cri"), flags, folder)?;
+        runtime.until("listening", async || socket.exists()).await?;
+        let flags = settings::kubelet(folder, &identities, &socket)?;
+        let mut kubelet = Program::start("kubelet", of_kubernetes("kubelet"), flags, folder)?;
+        let flags = settings::proxy(folder, &identities)?;
+        let proxy = Program::start("kube-proxy", of_kubernetes("kube-proxy"), flags, folder)?;
+
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+        controllers.until("making ServiceAccounts", async || accounts.get("default").await.is_ok()).await?;
+        let nodes: Api<Node> = Api::all(client.clone());
+        let can_be_used = async || nodes.get(identities::NODE_NAME).await.is_ok_and(|node| is_usable(&node));
+        kubelet.until("a node that can be used", can_be_used).await?;
+        say(begun, "the node is ready");
+        let others = vec![controllers, scheduler, runtime, proxy];
+        Ok(Self { folder: holder, identities, images, client, programs: Programs { etcd, apiserver, others, kubelet } })
+    }
+
+    /// A client that may do everything.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Where logs of the control plane are, and those of pods under `pods`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Kills the API server and starts it again after a while. Returns when it is ready.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn restart_apiserver(&mut self, after: Duration) -> anyhow::Result<()> {
+        self.programs.apiserver.kill().await?;
+        tokio::time::sleep(after).await;
+        self.programs.apiserver.start_again()?;
+        let client = self.client.clone();
+        self.programs.apiserver.until("ready", async || is_ready(&client).await).await
+    }
+
+    /// Kills etcd and starts it again after a while.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn restart_etcd(&mut self, after: Duration) -> anyhow::Result<()> {
+        self.programs.etcd.kill().await?;
+        tokio::time::sleep(after).await;
+        self.programs.etcd.start_again()
+    }
+
+    /// What Rouse's programs asked of the API server so far, one JSON value a request.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn audit(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let text = std::fs::read_to_string(self.folder().join("audit.log")).context("the audit log")?;
+        // The last line may be half written.
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Containers that run, as the runtime says: pod, container, process and address of each.
+    pub fn containers(&self) -> Vec<serde_json::Value> {
+        let files = std::fs::read_dir(self.folder().join("runtime/containers")).into_iter().flatten().flatten();
+        files.filter_map(|file| serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()).collect()
+    }
+}
+
+fn say(begun: Instant, what: &str) {
+    eprintln!("cluster: {what}, after {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+async fn is_ready(client: &Client) -> bool {
+    let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else { return false };
+    let asked = tokio::time::timeout(Duration::from_secs(1), client.request_text(request)).await;
+    matches!(asked, Ok(Ok(_)))
+}
+
+fn is_usable(node: &Node) -> bool {
+    let is_tainted =
+        node.spec.as_ref().is_some_and(|spec| spec.taints.as_ref().is_some_and(|taints| !taints.is_empty()));
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.clone().any(|it| it.type_ == "Ready" && it.status == "True");
+    is_ready && !is_tainted
+}

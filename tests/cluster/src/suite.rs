@@ -1,0 +1,97 @@
+//! How these tests are run: one cluster for all, inside namespaces of its own, and libtest's words for what came of it.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::ground::{Binaries, Ground};
+use crate::inside;
+
+/// A test: a sentence, and what shows it.
+pub type Test = (&'static str, fn(Stage) -> anyhow::Result<()>);
+
+/// What a test is given.
+#[derive(Clone)]
+pub struct Stage {
+    /// The cluster. Whoever breaks a part of it holds it alone meanwhile.
+    pub ground: Arc<tokio::sync::RwLock<Ground>>,
+    /// What its futures run on.
+    pub runtime: Arc<Runtime>,
+}
+
+impl Stage {
+    /// Plays a test to its end.
+    pub fn play(&self, test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        self.runtime.block_on(test)
+    }
+}
+
+/// Runs all tests; to be called first of all in `main`.
+pub fn run(tests: &[Test]) -> ExitCode {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        let trials = tests.iter().map(|(name, _)| Trial::test(*name, || Ok(()))).collect();
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let binaries = match binaries() {
+        Ok(binaries) => binaries,
+        Err(why) => return left_out(&why),
+    };
+    if !inside::is_inside() {
+        return inside::enter().unwrap_or_else(|why| left_out(&why));
+    }
+    match play(arguments, tests, &binaries) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cluster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(mut arguments: Arguments, tests: &[Test], binaries: &Binaries) -> anyhow::Result<ExitCode> {
+    inside::set_up()?;
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
+    let ground = Arc::new(tokio::sync::RwLock::new(runtime.block_on(Ground::start(binaries))?));
+    let trials = tests.iter().map(|(name, test)| {
+        let (test, stage) = (*test, Stage { ground: Arc::clone(&ground), runtime: Arc::clone(&runtime) });
+        Trial::test(*name, move || test(stage).map_err(|error| Failed::from(format!("{error:#}"))))
+    });
+    // One after the other: they share the programs under test, and break them.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if conclusion.has_failed() && std::env::var_os("ROUSE_CLUSTER_KEEP").is_some() {
+        eprintln!("cluster: kept for looking: {}", runtime.block_on(ground.read()).folder().display());
+        std::thread::park();
+    }
+    Ok(conclusion.exit_code())
+}
+
+/// Nothing is claimed that was not run.
+fn left_out(why: &str) -> ExitCode {
+    println!("LEFT OUT: the tests on a real control plane: {}", why.lines().last().unwrap_or(why));
+    ExitCode::SUCCESS
+}
+
+fn binaries() -> Result<Binaries, String> {
+    let built = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../control-plane/build.sh"))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| format!("tests/control-plane/build.sh: {error}"))?;
+    let told = String::from_utf8_lossy(&built.stdout);
+    let Some(kubernetes) = told.lines().last().filter(|_| built.status.success()) else {
+        return Err("its programs cannot be had (tests/control-plane/build.sh says why)".to_owned());
+    };
+    // The test binary is in `deps` beside the programs.
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let ours = own.parent().and_then(|deps| deps.parent()).map(PathBuf::from).unwrap_or_default();
+    for program in ["rouse", "queue-proxy", "activator", "autoscaler", "cri"] {
+        if !ours.join(program).is_file() {
+            return Err(format!("{program} is not built: make test-cluster builds it"));
+        }
+    }
+    Ok(Binaries { kubernetes: kubernetes.into(), ours })
+}

@@ -1,0 +1,9 @@
+//! The programs on a real Kubernetes control plane, with a real kubelet and real clients. `make test-cluster` runs them.
+
+use std::process::ExitCode;
+
+mod ground;
+
+fn main() -> ExitCode {
+    cluster::suite::run(ground::TESTS)
+}
