@@ -12,7 +12,12 @@ use crate::cluster::{Cluster, PROMPT};
 impl Cluster {
     /// Makes it so, as long as `leadership` says that this program leads.
     pub fn actuator(&self, leadership: watch::Receiver<Leadership>) -> Arc<dyn Actuator> {
-        Arc::new(Hands { cluster: self.clone(), leadership })
+        Arc::new(self.hands(leadership))
+    }
+
+    /// The same, as what it is.
+    pub(crate) fn hands(&self, leadership: watch::Receiver<Leadership>) -> Hands {
+        Hands { cluster: self.clone(), leadership }
     }
 }
 

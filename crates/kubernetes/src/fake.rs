@@ -1,4 +1,8 @@
 //! An API server for tests: a function from calls to answers, without a socket.
+//!
+//! `store` is one that keeps objects.
+
+pub(crate) mod store;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -168,6 +168,53 @@ pub(crate) fn slice_of(service: &Service, family: Family, addresses: &[IpAddr], 
     }
 }
 
+/// Is a slice as it should be, in all that routers read?
+pub(crate) fn is_like(is: &EndpointSlice, wanted: &EndpointSlice) -> bool {
+    let named = |slice: &EndpointSlice| -> Vec<(Vec<String>, Option<bool>)> {
+        let ready = |endpoint: &Endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
+        slice.endpoints.iter().map(|endpoint| (endpoint.addresses.clone(), ready(endpoint))).collect()
+    };
+    let labels = |slice: &EndpointSlice| {
+        let labels = slice.metadata.labels.clone().unwrap_or_default();
+        [SERVICE_NAME, MANAGED_BY].map(|label| labels.get(label).cloned())
+    };
+    named(is) == named(wanted)
+        && is.ports == wanted.ports
+        && labels(is) == labels(wanted)
+        && is.metadata.owner_references == wanted.metadata.owner_references
+}
+
+/// Whose slice it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// Ours.
+    Rouse,
+    /// One of Kubernetes' own controllers.
+    Kubernetes,
+    /// Somebody's who has it there for reasons of their own.
+    Another,
+}
+
+impl Keeper {
+    pub(crate) fn of(slice: &EndpointSlice) -> Self {
+        let manager = slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+        match manager.map(String::as_str) {
+            Some(MANAGER) => Self::Rouse,
+            Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io") => Self::Kubernetes,
+            Some(_) | None => Self::Another,
+        }
+    }
+}
+
+/// The families of a Service's addresses: what it was given, and IPv4 as long as it was given none.
+pub(crate) fn families_of(service: &Service) -> Vec<Family> {
+    let families = service.spec.as_ref().and_then(|spec| spec.ip_families.clone()).unwrap_or_default();
+    if families.is_empty() {
+        return vec![Family::V4];
+    }
+    Family::ALL.into_iter().filter(|family| families.iter().any(|word| word == family.word())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use units::EndpointKey;
