@@ -4,11 +4,11 @@
 # why, where they cannot be had.
 #
 # ROUSE_KUBE_BIN=FOLDER takes programs that are there already: etcd kube-apiserver kube-controller-manager kube-scheduler
-# kube-proxy kubelet.
+# kube-proxy kubelet kubectl.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-programs=(etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet)
+programs=(etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl)
 say() { echo "control plane: $*" >&2; }
 cannot() { say "$*"; exit 69; }
 has_all() { for program in "${programs[@]}"; do [ -x "$1/$program" ] || return 1; done; }

@@ -2,9 +2,11 @@
 //!
 //! A process enters them before it has a second thread, so a test binary runs itself again, under `unshare`.
 
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, Stdio};
 
 /// Set for the run that is inside.
 const INSIDE: &str = "ROUSE_CLUSTER_INSIDE";
@@ -25,22 +27,53 @@ pub fn is_inside() -> bool {
 /// # Errors
 /// If such namespaces cannot be had here, with why.
 pub fn enter() -> Result<ExitCode, String> {
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.args(["-r", "-n", "-m", "-p", "-f", "--mount-proc", "--kill-child"]);
-        command
-    };
-    let tried = unshare().args(["nft", "list", "ruleset"]).output();
-    match tried {
-        Ok(tried) if tried.status.success() => {}
-        Ok(tried) => return Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned()),
-        Err(error) => return Err(format!("unshare: {error}")),
+    let tried = within(&[OsStr::new("nft"), OsStr::new("list"), OsStr::new("ruleset")], Stdio::piped())?;
+    if !tried.status.success() {
+        return Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned());
     }
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let status = unshare().arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1").status();
-    let status = status.map_err(|error| format!("unshare: {error}"))?;
+    let args: Vec<OsString> = std::iter::once(own.into_os_string()).chain(std::env::args_os().skip(1)).collect();
+    let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).collect();
+    let status = within(&args, Stdio::inherit())?.status;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Runs a command within all of them.
+///
+/// Whoever is root maps its users as they are, so that pods can have users of their own; whoever is not has only one. The
+/// map is written from outside, by whoever may, so there are two steps: users, and then, with the rights that these give,
+/// the rest.
+fn within(command: &[&OsStr], stderr: Stdio) -> Result<Output, String> {
+    let fault = |error: io::Error| format!("unshare: {error}");
+    let is_root = nix::unistd::geteuid().is_root();
+    let mut first = Command::new("unshare");
+    if is_root {
+        first.args(["--user", "sh", "-c", "read -r _ && exec \"$@\"", "sh"]);
+    } else {
+        first.args(["--map-root-user", "sh", "-c", "exec \"$@\"", "sh"]);
+    }
+    first.args(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]).args(command);
+    let stdout = if command.first() == Some(&OsStr::new("nft")) { Stdio::null() } else { Stdio::inherit() };
+    first.env(INSIDE, "1").stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
+    let mut child = first.spawn().map_err(fault)?;
+    let mut go = child.stdin.take();
+    if is_root {
+        let own = std::fs::read_link("/proc/self/ns/user").map_err(fault)?;
+        let folder = PathBuf::from(format!("/proc/{}", child.id()));
+        // Until it has left ours, the map would be that of our own.
+        while std::fs::read_link(folder.join("ns/user")).map_err(fault)? == own {
+            std::thread::yield_now();
+        }
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(folder.join(map), "0 0 65536").map_err(|error| format!("{map}: {error}"))?;
+        }
+        if let Some(go) = &mut go {
+            go.write_all(b"\n").map_err(fault)?;
+        }
+    }
+    drop(go);
+    child.wait_with_output().map_err(fault)
 }
 
 /// What there must be inside before anything is started: addresses, a route to Services, and folders that the kubelet

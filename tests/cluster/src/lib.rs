@@ -3,6 +3,7 @@
 pub mod ground;
 pub mod images;
 pub mod inside;
+pub mod installed;
 pub mod model;
 pub mod objects;
 pub mod suite;

@@ -24,13 +24,17 @@ pub struct Stage {
 
 impl Stage {
     /// Plays a test to its end.
+    ///
+    /// # Errors
+    /// If it does not show what it is to show.
     pub fn play(&self, test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
         self.runtime.block_on(test)
     }
 }
 
 /// Runs all tests; to be called first of all in `main`.
-pub fn run(tests: &[Test]) -> ExitCode {
+pub fn run(tests: &[&[Test]]) -> ExitCode {
+    let tests = &tests.concat();
     let arguments = Arguments::from_args();
     if arguments.list {
         let trials = tests.iter().map(|(name, _)| Trial::test(*name, || Ok(()))).collect();
@@ -55,7 +59,10 @@ pub fn run(tests: &[Test]) -> ExitCode {
 fn play(mut arguments: Arguments, tests: &[Test], binaries: &Binaries) -> anyhow::Result<ExitCode> {
     inside::set_up()?;
     let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
-    let ground = Arc::new(tokio::sync::RwLock::new(runtime.block_on(Ground::start(binaries))?));
+    let ground = runtime.block_on(async {
+        let ground = Ground::start(binaries).await?;
+        anyhow::Ok(Arc::new(tokio::sync::RwLock::new(ground)))
+    })?;
     let trials = tests.iter().map(|(name, test)| {
         let (test, stage) = (*test, Stage { ground: Arc::clone(&ground), runtime: Arc::clone(&runtime) });
         Trial::test(*name, move || test(stage).map_err(|error| Failed::from(format!("{error:#}"))))

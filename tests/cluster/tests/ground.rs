@@ -1,6 +1,8 @@
 //! The ground itself: what Kubernetes does by itself is what one knows of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use anyhow::Context as _;
 use cluster::model::Model;

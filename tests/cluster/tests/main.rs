@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 mod ground;
+mod zero;
 
 fn main() -> ExitCode {
-    cluster::suite::run(ground::TESTS)
+    cluster::suite::run(&[ground::TESTS, zero::TESTS])
 }

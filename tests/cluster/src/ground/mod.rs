@@ -5,7 +5,9 @@ mod programs;
 mod settings;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
@@ -32,7 +34,11 @@ pub struct Ground {
     /// Images that pods may name.
     pub images: Images,
     client: Client,
+    kubectl: PathBuf,
+    /// The folder of our own programs.
+    pub ours: PathBuf,
     programs: Programs,
+    pub(crate) installed: tokio::sync::OnceCell<()>,
 }
 
 struct Programs {
@@ -87,7 +93,18 @@ impl Ground {
         kubelet.until("a node that can be used", can_be_used).await?;
         say(begun, "the node is ready");
         let others = vec![controllers, scheduler, runtime, proxy];
-        Ok(Self { folder: holder, identities, images, client, programs: Programs { etcd, apiserver, others, kubelet } })
+        let (kubectl, ours) = (of_kubernetes("kubectl"), binaries.ours.clone());
+        let installed = tokio::sync::OnceCell::new();
+        Ok(Self {
+            folder: holder,
+            installed,
+            identities,
+            images,
+            client,
+            kubectl,
+            ours,
+            programs: Programs { etcd, apiserver, others, kubelet },
+        })
     }
 
     /// A client that may do everything.
@@ -120,6 +137,19 @@ impl Ground {
         self.programs.etcd.kill().await?;
         tokio::time::sleep(after).await;
         self.programs.etcd.start_again()
+    }
+
+    /// What kubectl does with these arguments, as somebody who may do everything.
+    ///
+    /// # Errors
+    /// What it says if it fails.
+    pub async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::new(&self.kubectl);
+        command.args(args).env("KUBECONFIG", self.identities.file("admin.kubeconfig"));
+        let done = command.output().await.context("kubectl")?;
+        let told = String::from_utf8_lossy(&done.stdout).into_owned();
+        anyhow::ensure!(done.status.success(), "kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&done.stderr));
+        Ok(told)
     }
 
     /// What Rouse's programs asked of the API server so far, one JSON value a request.

@@ -1,0 +1,113 @@
+//! Rouse as it is installed: what `deploy/base` says, applied with kubectl.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+use wired::Client;
+
+use crate::ground::Ground;
+
+/// Longer than anything takes on a machine that is four times slower.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Ground {
+    /// Sees to it that Rouse is installed, once for all tests.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn with_rouse(&self) -> anyhow::Result<()> {
+        self.installed.get_or_try_init(|| self.install()).await.copied()
+    }
+
+    /// With short graces, so that what tests wait for comes soon.
+    async fn install(&self) -> anyhow::Result<()> {
+        let base = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/base");
+        self.kubectl(&["apply", "--server-side", "-k", base]).await?;
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": "rouse", "name": "config-autoscaler" },
+            "data": { "scale-to-zero-grace-period": "2s", "initial-scale": "0", "allow-zero-initial-scale": "true" },
+        }))
+        .await?;
+        for program in ["rouse-autoscaler", "rouse-activator"] {
+            self.available("rouse", program).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all replicas of a Deployment are there and ready.
+    ///
+    /// # Errors
+    /// If they are not in time, with what it says of itself.
+    pub async fn available(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client(), namespace);
+        until(&format!("the Deployment {name} is available"), async || {
+            let deployment = deployments.get(name).await?;
+            let wanted = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+            let status = deployment.status.unwrap_or_default();
+            let is_there = status.available_replicas.unwrap_or(0) == wanted
+                && status.updated_replicas.unwrap_or(0) == wanted
+                && status.replicas.unwrap_or(0) == wanted;
+            ensure!(is_there, "{status:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// A client of an endpoint's Service, by its address in the cluster.
+    ///
+    /// # Errors
+    /// If it has none in time.
+    pub async fn client_of(&self, namespace: &str, service: &str) -> anyhow::Result<Client> {
+        let services: Api<Service> = Api::namespaced(self.client(), namespace);
+        let address = until(&format!("there is a Service {service}"), async || {
+            let spec = services.get(service).await?.spec.context("no spec")?;
+            let port = spec.ports.iter().flatten().next().context("no port")?.port;
+            let ip = spec.cluster_ip.context("no address")?;
+            Ok(SocketAddr::new(ip.parse()?, u16::try_from(port)?))
+        })
+        .await?;
+        Ok(Client::that_asks(address, &format!("{service}.{namespace}")))
+    }
+
+    /// Replicas that a Deployment is to have.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub async fn replicas(&self, namespace: &str, name: &str) -> anyhow::Result<i32> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client(), namespace);
+        Ok(deployments.get(name).await?.spec.and_then(|spec| spec.replicas).unwrap_or(1))
+    }
+
+    /// Pods with a label.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn pods(&self, namespace: &str, label: &str) -> anyhow::Result<Vec<Pod>> {
+        let pods: Api<Pod> = Api::namespaced(self.client(), namespace);
+        Ok(pods.list(&ListParams::default().labels(label)).await?.items)
+    }
+}
+
+/// Looks until something is so; fails with why it was not so at last.
+///
+/// # Errors
+/// If it is not so in two minutes.
+pub async fn until<T>(what: &str, look: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look().await {
+            Ok(seen) => return Ok(seen),
+            Err(error) if deadline < Instant::now() => return Err(error.context(format!("not so in time: {what}"))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
