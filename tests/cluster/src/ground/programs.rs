@@ -27,11 +27,6 @@ impl Program {
         Ok(Self { name, binary, args, log, child })
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     /// Kills it, and waits until it is gone.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
