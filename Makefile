@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
+.PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -19,6 +19,11 @@ demo: ## watch a model wake, grow, shrink and sleep: about a minute after the bu
 
 test: ## run every test that this machine can run; the last line counts
 	@tests/run.sh
+
+test-cluster: ## only those on a real control plane with a real kubelet; ONE=NAME runs one, ROUSE_CLUSTER_KEEP=1 keeps a failed one
+	cargo build --workspace --locked --all-targets --features rouse/cluster
+	@tests/control-plane/build.sh
+	cargo test --workspace --locked --features rouse/cluster --test cluster -- $(ONE)
 
 lint: ## format, clippy, who may depend on whom, file lengths, parity
 	cargo fmt --all --check

@@ -15,8 +15,14 @@ case ${CARGO_TARGET_DIR:-target} in
 esac
 export ROUSE_BIN=$built/rouse QUEUE_PROXY_BIN=$built/queue-proxy
 
-echo "== building and running the tests of the workspace; the first build takes some minutes"
-cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=1
+features=rouse/cluster
+echo "== building the programs and the tests; the first build takes some minutes"
+# Every target, as the tests of the cluster start programs of packages that have no tests of their own.
+cargo build --workspace --locked --all-targets --features "$features" || exit 1
+echo "== a control plane for the tests of the cluster"
+tests/control-plane/build.sh || echo "== the tests of the cluster are left out"
+echo "== running the tests"
+cargo test --workspace --locked --no-fail-fast --features "$features" 2>&1 | tee "$log" || status=1
 grep -q '^test result:' "$log" || status=1
 
 # A test that cannot run on this machine says so itself, on a line of its own, and never pretends to have passed.

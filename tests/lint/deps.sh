@@ -29,6 +29,11 @@ optional chromium "chromium fonts-dejavu-core" "the tests of the live page"
 optional python3 "python3 python3-venv" "tests with Python's clients and servers"
 optional h2load nghttp2-client "tests with h2load and nghttp"
 optional nghttpd nghttp2-server "tests with nghttpd"
+for_cluster="the tests on a real control plane"
+optional nft nftables "$for_cluster"
+optional ip iproute2 "$for_cluster"
+optional unshare util-linux "$for_cluster"
+optional go golang-go "$for_cluster"
 "$(dirname "$0")/../peers/deps.sh"
 if ! command -v cargo > /dev/null; then
     echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
