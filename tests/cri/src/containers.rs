@@ -171,7 +171,7 @@ impl Runtime {
 
     /// One container as the kubelet sees it.
     pub(crate) fn container_status(&self, id: &str) -> Result<p::ContainerStatus, Status> {
-        self.with_container(id, |state, container| state.status(id, container))
+        self.state.lock().status(id).ok_or_else(|| Status::not_found(format!("no container {id}")))
     }
 
     /// The containers that a filter lets through.

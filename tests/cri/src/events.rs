@@ -6,54 +6,55 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use crate::Runtime;
 use crate::protocol::{self as p, ContainerEventType as Kind};
-use crate::state::{State, now};
+use crate::state::{Pod, State, now};
 
 /// A kubelet that waits for a fresh picture waits half of this on average.
 const BEAT: Duration = Duration::from_millis(50);
+
+/// With many pods the beat is slower, so that neither side does little else.
+const BEAT_PER_POD: Duration = Duration::from_millis(1);
 
 impl Runtime {
     /// Tells of a sandbox or a container, with the picture of its whole pod. To be called under the lock of the change that
     /// it tells of.
     pub(crate) fn tell(&self, state: &State, id: &str, kind: Kind) {
-        if let Some(event) = picture(state, id, kind) {
-            // Nobody listening is fine: a kubelet lists everything when it comes.
-            let _ = self.events.send(event);
+        let Some(uid) = state.pod_of(id) else { return };
+        if let Some(pod) = state.pods().remove(uid) {
+            self.send(&pod, id, kind);
         }
     }
 
     /// Tells of every pod, again and again.
     pub(crate) async fn beat(&self) {
-        let mut tick = tokio::time::interval(BEAT);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            if self.events.receiver_count() == 0 {
-                continue;
-            }
-            let state = self.state.lock();
-            for (id, sandbox) in &state.sandboxes {
-                // A picture has one sandbox: that of an older one would have the kubelet make another.
-                if state.newest(sandbox.pod()).is_some_and(|(newest, _)| newest == id) {
-                    self.tell(&state, id, Kind::ContainerCreatedEvent);
-                }
-            }
+            let pods = self.tell_of_all();
+            tokio::time::sleep(BEAT.max(BEAT_PER_POD.saturating_mul(pods))).await;
         }
     }
-}
 
-/// A pod as it is now, told because of one of its parts.
-fn picture(state: &State, id: &str, kind: Kind) -> Option<p::ContainerEventResponse> {
-    let pod = state.pod_of(id)?;
-    let (newest, sandbox) = state.newest(pod)?;
-    Some(p::ContainerEventResponse {
-        container_id: id.to_owned(),
-        container_event_type: kind.into(),
-        created_at: now(),
-        pod_sandbox_status: Some(sandbox.status(newest)),
-        containers_statuses: state.statuses(pod),
-    })
+    /// Tells of every pod, and how many there are.
+    fn tell_of_all(&self) -> u32 {
+        let state = self.state.lock();
+        if self.events.receiver_count() == 0 {
+            return 0;
+        }
+        let pods = state.pods();
+        for pod in pods.values() {
+            self.send(pod, pod.id, Kind::ContainerCreatedEvent);
+        }
+        u32::try_from(pods.len()).unwrap_or(u32::MAX)
+    }
+
+    fn send(&self, pod: &Pod<'_>, id: &str, kind: Kind) {
+        // Nobody listening is fine: a kubelet lists everything when it comes.
+        let _ = self.events.send(p::ContainerEventResponse {
+            container_id: id.to_owned(),
+            container_event_type: kind.into(),
+            created_at: now(),
+            pod_sandbox_status: Some(pod.sandbox.status(pod.id)),
+            containers_statuses: pod.statuses(),
+        });
+    }
 }

@@ -13,7 +13,7 @@ use crate::containers::send_signal;
 use crate::inside::{HolderSpec, Role};
 use crate::line::Line;
 use crate::protocol::{self as p, ContainerEventType as Kind};
-use crate::state::{Sandbox, State, new_id, now, selects};
+use crate::state::{Pod, Sandbox, State, new_id, now, selects};
 use crate::{Runtime, network};
 
 impl Runtime {
@@ -108,7 +108,7 @@ impl Runtime {
         let sandbox = state.sandboxes.get(id).ok_or_else(|| Status::not_found(format!("no sandbox {id}")))?;
         Ok(p::PodSandboxStatusResponse {
             status: Some(sandbox.status(id)),
-            containers_statuses: state.statuses(sandbox.pod()),
+            containers_statuses: state.pods().get(sandbox.pod()).map(Pod::statuses).unwrap_or_default(),
             // A time says that this may be taken for an event's picture; without events it must not be said.
             timestamp: if self.config.polling { 0 } else { now() },
             ..p::PodSandboxStatusResponse::default()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -69,21 +70,51 @@ impl State {
         self.sandboxes.get(sandbox).map(Sandbox::pod)
     }
 
-    /// The pod's newest sandbox.
-    pub(crate) fn newest(&self, pod: &str) -> Option<(&String, &Sandbox)> {
-        self.sandboxes.iter().filter(|(_, sandbox)| sandbox.pod() == pod).max_by_key(|(_, sandbox)| sandbox.created_at)
-    }
-
-    /// All containers of a pod, also those of its older sandboxes.
-    pub(crate) fn statuses(&self, pod: &str) -> Vec<p::ContainerStatus> {
-        let of_pod = |container: &Container| self.sandboxes.get(&container.sandbox).is_some_and(|it| it.pod() == pod);
-        self.containers.iter().filter(|(_, it)| of_pod(it)).map(|(id, it)| self.status(id, it)).collect()
+    /// Every pod, by its uid.
+    pub(crate) fn pods(&self) -> HashMap<&str, Pod<'_>> {
+        let mut pods: HashMap<&str, Pod<'_>> = HashMap::new();
+        for (id, sandbox) in &self.sandboxes {
+            let pod = pods.entry(sandbox.pod()).or_insert(Pod { id, sandbox, containers: Vec::new() });
+            if pod.sandbox.created_at < sandbox.created_at {
+                (pod.id, pod.sandbox) = (id, sandbox);
+            }
+        }
+        for (id, container) in &self.containers {
+            let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { continue };
+            if let Some(pod) = pods.get_mut(sandbox.pod()) {
+                pod.containers.push((id, container, sandbox));
+            }
+        }
+        pods
     }
 
     /// One container as the kubelet sees it.
-    pub(crate) fn status(&self, id: &str, container: &Container) -> p::ContainerStatus {
-        let config = &container.config;
-        let phase = *container.phase.borrow();
+    pub(crate) fn status(&self, id: &str) -> Option<p::ContainerStatus> {
+        let container = self.containers.get(id)?;
+        Some(container.status(id, self.sandboxes.get(&container.sandbox)?))
+    }
+}
+
+/// A pod as one picture of it shows it. A picture has one sandbox, the newest: that of an older one would have the kubelet
+/// make another.
+pub(crate) struct Pod<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) sandbox: &'a Sandbox,
+    /// All of them, also those of older sandboxes.
+    containers: Vec<(&'a str, &'a Container, &'a Sandbox)>,
+}
+
+impl Pod<'_> {
+    pub(crate) fn statuses(&self) -> Vec<p::ContainerStatus> {
+        self.containers.iter().map(|(id, container, sandbox)| container.status(id, sandbox)).collect()
+    }
+}
+
+impl Container {
+    /// One container as the kubelet sees it.
+    fn status(&self, id: &str, sandbox: &Sandbox) -> p::ContainerStatus {
+        let config = &self.config;
+        let phase = *self.phase.borrow();
         let (started_at, finished_at, exit_code) = match phase {
             Phase::Created => (0, 0, 0),
             Phase::Running { started_at, .. } => (started_at, 0, 0),
@@ -94,25 +125,49 @@ impl State {
             Phase::Exited { code: 0, .. } => "Completed",
             Phase::Exited { .. } => "Error",
         };
-        let log_directory = self.sandboxes.get(&container.sandbox).map_or("", |it| &it.config.log_directory);
         p::ContainerStatus {
             id: id.to_owned(),
             metadata: config.metadata.clone(),
             state: phase.state().into(),
-            created_at: container.created_at,
+            created_at: self.created_at,
             started_at,
             finished_at,
             exit_code,
-            image: Some(container.shown_image()),
-            image_ref: container.image.clone(),
-            image_id: container.image.clone(),
+            image: Some(self.shown_image()),
+            image_ref: self.image.clone(),
+            image_id: self.image.clone(),
             reason: reason.to_owned(),
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
             mounts: config.mounts.clone(),
-            log_path: format!("{log_directory}/{}", config.log_path),
+            log_path: format!("{}/{}", sandbox.config.log_directory, config.log_path),
             ..p::ContainerStatus::default()
         }
+    }
+
+    /// The container in a list.
+    pub(crate) fn listed(&self, id: &str) -> p::Container {
+        p::Container {
+            id: id.to_owned(),
+            pod_sandbox_id: self.sandbox.clone(),
+            metadata: self.config.metadata.clone(),
+            image: Some(self.shown_image()),
+            image_ref: self.image.clone(),
+            image_id: self.image.clone(),
+            state: self.phase.borrow().state().into(),
+            created_at: self.created_at,
+            labels: self.config.labels.clone(),
+            annotations: self.config.annotations.clone(),
+        }
+    }
+
+    /// The image by the name that the pod gave it, which is what people look for in a pod's status.
+    fn shown_image(&self) -> p::ImageSpec {
+        let mut image = self.config.image.clone().unwrap_or_default();
+        if !image.user_specified_image.is_empty() {
+            image.image.clone_from(&image.user_specified_image);
+        }
+        image
     }
 }
 
@@ -173,33 +228,6 @@ fn namespaces(config: &p::PodSandboxConfig) -> Option<&p::NamespaceOption> {
     config.linux.as_ref()?.security_context.as_ref()?.namespace_options.as_ref()
 }
 
-impl Container {
-    /// The container in a list.
-    pub(crate) fn listed(&self, id: &str) -> p::Container {
-        p::Container {
-            id: id.to_owned(),
-            pod_sandbox_id: self.sandbox.clone(),
-            metadata: self.config.metadata.clone(),
-            image: Some(self.shown_image()),
-            image_ref: self.image.clone(),
-            image_id: self.image.clone(),
-            state: self.phase.borrow().state().into(),
-            created_at: self.created_at,
-            labels: self.config.labels.clone(),
-            annotations: self.config.annotations.clone(),
-        }
-    }
-
-    /// The image by the name that the pod gave it, which is what people look for in a pod's status.
-    fn shown_image(&self) -> p::ImageSpec {
-        let mut image = self.config.image.clone().unwrap_or_default();
-        if !image.user_specified_image.is_empty() {
-            image.image.clone_from(&image.user_specified_image);
-        }
-        image
-    }
-}
-
 impl Phase {
     pub(crate) fn state(self) -> p::ContainerState {
         match self {
@@ -210,11 +238,15 @@ impl Phase {
     }
 }
 
-/// The variables of a container: those of the image, which the pod's own ones may replace.
+/// The variables of a container: those of the image, which the pod's own ones may replace. The folder of the image's program
+/// is looked into first, as images have theirs on their path.
 pub(crate) fn environment(image: &Image, config: &p::ContainerConfig, hostname: &str) -> BTreeMap<String, String> {
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let usual = [("PATH", path), ("HOSTNAME", hostname), ("HOME", "/root")]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let program =
+        image.command.first().and_then(|program| Path::new(program).parent()).filter(|folder| folder.is_absolute());
+    let own = program.map(|folder| format!("{}:", folder.display())).unwrap_or_default();
+    let path = format!("{own}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let usual = [("PATH", path.as_str()), ("HOSTNAME", hostname), ("HOME", "/root")];
+    let usual = usual.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let own = config.envs.iter().map(|it| (it.key.clone(), it.value.clone()));
     usual.into_iter().chain(image.env.clone()).chain(own).collect()
 }

@@ -3,6 +3,8 @@
 //! This program starts itself again under `unshare`, since a namespace for users can only be made by a process with one
 //! thread. Where that is forbidden it says so and leaves all out.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "kubelet/client.rs"]
 mod client;
 #[path = "kubelet/stories.rs"]
@@ -10,23 +12,28 @@ mod stories;
 
 use std::process::{Command, ExitCode};
 
+use libtest_mimic::Arguments;
+
+/// Set for the run that is inside.
+const INSIDE: &str = "ROUSE_CRI_INSIDE";
+
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--in-namespaces") {
-        return stories::play();
+    let arguments = Arguments::from_args();
+    if arguments.list || std::env::var_os(INSIDE).is_some() {
+        return stories::play(&arguments);
     }
     let alone = || {
         let mut command = Command::new("unshare");
         command.args(["-rnpmf", "--mount-proc", "--kill-child"]);
         command
     };
-    let possible = alone().args(["ip", "link", "set", "lo", "up"]).status().is_ok_and(|status| status.success());
-    if !possible {
+    if !alone().args(["ip", "link", "set", "lo", "up"]).status().is_ok_and(|status| status.success()) {
         println!(
-            "LEFT OUT: the container runtime of the cluster tests, which needs unshare and ip, and namespaces for users"
+            "LEFT OUT: the container runtime of the cluster tests, which needs unshare, ip and namespaces for users"
         );
         return ExitCode::SUCCESS;
     }
-    let this = std::env::current_exe().expect("a program has a path");
-    let ended = alone().arg(this).args(std::env::args().skip(1)).arg("--in-namespaces").status();
+    let this = std::env::current_exe().unwrap();
+    let ended = alone().arg(this).args(std::env::args_os().skip(1)).env(INSIDE, "1").status();
     if ended.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -17,6 +17,9 @@ use super::ContainerSpec;
 /// The machine's programs and libraries.
 const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt"];
 
+/// What a container has of its own, so that no path of an image may bring the machine's.
+const OWN: [&str; 4] = ["etc", "dev", "proc", "sys"];
+
 /// What programs need of the machine's /etc: where libraries lie, which authorities to trust, which of several programs a
 /// name stands for.
 const ETC: [&str; 8] =
@@ -41,11 +44,8 @@ pub(crate) fn enter(spec: &ContainerSpec) -> anyhow::Result<()> {
     }
     etc(spec)?;
     devices(root)?;
-    for path in &spec.folders {
-        let shown = shown_folder(path);
-        if !shown.starts_with("/usr") && fs::metadata(&shown).is_ok() {
-            bind(&shown, &place(root, &shown)?, true).with_context(|| format!("cannot show {}", shown.display()))?;
-        }
+    for shown in spec.folders.iter().filter_map(|path| shown(path)) {
+        bind(&shown, &place(root, &shown)?, true).with_context(|| format!("cannot show {}", shown.display()))?;
     }
     for (from, to, readonly) in &spec.mounts {
         mount_volume(root, Path::new(from), Path::new(to), *readonly)
@@ -68,7 +68,7 @@ fn show(root: &Path, path: &Path) -> anyhow::Result<()> {
     if found.is_symlink() {
         let target = fs::read_link(path)?;
         // Relative to the root, or what follows it here would leave the new one.
-        symlink(target.strip_prefix("/").unwrap_or(&target), place(root, path)?)?;
+        symlink(target.strip_prefix("/").unwrap_or(&target), within(root, path))?;
         return Ok(());
     }
     bind(path, &place(root, path)?, true)
@@ -113,30 +113,33 @@ fn devices(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder itself; a file's folder, as programs look beside themselves for their data. Not so /tmp and the root, which are
-/// the container's own: there it is the file alone.
-fn shown_folder(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        return path.to_owned();
+/// What is shown for a path of an image: a folder itself; a file's folder, as programs look beside themselves for their data.
+/// Not so /tmp and the root, which are the container's own: there it is the file alone. None if it is there anyway or must
+/// not be, or is not on this machine.
+fn shown(path: &Path) -> Option<PathBuf> {
+    let first = path.components().nth(1)?.as_os_str();
+    if SYSTEM.iter().chain(&OWN).any(|&name| name == first) || fs::metadata(path).is_err() {
+        return None;
     }
-    match path.parent() {
-        Some(parent) if parent != Path::new("/") && parent != Path::new("/tmp") => parent.to_owned(),
-        Some(_) | None => path.to_owned(),
-    }
+    let beside = path.parent().filter(|&parent| parent != Path::new("/") && parent != Path::new("/tmp"));
+    Some(if path.is_dir() { path } else { beside.unwrap_or(path) }.to_owned())
 }
 
 fn mount_volume(root: &Path, from: &Path, to: &Path, readonly: bool) -> anyhow::Result<()> {
     if to.components().any(|part| part == Component::ParentDir) {
         bail!("a path with ..");
     }
-    let into = root.join(to.strip_prefix("/").unwrap_or(to));
-    bind(from, &make(&into, from.is_dir())?, readonly)
+    bind(from, &make(&within(root, to), from.is_dir())?, readonly)
 }
 
 /// A mount point in the new root for a path of the machine.
 fn place(root: &Path, path: &Path) -> anyhow::Result<PathBuf> {
-    let into = root.join(path.strip_prefix("/").unwrap_or(path));
-    if fs::symlink_metadata(path)?.is_symlink() { Ok(into) } else { make(&into, path.is_dir()) }
+    make(&within(root, path), path.is_dir())
+}
+
+/// Where a path is once the root is what it will be.
+fn within(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// Makes a folder or an empty file to mount on.

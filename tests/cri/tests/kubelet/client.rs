@@ -61,12 +61,37 @@ impl Node {
 
     /// A pod's sandbox, and its address.
     pub(crate) async fn sandbox(&mut self, pod: &str) -> (String, String) {
-        let request = p::RunPodSandboxRequest { config: Some(self.pod(pod)), ..Default::default() };
+        let config = self.pod(pod);
+        self.run_sandbox(config).await
+    }
+
+    pub(crate) async fn sandbox_on_host(&mut self, pod: &str) -> (String, String) {
+        let namespaces = p::NamespaceOption { network: p::NamespaceMode::Node.into(), ..Default::default() };
+        let context = p::LinuxSandboxSecurityContext { namespace_options: Some(namespaces), ..Default::default() };
+        let linux = p::LinuxPodSandboxConfig { security_context: Some(context), ..Default::default() };
+        let config = p::PodSandboxConfig { linux: Some(linux), ..self.pod(pod) };
+        self.run_sandbox(config).await
+    }
+
+    async fn run_sandbox(&mut self, config: p::PodSandboxConfig) -> (String, String) {
+        let request = p::RunPodSandboxRequest { config: Some(config), ..Default::default() };
         let id = self.runtime.run_pod_sandbox(request).await.unwrap().into_inner().pod_sandbox_id;
         let status = p::PodSandboxStatusRequest { pod_sandbox_id: id.clone(), verbose: false };
         let status = self.runtime.pod_sandbox_status(status).await.unwrap().into_inner().status.unwrap();
         assert_eq!(status.state(), p::PodSandboxState::SandboxReady);
         (id, status.network.unwrap().ip)
+    }
+
+    /// The process that holds the network of the only pod: the server's only child.
+    pub(crate) fn holder(&self) -> nix::unistd::Pid {
+        let parent = format!("PPid:\t{}\n", self.server.id());
+        let mut children = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+            status.contains(&parent).then(|| entry.file_name().to_str()?.parse().ok()).flatten()
+        });
+        let child = children.next().unwrap();
+        assert_eq!(children.next(), None);
+        nix::unistd::Pid::from_raw(child)
     }
 
     pub(crate) fn logs(&self, pod: &str) -> PathBuf {

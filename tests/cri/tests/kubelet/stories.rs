@@ -4,28 +4,25 @@ use std::process::{Command, ExitCode};
 
 use cri::protocol as p;
 use cri::protocol::ContainerEventType as Kind;
+use libtest_mimic::{Arguments, Trial};
 use serde_json::json;
 
 use crate::client::{LIMIT, Node, only_running, until};
 
-/// Plays all, or those whose names contain one of the arguments.
-pub(crate) fn play() -> ExitCode {
-    for set in ["link set lo up", "addr add 10.9.0.1/32 dev lo"] {
-        assert!(Command::new("ip").args(set.split(' ')).status().unwrap().success());
+/// Plays those that are asked for.
+pub(crate) fn play(arguments: &Arguments) -> ExitCode {
+    if !arguments.list {
+        for set in ["link set lo up", "addr add 10.9.0.1/32 dev lo"] {
+            assert!(Command::new("ip").args(set.split(' ')).status().unwrap().success());
+        }
     }
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut counts = (0, 0);
     macro_rules! stories {
-        ($($story:ident)*) => {$(
-            if wanted.is_empty() || wanted.iter().any(|part| stringify!($story).contains(part.as_str())) {
-                let played = std::panic::catch_unwind(|| runtime.block_on($story()));
-                println!("test {} ... {}", stringify!($story), if played.is_ok() { "ok" } else { "FAILED" });
-                if played.is_ok() { counts.0 += 1 } else { counts.1 += 1 }
-            }
-        )*};
+        ($($story:ident)*) => { vec![$(Trial::test(stringify!($story), || {
+            tokio::runtime::Runtime::new().unwrap().block_on($story());
+            Ok(())
+        })),*] };
     }
-    stories! {
+    let stories = stories! {
         a_container_answers_at_the_address_of_its_pod
         a_container_sees_its_own_machine_and_cannot_change_this_one
         what_a_container_says_is_in_its_log_by_the_time_it_has_ended
@@ -36,9 +33,10 @@ pub(crate) fn play() -> ExitCode {
         without_events_the_stream_is_not_implemented
         images_may_be_refused_and_starts_may_be_slow
         what_is_removed_is_gone_with_its_processes
-    }
-    println!("test result: {}. {} passed; {} failed", if counts.1 == 0 { "ok" } else { "FAILED" }, counts.0, counts.1);
-    if counts.1 == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        a_pod_outlives_neither_its_server_nor_its_holder
+        a_pod_on_the_network_of_the_host_has_no_address_of_its_own
+    };
+    libtest_mimic::run(arguments, stories).exit_code()
 }
 
 fn shell() -> serde_json::Value {
@@ -132,7 +130,7 @@ async fn what_a_container_says_is_in_its_log_by_the_time_it_has_ended() {
 
     let log = std::fs::read_to_string(&status.log_path).unwrap();
     assert_eq!(log.lines().count(), 501);
-    let last = log.lines().filter(|line| line.contains(" stdout ")).next_back().unwrap();
+    let last = log.lines().rfind(|line| line.contains(" stdout ")).unwrap();
     let (time, rest) = last.split_once(' ').unwrap();
     assert_eq!(rest, "stdout F line 500");
     assert_eq!((time.len(), &time[29..]), (30, "Z"), "a time with nine digits: {time}");
@@ -174,7 +172,7 @@ async fn sigterm_comes_first_and_sigkill_after_the_grace() {
 async fn commands_run_within_the_container_and_end_in_time() {
     let mut node = Node::start(6, shell(), &[]).await;
     let (sandbox, _) = node.sandbox("pod").await;
-    let id = node.run(&sandbox, "pod", "echo mine > /tmp/file; echo here; exec sleep 10000").await;
+    let id = node.run(&sandbox, "pod", "echo mine > /tmp/file; echo here; exec sleep 10006").await;
     node.said("pod", "here").await;
 
     let seen =
@@ -186,7 +184,7 @@ async fn commands_run_within_the_container_and_end_in_time() {
     let late = node.exec(&id, "sleep 4321; true", 1).await.unwrap_err();
     assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
     until("the late command is gone", || async { (!any_process("4321")).then_some(()) }).await;
-    assert!(any_process("10000"), "only the command is killed");
+    assert!(any_process("10006"), "only the command is killed");
 
     node.stop(&id, 0).await;
     assert_eq!(node.exec(&id, "true", 1).await.unwrap_err().code(), tonic::Code::FailedPrecondition);
@@ -307,4 +305,40 @@ async fn what_is_removed_is_gone_with_its_processes() {
     assert_eq!(node.runtime.pod_sandbox_status(status).await.unwrap_err().code(), tonic::Code::NotFound);
     // The next pod has another address: somebody may still know the last one.
     assert_eq!(node.sandbox("next").await.1, "10.9.10.2");
+}
+
+async fn a_pod_outlives_neither_its_server_nor_its_holder() {
+    let mut node = Node::start(11, shell(), &[]).await;
+    let (first, _) = node.sandbox("first").await;
+    node.run(&first, "first", "exec sleep 10011").await;
+    until("it runs", || async { any_process("10011").then_some(()) }).await;
+    drop(node);
+    until("it has ended with the server", || async { (!any_process("10011")).then_some(()) }).await;
+
+    let mut node = Node::start(11, shell(), &[]).await;
+    let (sandbox, _) = node.sandbox("second").await;
+    let holder = node.holder();
+    nix::sys::signal::kill(holder, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let runtime = node.runtime.clone();
+    until("the sandbox is not ready", || {
+        let (mut runtime, pod_sandbox_id) = (runtime.clone(), sandbox.clone());
+        async move {
+            let request = p::PodSandboxStatusRequest { pod_sandbox_id, verbose: false };
+            let status = runtime.pod_sandbox_status(request).await.unwrap().into_inner().status.unwrap();
+            (status.state() == p::PodSandboxState::SandboxNotready).then_some(())
+        }
+    })
+    .await;
+    let id = node.create(&sandbox, "second", "true", Vec::new()).await;
+    assert!(node.start_container(&id).await.unwrap_err().message().contains("its sandbox has stopped"));
+}
+
+async fn a_pod_on_the_network_of_the_host_has_no_address_of_its_own() {
+    let mut node = Node::start(12, shell(), &[]).await;
+    let (sandbox, address) = node.sandbox_on_host("pod").await;
+    assert_eq!(address, "");
+    let id = node.run(&sandbox, "pod", "readlink /proc/self/ns/net").await;
+    node.ended(&id).await;
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert!(node.said("pod", "net:").await.contains(&own.display().to_string()));
 }
