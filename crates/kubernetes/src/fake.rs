@@ -52,7 +52,11 @@ where
             Ok::<_, kube::Error>(answer(call).await)
         }
     });
-    let client = kube::Client::new(service, "default");
+    of_client(kube::Client::new(service, "default"))
+}
+
+/// A cluster whose API server is whoever answers this client.
+pub(crate) fn of_client(client: kube::Client) -> Cluster {
     let site = Site {
         namespace: "rouse".into(),
         pod_name: "autoscaler-0".into(),

@@ -16,9 +16,11 @@ mod election;
 mod fake;
 mod fault;
 pub mod flags;
+mod follow;
 mod lease;
 mod names;
 mod objects;
+mod picture;
 #[cfg(feature = "people")]
 mod reach;
 mod route;
@@ -29,6 +31,7 @@ mod uninstall;
 mod world;
 
 pub use cluster::Cluster;
+pub use follow::Program;
 #[cfg(feature = "people")]
 pub use reach::Leader;
 pub use site::{COMPONENT, MANAGER, PART_OF, Site};

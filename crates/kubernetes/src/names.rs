@@ -8,6 +8,18 @@ use units::ReplicaCount;
 /// A replica's port for requests that no activator has forwarded: the sidecar's. Where every endpoint's Service goes.
 pub(crate) const DIRECT_PORT: u16 = 8012;
 
+/// A replica's port for requests that an activator forwards: the sidecar's.
+pub(crate) const PROXIED_PORT: u16 = 8013;
+
+/// The name of the sidecar among a pod's containers.
+pub(crate) const SIDECAR: &str = "queue-proxy";
+
+/// Annotation of a Deployment or a ModelEndpoint: it may be scaled below what it was found with.
+pub(crate) const ADOPT: &str = "rouse.dev/adopt";
+
+/// Annotation of a ModelEndpoint: `adopted.rouse.dev/<revision>`, written once a first request has come through Rouse.
+pub(crate) const ADOPTED_DOMAIN: &str = "adopted.rouse.dev";
+
 /// Annotation of the Lease: the number of the newest leadership.
 pub(crate) const EPOCH: &str = "rouse.dev/epoch";
 

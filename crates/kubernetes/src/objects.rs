@@ -1,13 +1,26 @@
 //! What is kept of each object that is watched: small, decoded straight from the API server's JSON.
 //!
-//! Only what some rule reads is here. A pod is to stay below 512 bytes, as there are many.
+//! Only what some rule reads is here. A pod is to stay below 512 bytes, as there are many. How the JSON is read is in the
+//! modules beneath: `envelope` (what all objects have), `pod`, `deployment`, `others`.
+
+pub(crate) mod deployment;
+pub(crate) mod envelope;
+pub(crate) mod labels;
+pub(crate) mod others;
+pub(crate) mod pod;
+pub(crate) mod stamp;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use platform::ReplicaState;
 use units::Moment;
+
+pub(crate) use envelope::{Kept, Watched};
+pub(crate) use labels::{Labels, Selector};
+pub(crate) use stamp::{Sight, Stamp};
 
 /// A `ModelEndpoint`.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +33,7 @@ pub(crate) struct EndpointObject {
     pub(crate) spec: Result<Arc<api::ModelEndpoint>, Arc<api::Faults>>,
     /// What was last written about it; the default if nothing.
     pub(crate) status: Arc<api::status::Status>,
-    /// `rouse.dev/…` annotations.
+    /// `rouse.dev/…` annotations, and those of its subdomains.
     pub(crate) annotations: BTreeMap<Arc<str>, Arc<str>>,
     /// It is being deleted.
     pub(crate) leaving: bool,
@@ -31,25 +44,24 @@ pub(crate) struct EndpointObject {
 pub(crate) struct Deployment {
     pub(crate) uid: Arc<str>,
     pub(crate) resource_version: Arc<str>,
-    /// Changes with what it runs, and not with how many: see `decode`.
+    /// Changes with what it runs, and not with how many: a hash of its pod template, since `metadata.generation` counts
+    /// every change of `replicas` too.
     pub(crate) template_generation: u64,
     pub(crate) created: Moment,
     /// `spec.replicas`; absent means 1 for a Deployment.
     pub(crate) replicas: u32,
     /// Who wrote `replicas` last, from `managedFields`: manager and moment, if it says.
     pub(crate) replicas_by: Option<(Arc<str>, Moment)>,
-    /// `spec.selector.matchLabels`; `None` if it selects by expressions, which a Service cannot.
-    pub(crate) match_labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
+    /// Which pods are its own.
+    pub(crate) selector: Selector,
+    /// Labels of its pod template.
+    pub(crate) template_labels: Labels,
     /// Annotations of its own.
-    pub(crate) annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// Annotations of its pod template.
-    pub(crate) template_annotations: BTreeMap<Arc<str>, Arc<str>>,
-    /// Its pod template has a queue-proxy: a container or init container that listens on 8012 and 8013.
-    pub(crate) sidecar: bool,
-    /// The model's port: of a container port named `http1`, `h2c` or `http`, else the first, else 8080.
-    pub(crate) model_port: u16,
-    /// That port's name says h2c.
-    pub(crate) speaks_h2c: bool,
+    pub(crate) template_annotations: BTreeMap<String, String>,
+    /// What its pods are like.
+    pub(crate) shape: Shape,
     /// `strategy: Recreate`.
     pub(crate) recreates: bool,
     pub(crate) progress_deadline: Duration,
@@ -57,30 +69,54 @@ pub(crate) struct Deployment {
     pub(crate) failing: Option<Arc<str>>,
 }
 
-/// A pod of a model.
+impl Deployment {
+    /// `spec.selector.matchLabels`; `None` if it also selects by expressions, which a Service cannot.
+    pub(crate) fn match_labels(&self) -> Option<&BTreeMap<Arc<str>, Arc<str>>> {
+        self.selector.for_a_service()
+    }
+}
+
+/// What the containers of a pod, or of a template, say of how it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// It has a queue-proxy: a container or init container of that name, or one that listens on 8012 and 8013.
+    pub(crate) sidecar: bool,
+    /// The model's port: of a container port named `http1`, `h2c` or `http`, else the first, else 8080.
+    pub(crate) model_port: u16,
+    /// That port's name says h2c.
+    pub(crate) speaks_h2c: bool,
+    /// Readiness is only Kubernetes' to say: a startup probe, or an exec readiness probe.
+    pub(crate) only_platform_tells: bool,
+}
+
+/// A pod of a namespace with endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pod {
     pub(crate) uid: Arc<str>,
-    pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
-    pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) created: Moment,
-    /// The condition Ready, and since when.
-    pub(crate) ready: bool,
-    pub(crate) ready_since: Option<Moment>,
-    /// Was it ever ready?
-    pub(crate) leaving: bool,
+    pub(crate) labels: Labels,
+    pub(crate) addresses: Box<[IpAddr]>,
+    pub(crate) created: Stamp,
+    /// How far it is, and since when.
+    pub(crate) state: ReplicaState,
+    pub(crate) since: Stamp,
     /// It has ended, one way or the other.
     pub(crate) ended: bool,
-    /// It has our sidecar, by its containers.
-    pub(crate) sidecar: bool,
-    /// Readiness is only Kubernetes' to say: a startup probe, or an exec readiness probe.
-    pub(crate) only_platform_tells: bool,
-    /// Since when its model's container is running.
-    pub(crate) running_since: Option<Moment>,
-    /// Restarts of its model's container.
-    pub(crate) restarts: u32,
+    pub(crate) shape: Shape,
+    /// Since when its model's container is running, or ran last.
+    pub(crate) spawned: Option<Stamp>,
+    /// Runs of its model's container that have come to an end.
+    pub(crate) ends: u32,
+    /// Those before it was last ready: they say nothing of how it starts now.
+    pub(crate) ends_before: u32,
     /// Why a container waits or how it ended last, in words: `ImagePullBackOff: …`, `exit status 3`.
     pub(crate) trouble: Option<Arc<str>>,
+}
+
+impl Pod {
+    /// Starts that failed in a row.
+    pub(crate) fn crashes(&self) -> u32 {
+        self.ends.saturating_sub(self.ends_before)
+    }
 }
 
 /// A Service of a namespace with endpoints.
@@ -128,5 +164,6 @@ pub(crate) struct OwnPod {
     pub(crate) ended: bool,
 }
 
-/// `config-autoscaler`.
-pub(crate) type ConfigMap = BTreeMap<String, String>;
+/// The data of `config-autoscaler`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConfigMap(pub(crate) BTreeMap<String, String>);

@@ -102,7 +102,7 @@ impl Hands {
         let Some(deployment) = self.cluster.world.deployment(&revision) else {
             return Err(RouteError { why: format!("Deployment {revision} does not exist") });
         };
-        let Some(labels) = deployment.match_labels.as_ref().filter(|labels| !labels.is_empty()) else {
+        let Some(labels) = deployment.match_labels() else {
             let why = format!("Deployment {revision} selects its pods by expressions, which a Service cannot");
             return Err(RouteError { why });
         };

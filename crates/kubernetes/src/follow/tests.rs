@@ -1,0 +1,202 @@
+mod api;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::{ReplicaState, Revision, Route, Workload};
+use serde_json::{Value, json};
+use units::{EndpointKey, ReplicaCount, RevisionKey};
+
+use super::Program;
+use crate::cluster::Cluster;
+use api::Server;
+
+fn endpoint(namespace: &str, name: &str, revision: &str) -> Value {
+    json!({
+        "apiVersion": "rouse.dev/v1alpha1", "kind": "ModelEndpoint",
+        "metadata": {
+            "name": name, "namespace": namespace, "uid": format!("uid-of-{namespace}-{name}"), "generation": 1,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": { "traffic": [{ "revision": revision, "percent": 100 }] },
+        "status": { "activatorPort": 20_001 },
+    })
+}
+
+fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
+    json!({
+        "metadata": { "name": name, "namespace": namespace, "uid": format!("uid-of-{name}") },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "model", "ports": [{ "name": "http", "containerPort": 9000 }] }] },
+            },
+        },
+    })
+}
+
+fn pod(namespace: &str, name: &str, app: &str, address: &str) -> Value {
+    json!({
+        "metadata": { "name": name, "namespace": namespace, "uid": format!("uid-of-{name}"), "labels": { "app": app } },
+        "spec": { "containers": [{ "name": "model", "ports": [{ "name": "http", "containerPort": 9000 }] }] },
+        "status": {
+            "phase": "Running", "podIP": address,
+            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z" }],
+        },
+    })
+}
+
+fn own_pod(name: &str, component: &str, address: &str) -> Value {
+    let mut pod = pod("rouse", name, "rouse", address);
+    pod["metadata"]["labels"] =
+        json!({ "app.kubernetes.io/part-of": "rouse", "app.kubernetes.io/component": component });
+    pod
+}
+
+/// A cluster with one model, one pod of it, and Rouse's own pods.
+fn shop() -> Server {
+    let server = Server::default();
+    server.put("modelendpoints", endpoint("shop", "recommender", "v1"));
+    server.put("deployments", deployment("shop", "v1", 1));
+    server.put("pods", pod("shop", "v1-a", "v1", "10.0.0.5"));
+    server.put("pods", own_pod("autoscaler-0", "autoscaler", "10.0.0.2"));
+    server
+}
+
+fn v1() -> RevisionKey {
+    RevisionKey::new("shop", "v1")
+}
+
+/// Follows while `play` does something.
+async fn follow(server: &Server, who: Program, play: impl AsyncFnOnce(&Cluster)) {
+    let cluster = server.cluster();
+    tokio::select! {
+        end = cluster.follow(who) => panic!("it ended: {end:?}"),
+        () = play(&cluster) => {}
+    }
+}
+
+/// Waits until what it asks for holds. Time is paused, so what is waited for is only what was begun.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let until = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), until).await.expect("it does not come to hold");
+}
+
+fn is_synced(cluster: &Cluster) -> bool {
+    let mut feed = cluster.boards.revisions.feed();
+    std::iter::from_fn(|| feed.try_recv().ok()).any(|event| matches!(event, platform::Event::Synced))
+}
+
+fn revision(cluster: &Cluster) -> Option<Arc<Revision>> {
+    cluster.boards.revisions.get(&v1())
+}
+
+fn replicas_of(cluster: &Cluster) -> Vec<String> {
+    revision(cluster).map_or_else(Vec::new, |revision| revision.replicas.iter().map(|r| r.name.to_string()).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_its_deployment_and_its_pods_come_to_the_boards() {
+    follow(&shop(), Program::Autoscaler, async |cluster| {
+        until(|| is_synced(cluster)).await;
+        let endpoint = cluster.boards.endpoints.get(&EndpointKey::new("shop", "recommender")).unwrap();
+        assert_eq!(endpoint.generation, 1 << 16 | 20_001);
+        assert_eq!(endpoint.own_port.map(|address| address.port()), Some(20_001));
+        assert_eq!(endpoint.route, Route::Proxied { through: Arc::from([]) });
+        let revision = revision(cluster).unwrap();
+        assert_eq!(revision.scale().map(|scale| scale.replicas), Some(ReplicaCount(1)));
+        assert_eq!(revision.replicas[0].address, Some(SocketAddr::from(([10, 0, 0, 5], 9000))));
+        assert_eq!(revision.replicas[0].state, ReplicaState::Ready);
+        assert_eq!(cluster.boards.config.borrow().as_deref(), Some(&Default::default()));
+        assert_eq!(cluster.boards.activators.borrow().as_deref(), Some(&[][..]));
+        let autoscalers = cluster.autoscalers().borrow().clone();
+        assert_eq!(autoscalers.as_deref(), Some(&[SocketAddr::from(([10, 0, 0, 2], 8081))][..]));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_come_to_the_boards_as_they_happen() {
+    let server = shop();
+    follow(&server, Program::Activator, async |cluster| {
+        until(|| replicas_of(cluster) == ["v1-a"]).await;
+        server.put("pods", pod("shop", "v1-b", "v1", "10.0.0.6"));
+        until(|| replicas_of(cluster) == ["v1-a", "v1-b"]).await;
+        server.delete("pods", "shop", "v1-a");
+        until(|| replicas_of(cluster) == ["v1-b"]).await;
+        server.delete("deployments", "shop", "v1");
+        until(|| revision(cluster).unwrap().workload == Workload::Missing).await;
+        server.delete("modelendpoints", "shop", "recommender");
+        until(|| revision(cluster).is_none() && cluster.boards.endpoints.keys().is_empty()).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_to_be_all_before_every_list_was_told() {
+    for kind in ["modelendpoints", "pods", "deployments", "endpointslices", "services", "horizontalpodautoscalers"] {
+        let server = shop();
+        server.be_silent_about(kind);
+        follow(&server, Program::Autoscaler, async |cluster| {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(!is_synced(cluster), "synced without {kind}");
+            assert_eq!(revision(cluster), None, "drawn without {kind}");
+            server.serve();
+            // The list that was never answered is given up and asked for again.
+            until(|| is_synced(cluster)).await;
+            assert_eq!(replicas_of(cluster), ["v1-a"]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_while_the_server_was_away_is_found_out_within_two_seconds_of_its_return() {
+    let server = shop();
+    follow(&server, Program::Activator, async |cluster| {
+        until(|| replicas_of(cluster) == ["v1-a"]).await;
+        server.refuse(503);
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(replicas_of(cluster), ["v1-a"], "what is known stays while nobody can be asked");
+        server.delete("pods", "shop", "v1-a");
+        server.put("pods", pod("shop", "v1-b", "v1", "10.0.0.6"));
+        server.compact();
+        server.serve();
+        let back = cluster.clock.now();
+        until(|| replicas_of(cluster) == ["v1-b"]).await;
+        assert!(cluster.clock.now().since(back) <= Duration::from_secs(2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_watched_from_its_first_endpoint_to_its_last() {
+    let server = shop();
+    follow(&server, Program::Activator, async |_| {
+        let always = ["endpointslices", "modelendpoints", "rouse/pods", "services"];
+        let with = |namespaces: &[&str]| {
+            let of = |namespace: &&str| [format!("{namespace}/deployments"), format!("{namespace}/pods")];
+            let mut all: Vec<String> = namespaces.iter().flat_map(of).collect();
+            all.extend(always.map(str::to_owned));
+            all.sort();
+            all
+        };
+        until(|| server.watched() == with(&["shop"])).await;
+        server.put("modelendpoints", endpoint("lab", "first", "v1"));
+        server.put("modelendpoints", endpoint("lab", "second", "v2"));
+        until(|| server.watched() == with(&["lab", "shop"])).await;
+        server.delete("modelendpoints", "lab", "first");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.watched(), with(&["lab", "shop"]));
+        server.delete("modelendpoints", "lab", "second");
+        until(|| server.watched() == with(&["shop"])).await;
+    })
+    .await;
+}

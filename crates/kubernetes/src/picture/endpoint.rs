@@ -1,0 +1,143 @@
+//! One endpoint.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use api::{PathMode, Protocol};
+use platform::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Route, Target, Timeouts, UpstreamProtocol};
+use units::RevisionKey;
+
+use super::{Findings, RevisionFindings, Scene, Subject};
+use crate::names::services_of;
+use crate::route::seen::Sight;
+
+impl Scene<'_> {
+    pub(super) fn endpoint(&self, subject: &Subject<'_>, findings: &mut Findings) -> Endpoint {
+        let spec = &*subject.spec;
+        findings.never_direct = self.never_direct(subject);
+        for revision in spec.revisions() {
+            let found = self.findings_of(subject, &revision);
+            findings.revisions.insert(revision.name, found);
+        }
+        Endpoint {
+            key: subject.key.clone(),
+            generation: generation(subject),
+            hosts: self.hosts(subject, findings),
+            own_port: subject.object.status.activator_port.map(|port| SocketAddr::new(self.around.listen, port)),
+            targets: spec
+                .traffic
+                .iter()
+                .zip(spec.revisions())
+                .map(|(target, revision)| Target {
+                    revision,
+                    percent: target.percent,
+                    tag: target.tag.as_deref().map(Into::into),
+                })
+                .collect(),
+            upstream: self.upstream(spec),
+            path: match findings.never_direct {
+                None => PathPolicy::Auto,
+                Some(_) => PathPolicy::Proxied,
+            },
+            route: self.route(subject),
+            container_concurrency: spec.container_concurrency,
+            timeouts: Timeouts {
+                request: spec.timeouts.request,
+                response_start: spec.timeouts.response_start,
+                idle: spec.timeouts.idle,
+            },
+            queue: QueueLimits {
+                max_requests: spec.queue.max_requests,
+                max_bytes: spec.queue.max_bytes,
+                max_wait: spec.queue.max_wait,
+            },
+            on_unavailable: OnUnavailable::Fail,
+            answer_headers: spec.answer_headers,
+        }
+    }
+
+    /// Those that no older endpoint has.
+    fn hosts(&self, subject: &Subject<'_>, findings: &mut Findings) -> Vec<Arc<str>> {
+        let mut hosts = Vec::new();
+        for host in subject.spec.hosts.iter().map(|host| Arc::from(host.as_str())) {
+            match self.around.claims.holder(&host) {
+                Some(holder) if holder != subject.key => findings.hosts_of_others.push((host, holder.clone())),
+                Some(_) | None => hosts.push(host),
+            }
+        }
+        hosts
+    }
+
+    /// As the endpoint says, else as the port of the first revision that is there is named.
+    fn upstream(&self, spec: &api::ModelEndpoint) -> UpstreamProtocol {
+        let said = spec.port.as_ref().and_then(|port| port.protocol);
+        let of_first = || spec.revisions().find_map(|key| self.deployment(&key)).map(|deployment| deployment.shape);
+        let is_h2c = match said {
+            Some(protocol) => protocol == Protocol::H2c,
+            None => of_first().is_some_and(|shape| shape.speaks_h2c),
+        };
+        if is_h2c { UpstreamProtocol::H2c } else { UpstreamProtocol::Http1 }
+    }
+
+    fn never_direct(&self, subject: &Subject<'_>) -> Option<&'static str> {
+        let spec = &*subject.spec;
+        if spec.path == PathMode::Proxied {
+            return Some("spec.path says proxied");
+        }
+        let mut revisions = spec.revisions();
+        let (Some(revision), None) = (revisions.next(), revisions.next()) else {
+            return Some("it has several revisions");
+        };
+        if self.owners.get(&revision) != Some(subject.key) {
+            return Some("its Deployment belongs to an older endpoint");
+        }
+        let Some(deployment) = self.deployment(&revision) else { return Some("its Deployment is missing") };
+        if deployment.recreates {
+            return Some("its Deployment has the strategy Recreate");
+        }
+        if deployment.match_labels().is_none() {
+            return Some("its Deployment selects pods in a way that a Service cannot");
+        }
+        if !deployment.shape.sidecar {
+            return Some("its pods have no queue-proxy");
+        }
+        if self.pods_of(deployment).iter().any(|(_, pod)| !pod.shape.sidecar) {
+            return Some("one of its pods has no queue-proxy yet");
+        }
+        None
+    }
+
+    fn route(&self, subject: &Subject<'_>) -> Route {
+        let services = services_of(&subject.spec).into_iter();
+        let revision = subject.spec.revisions().next();
+        let deployment = revision.and_then(|revision| self.deployment(&revision));
+        Sight {
+            services: services.filter_map(|name| self.service(subject, &name)).collect(),
+            own_port: subject.object.status.activator_port,
+            activators: self.around.activators,
+            // Also where the direct path is not allowed any more: it is what there is until that is changed.
+            direct: deployment.and_then(|deployment| deployment.match_labels()),
+        }
+        .route()
+    }
+
+    fn findings_of(&self, subject: &Subject<'_>, revision: &RevisionKey) -> RevisionFindings {
+        let owner = self.owners.get(revision);
+        let deployment = self.deployment(revision);
+        let scalers = self.scalers.get(&*revision.name).into_iter().flatten();
+        RevisionFindings {
+            is_missing: deployment.is_none(),
+            taken_by: owner.filter(|owner| *owner != subject.key).cloned(),
+            bypassed_by: self.bypasses.get(revision).into_iter().flatten().map(|name| Arc::clone(name)).collect(),
+            scaled_by: scalers.map(|scaler| Arc::clone(&scaler.by)).collect(),
+            without_sidecars: deployment.is_some_and(|deployment| !deployment.shape.sidecar),
+            adopted: false,
+        }
+    }
+}
+
+/// Changes with whatever activators route by, and alike in every program: it is made of nothing but what the object says.
+fn generation(subject: &Subject<'_>) -> u64 {
+    let spec = u64::try_from(subject.generation).unwrap_or_default();
+    (spec << 16) | u64::from(subject.object.status.activator_port.unwrap_or_default())
+}
