@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 mod ground;
+mod leading;
+mod orders;
 mod zero;
 
 fn main() -> ExitCode {
-    cluster::suite::run(&[ground::TESTS, zero::TESTS])
+    cluster::suite::run(&[ground::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
 }

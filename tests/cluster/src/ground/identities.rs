@@ -84,10 +84,17 @@ impl Identities {
     /// # Errors
     /// If what was written cannot be read again.
     pub async fn client(&self, token: &str) -> anyhow::Result<kube::Client> {
+        Ok(kube::Client::try_from(self.config(token).await?)?)
+    }
+
+    /// What makes one.
+    ///
+    /// # Errors
+    /// If what was written cannot be read again.
+    pub async fn config(&self, token: &str) -> anyhow::Result<kube::Config> {
         let file = kube::config::Kubeconfig::from_yaml(&self.kubeconfig(token))?;
         let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
-        Ok(kube::Client::try_from(config)?)
+        Ok(kube::Config::from_custom_kubeconfig(file, &options).await?)
     }
 }
 
