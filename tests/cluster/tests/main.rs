@@ -5,8 +5,9 @@ use std::process::ExitCode;
 mod ground;
 mod leading;
 mod orders;
+mod pods;
 mod zero;
 
 fn main() -> ExitCode {
-    cluster::suite::run(&[ground::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
+    cluster::suite::run(&[ground::TESTS, pods::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
 }

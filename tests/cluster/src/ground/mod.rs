@@ -1,6 +1,7 @@
 //! A real control plane and a real kubelet, as plain processes.
 
 pub(crate) mod identities;
+mod names;
 mod programs;
 mod settings;
 
@@ -14,7 +15,13 @@ use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::{Api, Client};
 
 use crate::images::Images;
+use crate::inside::NODE;
+pub use cri::Running as Container;
 use identities::Identities;
+use names::Names;
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use programs::Program;
 
 /// Binaries of Kubernetes, of etcd, and of the container runtime.
@@ -47,6 +54,7 @@ struct Programs {
     #[expect(dead_code, reason = "they run for as long as they are held")]
     others: Vec<Program>,
     kubelet: Program,
+    _names: Names,
 }
 
 impl Ground {
@@ -92,6 +100,7 @@ impl Ground {
         let can_be_used = async || nodes.get(identities::NODE_NAME).await.is_ok_and(|node| is_usable(&node));
         kubelet.until("a node that can be used", can_be_used).await?;
         say(begun, "the node is ready");
+        let names = Names::start(&client).await?;
         let others = vec![controllers, scheduler, runtime, proxy];
         let (kubectl, ours) = (of_kubernetes("kubectl"), binaries.ours.clone());
         let installed = tokio::sync::OnceCell::new();
@@ -103,7 +112,7 @@ impl Ground {
             client,
             kubectl,
             ours,
-            programs: Programs { etcd, apiserver, others, kubelet },
+            programs: Programs { etcd, apiserver, others, kubelet, _names: names },
         })
     }
 
@@ -162,10 +171,48 @@ impl Ground {
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
+    /// Stops the kubelet, as a machine that nobody looks after any more: containers run on.
+    ///
+    /// # Errors
+    /// If it cannot be stopped.
+    pub async fn stop_kubelet(&mut self) -> anyhow::Result<()> {
+        self.programs.kubelet.kill().await
+    }
+
+    /// Starts the kubelet again. Returns when it answers.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_kubelet(&mut self) -> anyhow::Result<()> {
+        self.programs.kubelet.start_again()?;
+        let answers = async || tokio::net::TcpStream::connect((NODE, 10_250)).await.is_ok();
+        self.programs.kubelet.until("listening", answers).await
+    }
+
     /// Containers that run, as the runtime says: pod, container, process and address of each.
-    pub fn containers(&self) -> Vec<serde_json::Value> {
-        let files = std::fs::read_dir(self.folder().join("runtime/containers")).into_iter().flatten().flatten();
-        files.filter_map(|file| serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()).collect()
+    ///
+    /// # Errors
+    /// If the runtime keeps no list.
+    pub fn containers(&self) -> anyhow::Result<Vec<Container>> {
+        cri::running(&self.folder().join("runtime"))
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn container(&self, namespace: &str, pod: &str, container: &str) -> anyhow::Result<Container> {
+        let is_it = |it: &Container| it.namespace == namespace && it.pod == pod && it.container == container;
+        let found = self.containers()?.into_iter().find(is_it);
+        found.with_context(|| format!("{container} of {namespace}/{pod} does not run"))
+    }
+
+    /// Sends a signal to the process of a container: SIGKILL for a crash, SIGSTOP for one that hangs.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, container: &Container, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(Pid::from_raw(container.pid.try_into()?), signal)?)
     }
 }
 
