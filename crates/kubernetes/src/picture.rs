@@ -48,7 +48,8 @@ pub(crate) struct Memory {
 /// A namespace.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Drawn {
-    pub(crate) endpoints: Vec<Endpoint>,
+    /// Each with its UID: another one under the same name is another endpoint.
+    pub(crate) endpoints: Vec<(Arc<str>, Endpoint)>,
     pub(crate) revisions: Vec<Revision>,
     pub(crate) findings: BTreeMap<EndpointKey, Findings>,
 }
@@ -88,7 +89,7 @@ pub(crate) fn draw(around: Around<'_>, namespace: &Arc<str>, memory: &mut Memory
                 drawn.revisions.push(scene.revision(subject, target, revision, memory, &mut findings));
             }
         }
-        drawn.endpoints.push(endpoint);
+        drawn.endpoints.push((Arc::clone(&subject.object.uid), endpoint));
         drawn.findings.insert(subject.key.clone(), findings);
     }
     drawn

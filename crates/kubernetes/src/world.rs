@@ -77,6 +77,8 @@ pub(crate) enum Kind {
 pub(crate) struct Dirty {
     /// Namespaces in which anything changed.
     pub(crate) namespaces: BTreeSet<Arc<str>>,
+    /// Endpoints, in any of them.
+    pub(crate) endpoints: bool,
     /// Rouse's own pods, or who stands in our slices.
     pub(crate) own: bool,
     pub(crate) config: bool,
@@ -268,7 +270,8 @@ impl World {
         match K::WHAT {
             Kind::OwnPods | Kind::Slices => dirty.own = true,
             Kind::Config => dirty.config = true,
-            Kind::Endpoints | Kind::Deployments | Kind::Pods | Kind::Services | Kind::Autoscaled => {}
+            Kind::Endpoints => dirty.endpoints = true,
+            Kind::Deployments | Kind::Pods | Kind::Services | Kind::Autoscaled => {}
         }
         dirty.namespaces.extend(touched.into_iter().flatten());
         drop(dirty);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::{Boards, PathPolicy};
+use platform::Boards;
 use tracing::info;
 use units::{EndpointKey, Moment, RevisionKey};
 
@@ -19,8 +19,11 @@ use crate::picture::{self, Around, Drawn, Memory, own};
 use crate::site::Site;
 use crate::world::{Dirty, Kind, Seen, World};
 
-/// For so long changes are gathered: one change of a Deployment makes several of its pods.
-const GATHERED_FOR: Duration = Duration::from_millis(2);
+/// For how long changes are gathered after a drawing that took `took`: long enough that one change of a Deployment and those
+/// of its pods are one, and that drawing is never more than a fifth of what this machine does.
+fn gathered_for(took: Duration) -> Duration {
+    (took * 4).clamp(Duration::from_millis(2), Duration::from_millis(200))
+}
 
 /// Keeps the boards as the world is.
 pub(super) async fn keep(cluster: &Cluster, who: Program) -> Infallible {
@@ -28,10 +31,12 @@ pub(super) async fn keep(cluster: &Cluster, who: Program) -> Infallible {
     let mut drawing = Drawing::new(who, &cluster.site, Arc::clone(&cluster.boards));
     loop {
         changes.mark_unchanged();
-        drawing.draw(&cluster.world, cluster.clock.now());
+        let began = cluster.clock.now();
+        drawing.draw(&cluster.world, began);
+        let took = cluster.clock.now().since(began);
         // The sender is the world's, which is there as long as the cluster.
         let _ = changes.changed().await;
-        tokio::time::sleep(GATHERED_FOR).await;
+        tokio::time::sleep(gathered_for(took)).await;
     }
 }
 
@@ -45,16 +50,17 @@ struct Drawing {
     claims: Claims,
     addresses: BTreeMap<IpAddr, Arc<str>>,
     shown: BTreeMap<Arc<str>, Shown>,
+    /// What was said of specs that are not understood.
+    faults: BTreeMap<EndpointKey, Arc<api::Faults>>,
     synced: bool,
 }
 
 /// What is on the boards of one namespace.
 #[derive(Debug, Default)]
 struct Shown {
-    endpoints: BTreeMap<EndpointKey, PathPolicy>,
+    /// By UID.
+    endpoints: BTreeMap<EndpointKey, Arc<str>>,
     revisions: BTreeSet<RevisionKey>,
-    /// Endpoints whose faults were said.
-    faulty: BTreeSet<EndpointKey>,
 }
 
 impl Drawing {
@@ -70,22 +76,26 @@ impl Drawing {
             claims: Claims::default(),
             addresses: BTreeMap::new(),
             shown: BTreeMap::new(),
+            faults: BTreeMap::new(),
             synced: false,
         }
     }
 
     fn draw(&mut self, world: &World, now: Moment) {
-        let Dirty { mut namespaces, own, config } = world.take_dirty();
+        let Dirty { mut namespaces, endpoints, own, config } = world.take_dirty();
         if own {
             self.draw_own(world, now, &mut namespaces);
         }
         if config {
             self.draw_config(world);
         }
-        self.draw_claims(world, &mut namespaces);
+        if endpoints {
+            self.draw_claims(world, &mut namespaces);
+        }
         for namespace in &namespaces {
             let drawn = world.look(|seen| self.draw_namespace(seen, namespace));
             if let Some(mut drawn) = drawn {
+                self.say_faults(namespace, &drawn);
                 world.set_findings(namespace, std::mem::take(&mut drawn.findings));
                 self.show(namespace, drawn);
             }
@@ -138,9 +148,6 @@ impl Drawing {
 
     /// Who has which host is asked across namespaces, so a change of it in one of them can change others.
     fn draw_claims(&mut self, world: &World, namespaces: &mut BTreeSet<Arc<str>>) {
-        if namespaces.is_empty() {
-            return;
-        }
         let claims =
             world.look(|seen| are_listed(seen, &[Kind::Endpoints], None).then(|| Claims::of(seen, &self.claims)));
         if let Some(claims) = claims
@@ -164,6 +171,27 @@ impl Drawing {
         Some(picture::draw(around, namespace, &mut self.memory))
     }
 
+    /// Says what is wrong with a spec, once for each version of it.
+    fn say_faults(&mut self, namespace: &Arc<str>, drawn: &Drawn) {
+        self.faults.retain(|key, _| key.namespace != *namespace || drawn.findings.contains_key(key));
+        for (endpoint, found) in &drawn.findings {
+            if self.faults.get(endpoint) == found.faults.as_ref() {
+                continue;
+            }
+            match &found.faults {
+                None => {
+                    self.faults.remove(endpoint);
+                    info!(%endpoint, "its spec has no fault any more");
+                }
+                Some(faults) => {
+                    let keeps_last_good = found.keeps_last_good;
+                    info!(%endpoint, %faults, keeps_last_good, "its spec has faults");
+                    self.faults.insert(endpoint.clone(), Arc::clone(faults));
+                }
+            }
+        }
+    }
+
     fn show(&mut self, namespace: &Arc<str>, drawn: Drawn) {
         let Drawn { endpoints, revisions, .. } = drawn;
         let before = self.shown.remove(namespace).unwrap_or_default();
@@ -173,8 +201,12 @@ impl Drawing {
             shown.revisions.insert(revision.key.clone());
             self.boards.revisions.put(revision.key.clone(), revision);
         }
-        for endpoint in endpoints {
-            shown.endpoints.insert(endpoint.key.clone(), endpoint.path);
+        for (uid, endpoint) in endpoints {
+            // One that came in the place of another counts its generations anew, so what was said of the other is void.
+            if before.endpoints.get(&endpoint.key).is_some_and(|before| *before != uid) {
+                self.boards.endpoints.remove(&endpoint.key);
+            }
+            shown.endpoints.insert(endpoint.key.clone(), uid);
             self.boards.endpoints.put(endpoint.key.clone(), endpoint);
         }
         for key in before.endpoints.keys().filter(|key| !shown.endpoints.contains_key(key)) {
@@ -183,7 +215,7 @@ impl Drawing {
         for key in before.revisions.iter().filter(|key| !shown.revisions.contains(key)) {
             self.boards.revisions.remove(key);
         }
-        if !shown.endpoints.is_empty() || !shown.faulty.is_empty() {
+        if !shown.endpoints.is_empty() {
             self.shown.insert(Arc::clone(namespace), shown);
         }
     }

@@ -47,7 +47,8 @@ pub(super) async fn keep<K: Kept>(
     config: watcher::Config,
     within: Option<Arc<str>>,
 ) -> Infallible {
-    let mut one = One { ground, within, listed: false, failing: false, failed_at: None, pause: FIRST_PAUSE };
+    let mut one =
+        One { ground, what: K::WHAT, within, listed: false, failing: false, failed_at: None, pause: FIRST_PAUSE };
     loop {
         one.listed = false;
         one.run(watcher(api.clone(), config.clone())).await;
@@ -72,12 +73,20 @@ fn wants_a_new_list(error: &watcher::Error) -> bool {
 /// A watch's state.
 struct One<'a> {
     ground: &'a Ground<'a>,
+    what: Kind,
     within: Option<Arc<str>>,
     /// Everything has been told, and changes are.
     listed: bool,
     failing: bool,
     failed_at: Option<Moment>,
     pause: Duration,
+}
+
+/// A watch can end while it fails, with the last endpoint of its namespace.
+impl Drop for One<'_> {
+    fn drop(&mut self) {
+        self.leave_failing();
+    }
 }
 
 impl One<'_> {
@@ -93,16 +102,16 @@ impl One<'_> {
             } else if let Ok(event) = tokio::time::timeout(longest, events.next()).await {
                 event
             } else if self.listed {
-                self.stands::<K>();
+                self.stands();
                 continue;
             } else {
-                self.failed::<K>(&"the list takes too long");
+                self.failed(&"the list takes too long");
                 return;
             };
             match event {
                 Some(Ok(event)) => self.told(event, &mut all),
                 Some(Err(error)) => {
-                    self.failed::<K>(&error);
+                    self.failed(&error);
                     tokio::time::sleep(self.next_pause()).await;
                     if wants_a_new_list(&error) {
                         return;
@@ -122,17 +131,17 @@ impl One<'_> {
             }
             Event::InitApply(thing) => all.push(thing),
             Event::InitDone => {
-                self.stands::<K>();
+                self.stands();
                 self.listed = true;
                 let sight = Sight { live: false, ..sight };
                 self.ground.world.all(self.within.as_ref(), std::mem::take(all), sight);
             }
             Event::Apply(thing) => {
-                self.stands::<K>();
+                self.stands();
                 self.ground.world.put(thing, sight);
             }
             Event::Delete(thing) => {
-                self.stands::<K>();
+                self.stands();
                 self.ground.world.gone(&thing);
             }
         }
@@ -144,33 +153,36 @@ impl One<'_> {
         Sight { now, live: self.listed && !self.failing && !is_catching_up }
     }
 
-    fn failed<K: Kept>(&mut self, error: &dyn std::fmt::Display) {
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
         self.failed_at = Some(self.ground.clock.now());
         if std::mem::replace(&mut self.failing, true) {
             return;
         }
         let mut failing = self.ground.failing.lock();
-        let count = failing.entry(K::WHAT).or_default();
+        let count = failing.entry(self.what).or_default();
         *count += 1;
         if *count == 1 {
-            warn!(kind = K::KIND, namespace = self.within.as_deref(), %error, "a watch failed, trying again");
+            warn!(kind = ?self.what, namespace = self.within.as_deref(), %error, "a watch failed, trying again");
         }
     }
 
-    fn stands<K: Kept>(&mut self) {
+    fn stands(&mut self) {
         self.pause = FIRST_PAUSE;
-        if std::mem::replace(&mut self.failing, false) {
+        if self.failing {
             self.failed_at = Some(self.ground.clock.now());
-            self.leave_failing(K::WHAT, K::KIND);
+            self.leave_failing();
         }
     }
 
-    fn leave_failing(&self, what: Kind, name: &str) {
+    fn leave_failing(&mut self) {
+        if !std::mem::replace(&mut self.failing, false) {
+            return;
+        }
         let mut failing = self.ground.failing.lock();
-        if let Some(count) = failing.get_mut(&what) {
+        if let Some(count) = failing.get_mut(&self.what) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                info!(kind = name, "watching again");
+                info!(kind = ?self.what, "watching again");
             }
         }
     }

@@ -1,1 +1,6 @@
+mod stage;
 
+mod endpoints;
+mod own_pods;
+mod revisions;
+mod vying;
