@@ -247,6 +247,7 @@ pub(crate) fn revision_at(name: &str, replicas: &[(&str, SocketAddr)]) -> Revisi
         sidecars: true,
         layers: Vec::new(),
         adopted: true,
+        contested: false,
         replicas: replicas.iter().map(replica).collect(),
         progress_deadline: Duration::from_secs(60),
         trouble: None,

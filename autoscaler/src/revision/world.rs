@@ -42,6 +42,7 @@ impl Revision {
             direct_allowed: endpoint.is_some_and(routes::direct_allowed) && self.sidecars_are_ready_for_direct(&facts),
             held,
             adopted: facts.adopted || self.asked_for,
+            contested: facts.contested,
             bypassed: self.sidecars.values().any(|seen| 0 < seen.foreign),
             start_failed: self.failed.is_some(),
             missing: scale.is_none(),

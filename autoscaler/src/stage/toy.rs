@@ -287,6 +287,7 @@ fn revision() -> Revision {
         sidecars: false,
         layers: vec![Layer { source: Source::Deployment, values }],
         adopted: true,
+        contested: false,
         replicas: Vec::new(),
         progress_deadline: Duration::from_secs(600),
         trouble: None,

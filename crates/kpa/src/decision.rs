@@ -111,6 +111,8 @@ reasons! {
     NotAdopted = "not-adopted",
     /// Somebody reaches its replicas past Rouse, so one is kept.
     Bypassed = "bypassed",
+    /// Others write its scale again and again, so it is only raised.
+    ScaleConflict = "scale-conflict",
     /// Requests are held for it or in flight in it, so it is not given up.
     HeldRequests = "held-requests",
     /// Idle or less loaded, but not yet seen to be so for a whole stable window; or it is still on its way up.

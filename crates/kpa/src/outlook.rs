@@ -237,6 +237,7 @@ fn fewer(now: Moment, decision: &Decision, policy: &Policy, timers: &Timers) -> 
         because @ (Because::NoData
         | Because::NotAdopted
         | Because::Bypassed
+        | Because::ScaleConflict
         | Because::HeldRequests
         | Because::Waking
         | Because::StartFailed) => turn(By::Not(because)),

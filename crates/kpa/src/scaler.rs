@@ -165,6 +165,8 @@ impl Scaler {
     pub fn timers(&self, now: Moment, world: &World, decision: &Decision) -> Timers {
         let only_upwards = if !world.adopted {
             Some(Because::NotAdopted)
+        } else if world.contested {
+            Some(Because::ScaleConflict)
         } else if self.activator_unheard(now) {
             Some(Because::ActivatorUnheard)
         } else {
@@ -493,6 +495,9 @@ impl Scaler {
         let scale = world.scale.0;
         if world.bypassed {
             running.at_least(scale.min(1), Because::Bypassed);
+        }
+        if world.contested {
+            running.at_least(scale, Because::ScaleConflict);
         }
         if self.activator_unheard(now) {
             running.at_least(scale, Because::ActivatorUnheard);

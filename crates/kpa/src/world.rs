@@ -26,6 +26,8 @@ pub struct World {
     pub adopted: bool,
     /// Does somebody reach its replicas past Rouse?
     pub bypassed: bool,
+    /// Do others write its scale again and again, so that it is only to be raised?
+    pub contested: bool,
     /// Has its start failed, and is the next try not due yet ([`crate::StartJudge`])?
     pub start_failed: bool,
     /// Is its workload not there?

@@ -72,6 +72,7 @@ fn readings_and_decisions_allocate_nothing_once_everyone_is_known() {
         held: 0,
         adopted: true,
         bypassed: false,
+        contested: false,
         start_failed: false,
         missing: false,
     };

@@ -26,6 +26,7 @@ mod reach;
 mod route;
 mod scale;
 mod site;
+mod steward;
 #[cfg(feature = "people")]
 mod uninstall;
 mod world;

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ServicePort;
 use platform::ReplicaState;
 use units::Moment;
 
@@ -129,6 +130,28 @@ pub(crate) struct Service {
     pub(crate) owner: Option<Arc<str>>,
     /// Its address in the cluster; `None` for a headless one.
     pub(crate) cluster_ip: Option<IpAddr>,
+    /// Of one that belongs to a `ModelEndpoint`: what it listens on. Others' are nobody's business.
+    pub(crate) ports: Box<[PortSeen]>,
+}
+
+/// A port of a Service, as far as an endpoint says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortSeen {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) port: i32,
+    pub(crate) app_protocol: Option<Box<str>>,
+}
+
+impl Service {
+    /// Does it listen on these ports, and no others?
+    pub(crate) fn goes_by(&self, ports: &[ServicePort]) -> bool {
+        let is = |(seen, wanted): (&PortSeen, &ServicePort)| {
+            seen.port == wanted.port
+                && seen.name.as_deref() == wanted.name.as_deref()
+                && seen.app_protocol.as_deref() == wanted.app_protocol.as_deref()
+        };
+        self.ports.len() == ports.len() && self.ports.iter().zip(ports).all(is)
+    }
 }
 
 /// An EndpointSlice of ours: `endpointslice.kubernetes.io/managed-by: rouse`.

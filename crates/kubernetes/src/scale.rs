@@ -35,6 +35,10 @@ impl Hands {
                 why: "zero was ordered without the version it was decided on".to_owned(),
             });
         }
+        let restraint = self.cluster.world.restraint(&order.revision);
+        if let Some(why) = restraint.and_then(|restraint| restraint.forbids(order)) {
+            return Err(ScaleError::Refused { why });
+        }
         let deployments = self.deployments(&order.revision);
         let mut patch = patch_of(order, None)?;
         loop {

@@ -13,7 +13,7 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const MANAGER: &str = "rouse";
 
 /// The Lease of the autoscaler that leads, in Rouse's namespace. Its holder is `<pod>_<incarnation>`.
-pub const LEASE: &str = "rouse-autoscaler";
+pub(crate) const LEASE: &str = "rouse-autoscaler";
 
 /// Where Rouse itself stands, and what its programs agree on. From flags and the downward API.
 #[derive(Clone, Debug)]

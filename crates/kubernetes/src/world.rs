@@ -16,6 +16,7 @@ use crate::objects::{
     Autoscaled, ConfigMap, Deployment, EndpointObject, Kept, OwnPod, Pod, Service, Sight, Slice, Watched,
 };
 use crate::picture::Findings;
+use crate::steward::Restraint;
 
 /// A namespace and a name.
 pub(crate) type Key = (Arc<str>, Arc<str>);
@@ -31,6 +32,8 @@ pub(crate) struct World {
     namespaces: watch::Sender<BTreeSet<Arc<str>>>,
     /// What is to be said of each endpoint, beside what is put on the boards.
     findings: RwLock<BTreeMap<EndpointKey, Arc<Findings>>>,
+    /// Revisions whose `replicas` others write too.
+    restraints: RwLock<BTreeMap<RevisionKey, Restraint>>,
     /// Where autoscalers take streams.
     pub(crate) autoscalers: watch::Sender<Option<Arc<[SocketAddr]>>>,
 }
@@ -123,6 +126,7 @@ impl World {
             dirty: Mutex::default(),
             namespaces: watch::Sender::default(),
             findings: RwLock::default(),
+            restraints: RwLock::default(),
             autoscalers: watch::Sender::new(None),
         }
     }
@@ -181,6 +185,27 @@ impl World {
         if changed {
             self.tell();
         }
+    }
+
+    /// What Rouse does not do with a revision, because others write its `replicas` too.
+    pub(crate) fn restraint(&self, key: &RevisionKey) -> Option<Restraint> {
+        self.restraints.read().get(key).cloned()
+    }
+
+    /// Replaces all of that, and has what depends on it drawn anew.
+    pub(crate) fn set_restraints(&self, restraints: BTreeMap<RevisionKey, Restraint>) {
+        let before = {
+            let mut known = self.restraints.write();
+            if *known == restraints {
+                return;
+            }
+            std::mem::replace(&mut *known, restraints.clone())
+        };
+        let differs = |key: &&RevisionKey| before.get(*key) != restraints.get(*key);
+        let namespaces: BTreeSet<Arc<str>> =
+            before.keys().chain(restraints.keys()).filter(differs).map(|key| Arc::clone(&key.namespace)).collect();
+        self.dirty.lock().namespaces.extend(namespaces);
+        self.tell();
     }
 
     /// The addresses of these activators, those that have one, by the UID of their pods.

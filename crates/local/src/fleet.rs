@@ -303,6 +303,7 @@ impl Fleet {
             sidecars: true,
             layers: described.map_or_else(Vec::new, |workload| workload.layers.clone()),
             adopted: true,
+            contested: false,
             replicas: self.members.iter().map(|member| member.replica.clone()).collect(),
             progress_deadline: described.map_or(Duration::ZERO, |workload| workload.progress_deadline),
             trouble: self.trouble.clone(),

@@ -28,6 +28,8 @@ pub struct Revision {
     /// Whether it may be scaled below what it was found with: it was made for Rouse, was marked so, or a request for it
     /// has come through Rouse before and that was written down.
     pub adopted: bool,
+    /// Whether others write its scale again and again: then it is only raised, lest two correct each other without end.
+    pub contested: bool,
     /// Its copies, oldest first, those on their way out included.
     pub replicas: Vec<Replica>,
     /// How long a start may take before it counts as failed.

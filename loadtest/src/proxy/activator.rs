@@ -155,6 +155,7 @@ fn running(
         sidecars: between.sidecar,
         layers: Vec::new(),
         adopted: true,
+        contested: false,
         replicas: vec![replica],
         progress_deadline: Duration::from_secs(60),
         trouble: None,

@@ -67,6 +67,7 @@ pub(super) fn reason(revision: &Revision, last: &Decision) -> String {
         Because::OnItsWay
         | Because::NotAdopted
         | Because::Bypassed
+        | Because::ScaleConflict
         | Because::WaitingForActivators
         | Because::Grace
         | Because::Retention

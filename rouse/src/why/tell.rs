@@ -205,6 +205,7 @@ fn to_zero(revision: &Revision, outlook: &Outlook) -> (String, Vec<String>) {
             ("no-data", _) => "something is known of its demand".to_owned(),
             ("not-adopted", _) => "a request has come through Rouse".to_owned(),
             ("bypassed", _) => "nobody reaches its replicas past Rouse any more".to_owned(),
+            ("scale-conflict", _) => "nobody else has written its scale for an hour".to_owned(),
             ("initial-scale", _) => "the initial scale was reached once".to_owned(),
             ("requests", _) => "what is asked is answered".to_owned(),
             ("start", _) => "its start is over".to_owned(),

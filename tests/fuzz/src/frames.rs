@@ -152,6 +152,7 @@ impl Receiver {
             held: 0,
             adopted: true,
             bypassed: false,
+            contested: false,
             start_failed: false,
             missing: false,
         };

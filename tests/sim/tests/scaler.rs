@@ -97,6 +97,7 @@ fn world(scale: u32) -> World {
         held: 0,
         adopted: true,
         bypassed: false,
+        contested: false,
         start_failed: false,
         missing: false,
     }

@@ -61,6 +61,7 @@ impl Revision {
                 held: 0,
                 adopted: true,
                 bypassed: false,
+                contested: false,
                 start_failed: false,
                 missing: false,
             },

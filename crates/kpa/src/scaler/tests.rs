@@ -68,6 +68,7 @@ impl Toy {
                 held: 0,
                 adopted: true,
                 bypassed: false,
+                contested: false,
                 start_failed: false,
                 missing: false,
             },
@@ -544,6 +545,15 @@ fn what_others_use_is_not_taken_away() {
     toy.world.bypassed = true;
     toy.run(60);
     assert_eq!(toy.last, Some((Some(1), Because::Bypassed)));
+}
+
+#[test]
+fn what_others_scale_too_is_only_raised() {
+    let mut toy = Toy::at_scale(policy(), 3);
+    toy.world.contested = true;
+    toy.run(60);
+    assert_eq!(toy.last, Some((Some(3), Because::ScaleConflict)));
+    assert_eq!(toy.world.scale, ReplicaCount(3));
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn world(ready: u32) -> World {
         held: 0,
         adopted: true,
         bypassed: false,
+        contested: false,
         start_failed: false,
         missing: false,
     }

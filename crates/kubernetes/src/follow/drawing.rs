@@ -97,6 +97,9 @@ impl Drawing {
             if let Some(mut drawn) = drawn {
                 self.say_faults(namespace, &drawn);
                 world.set_findings(namespace, std::mem::take(&mut drawn.findings));
+                for revision in &mut drawn.revisions {
+                    revision.contested = world.restraint(&revision.key).is_some();
+                }
                 self.show(namespace, drawn);
             }
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use units::EndpointKey;
 
 use super::envelope::{Kept, Meta, or_default, port};
-use super::{Autoscaled, ConfigMap, EndpointObject, Service, Slice};
+use super::{Autoscaled, ConfigMap, EndpointObject, PortSeen, Service, Slice};
 use crate::names::SERVICE_NAME;
 use crate::world::{Key, Kind, Seen};
 
@@ -74,6 +74,17 @@ struct ServiceSpec {
     selector: BTreeMap<Arc<str>, Arc<str>>,
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    ports: Vec<PortWire>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PortWire {
+    name: Option<Box<str>>,
+    #[serde(default, deserialize_with = "or_default")]
+    port: i32,
+    app_protocol: Option<Box<str>>,
 }
 
 impl Kept for Service {
@@ -88,10 +99,13 @@ impl Kept for Service {
 
     fn keep(wire: ServiceWire) -> (Meta, Self) {
         let ServiceWire { metadata, spec } = wire;
+        let owner = metadata.owned_by("ModelEndpoint", "rouse.dev/");
+        let ports = spec.ports.into_iter().filter(|_| owner.is_some());
         let service = Self {
             uid: Arc::clone(&metadata.uid),
             selector: spec.selector,
-            owner: metadata.owned_by("ModelEndpoint", "rouse.dev/"),
+            ports: ports.map(|PortWire { name, port, app_protocol }| PortSeen { name, port, app_protocol }).collect(),
+            owner,
             // Without one there is "None" in its place.
             cluster_ip: spec.cluster_ip.and_then(|address| address.parse().ok()),
         };

@@ -37,6 +37,8 @@ impl Scene<'_> {
                 && pods.iter().all(|(_, pod)| pod.shape.sidecar),
             layers: layers(subject, target, deployment),
             adopted,
+            // That takes more than one look: whoever draws knows it of the steward.
+            contested: false,
             replicas,
             progress_deadline: deployment
                 .map_or(api::Deployment::PROGRESS_DEADLINE, |deployment| deployment.progress_deadline),

@@ -67,7 +67,13 @@ mod tests {
     }
 
     fn service(selector: &[(&str, &str)]) -> Service {
-        Service { uid: "s".into(), selector: labels(selector), owner: Some("e".into()), cluster_ip: None }
+        Service {
+            uid: "s".into(),
+            selector: labels(selector),
+            owner: Some("e".into()),
+            cluster_ip: None,
+            ports: [].into(),
+        }
     }
 
     fn slice(addresses: &[&str], port: u16) -> Slice {

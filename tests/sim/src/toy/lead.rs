@@ -473,6 +473,7 @@ impl Cluster {
             held: keeper.held(now),
             adopted: true,
             bypassed: false,
+            contested: false,
             start_failed: keeper.failed.is_some(),
             missing: false,
         }

@@ -1,0 +1,59 @@
+//! What an endpoint needs of Services, and has not. Pure.
+
+use std::sync::Arc;
+
+use units::EndpointKey;
+
+use crate::names::services_of;
+use crate::objects::{EndpointObject, Service};
+use crate::route::shapes::service_ports;
+use crate::world::{Kind, Seen};
+
+/// What is to be done about the Services of an endpoint.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Not there.
+    pub(super) missing: Vec<String>,
+    /// There, and somebody else's; each with whose.
+    pub(super) taken: Vec<(String, String)>,
+    /// There, its own, and with ports that its `spec` does not say any more.
+    pub(super) outdated: Vec<String>,
+    /// Its own, and of no use: of tags that are gone. Name and UID.
+    pub(super) superfluous: Vec<(String, Arc<str>)>,
+}
+
+impl Needs {
+    /// Nothing, of one that is leaving or not understood, and while the Services of its namespace are not known.
+    pub(super) fn of(seen: &Seen, key: &EndpointKey, object: &EndpointObject) -> Self {
+        let mut needs = Self::default();
+        let Ok(spec) = &object.spec else { return needs };
+        let namespace = &key.namespace;
+        if object.leaving || !seen.is_listed(Kind::Services, Some(namespace)) {
+            return needs;
+        }
+        let is_own = |service: &Service| service.owner.as_ref() == Some(&object.uid);
+        let wanted = services_of(spec);
+        let ports = service_ports(spec);
+        for name in &wanted {
+            match seen.services.get(&(Arc::clone(namespace), name.as_str().into())) {
+                None => needs.missing.push(name.clone()),
+                Some(service) if !is_own(service) => needs.taken.push((name.clone(), whose(service).to_owned())),
+                Some(service) if service.goes_by(&ports) => {}
+                Some(_) => needs.outdated.push(name.clone()),
+            }
+        }
+        let first = (Arc::clone(namespace), Arc::from(""));
+        let here = seen.services.range(first..).take_while(|((of, _), _)| of == namespace);
+        let superfluous = here.filter(|((_, name), service)| is_own(service) && wanted.iter().all(|it| **it != **name));
+        needs.superfluous =
+            superfluous.map(|((_, name), service)| (name.to_string(), Arc::clone(&service.uid))).collect();
+        needs
+    }
+}
+
+fn whose(service: &Service) -> &'static str {
+    match &service.owner {
+        Some(_) => "another ModelEndpoint's",
+        None => "not Rouse's",
+    }
+}

@@ -1,0 +1,190 @@
+//! One thing that is to be done: a call to the API server, and what is said where it fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::status::Status;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, Preconditions,
+};
+use platform::Actuator;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+use units::{EndpointKey, RevisionKey};
+
+use super::needs::Needs;
+use super::release::{self, Again};
+use super::status;
+use crate::cluster::Cluster;
+use crate::fault::Fault;
+use crate::names::ADOPTED_DOMAIN;
+use crate::objects::EndpointObject;
+use crate::route::shapes::{service_of, service_ports};
+use crate::site::MANAGER;
+
+/// A call that takes longer is given up, and done again where it is still wanted.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A name in the part of an annotation's key after the slash may be so long.
+const LONGEST_IN_A_KEY: usize = 63;
+
+/// Something to be done.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Makes a Service.
+    Create { key: EndpointKey, service: Box<Service> },
+    /// Gives a Service the ports that its endpoint says.
+    Reshape { key: EndpointKey, name: String, patch: Value },
+    /// Takes away a Service of a tag that is gone.
+    Delete { key: EndpointKey, name: String, uid: Arc<str> },
+    /// Writes a status.
+    Status { key: EndpointKey, patch: Value },
+    /// Writes down that revisions are adopted.
+    Adopt { key: EndpointKey, patch: Value },
+    /// Tells of a change.
+    Tell { event: Box<Event> },
+    /// Raises a revision that nobody names any more, if it was left at zero.
+    Raise { revision: RevisionKey, epoch: u64 },
+    /// Looks for such revisions, from when nobody was there to raise them.
+    Sweep { epoch: u64 },
+}
+
+impl Work {
+    pub(super) fn of_services(key: &EndpointKey, object: &EndpointObject, needs: Needs) -> Vec<Self> {
+        let Ok(spec) = &object.spec else { return Vec::new() };
+        let create =
+            |name: &String| Self::Create { key: key.clone(), service: Box::new(service_of(spec, &object.uid, name)) };
+        let reshape = |name: String| Self::Reshape {
+            key: key.clone(),
+            name,
+            // A merge patch, so that the whole list is as it is said here.
+            patch: json!({ "spec": { "ports": service_ports(spec) } }),
+        };
+        let delete = |(name, uid)| Self::Delete { key: key.clone(), name, uid };
+        let created = needs.missing.iter().map(create);
+        created
+            .chain(needs.outdated.into_iter().map(reshape))
+            .chain(needs.superfluous.into_iter().map(delete))
+            .collect()
+    }
+
+    pub(super) fn status(key: &EndpointKey, object: &EndpointObject, status: &Status) -> Self {
+        Self::Status { key: key.clone(), patch: status::patch(&object.uid, status) }
+    }
+
+    /// `adopted`: revisions of which it is to be written down. What stands there of others is taken out: a revision that
+    /// comes back is found anew.
+    pub(super) fn adoption(key: &EndpointKey, object: &EndpointObject, adopted: &[&str]) -> Option<Self> {
+        let Ok(spec) = &object.spec else { return None };
+        let name = |revision: &str| format!("{ADOPTED_DOMAIN}/{revision}");
+        let fits = |revision: &&&str| revision.len() <= LONGEST_IN_A_KEY;
+        let new = adopted.iter().filter(fits).map(|revision| name(revision));
+        let new =
+            new.filter(|name| !object.annotations.contains_key(name.as_str())).map(|name| (name, Value::from("true")));
+        let is_named = |key: &str| spec.traffic.iter().any(|target| key == name(&target.revision));
+        let old = object.annotations.keys().filter(|key| key.starts_with(ADOPTED_DOMAIN) && !is_named(key));
+        let old = old.map(|key| (key.to_string(), Value::Null));
+        let annotations: serde_json::Map<String, Value> = new.chain(old).collect();
+        if annotations.is_empty() {
+            return None;
+        }
+        let patch = json!({ "metadata": { "uid": &*object.uid, "annotations": annotations } });
+        Some(Self::Adopt { key: key.clone(), patch })
+    }
+
+    /// Is it found again, while it is not seen to be done?
+    pub(super) fn is_tried_again(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Reshape { .. } | Self::Delete { .. } | Self::Adopt { .. } => true,
+            // These two have a pause of their own, and the others are done once.
+            Self::Status { .. } | Self::Tell { .. } | Self::Raise { .. } | Self::Sweep { .. } => false,
+        }
+    }
+
+    /// Does it, and says so if it cannot be done. Returns what nobody else would think of doing again.
+    pub(super) async fn run(self, cluster: &Cluster, hands: &dyn Actuator) -> Option<Again> {
+        let what = self.words();
+        let again = match &self {
+            Self::Raise { revision, .. } => Some(Again::Raise(revision.clone())),
+            Self::Sweep { .. } => Some(Again::Sweep),
+            _ => None,
+        };
+        let done = timeout(PATIENCE, self.attempt(cluster, hands)).await;
+        match done.unwrap_or_else(|_| Err(Fault::Unknown { why: format!("no answer within {PATIENCE:?}") })) {
+            Ok(()) => None,
+            // What it was about has gone, or has changed: what is wanted now is found at the next look.
+            Err(fault @ (Fault::Missing { .. } | Fault::Conflict { .. })) => {
+                debug!(error = %fault, "{what} came to nothing");
+                None
+            }
+            Err(fault) => {
+                warn!(error = %fault, "{what} failed, trying again");
+                again
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Create { key, service } => {
+                format!("making Service {} of {key}", service.metadata.name.as_deref().unwrap_or_default())
+            }
+            Self::Reshape { key, name, .. } => format!("changing the ports of Service {name} of {key}"),
+            Self::Delete { key, name, .. } => format!("deleting Service {name} of {key}"),
+            Self::Status { key, .. } => format!("writing the status of {key}"),
+            Self::Adopt { key, .. } => format!("writing down what is adopted of {key}"),
+            Self::Tell { event } => format!("an Event {}", event.reason.as_deref().unwrap_or_default()),
+            Self::Raise { revision, .. } => format!("raising {revision}, which no endpoint names any more,"),
+            Self::Sweep { .. } => "looking for revisions that were left at zero".to_owned(),
+        }
+    }
+
+    async fn attempt(self, cluster: &Cluster, hands: &dyn Actuator) -> Result<(), Fault> {
+        let client = || cluster.patient.clone();
+        let patching = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let posting = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let done = match self {
+            Self::Create { key, service } => {
+                let made = Api::namespaced(client(), &key.namespace).create(&posting, &*service).await;
+                made.map(|_| info!(endpoint = %key, service = service.metadata.name, "made a Service"))
+            }
+            Self::Reshape { key, name, patch } => {
+                let services: Api<Service> = Api::namespaced(client(), &key.namespace);
+                services.patch(&name, &patching, &Patch::Merge(&patch)).await.map(drop)
+            }
+            Self::Delete { key, name, uid } => {
+                let preconditions = Some(Preconditions { uid: Some(uid.to_string()), resource_version: None });
+                let deleting = DeleteParams { preconditions, ..DeleteParams::default() };
+                let services: Api<Service> = Api::namespaced(client(), &key.namespace);
+                services
+                    .delete(&name, &deleting)
+                    .await
+                    .map(|_| info!(endpoint = %key, service = name, "deleted a Service"))
+            }
+            Self::Status { key, patch } => {
+                let all = endpoints(client(), &key.namespace);
+                all.patch_status(&key.name, &patching, &Patch::Merge(&patch)).await.map(drop)
+            }
+            Self::Adopt { key, patch } => {
+                endpoints(client(), &key.namespace).patch(&key.name, &patching, &Patch::Merge(&patch)).await.map(drop)
+            }
+            Self::Tell { event } => {
+                let namespace = event.metadata.namespace.clone().unwrap_or_default();
+                Api::namespaced(client(), &namespace).create(&posting, &*event).await.map(drop)
+            }
+            Self::Raise { revision, epoch } => return release::raise(cluster, hands, &revision, epoch).await,
+            Self::Sweep { epoch } => return release::sweep(cluster, hands, epoch).await,
+        };
+        done.map_err(|error| Fault::of(&error))
+    }
+}
+
+/// The endpoints of a namespace, as far as they are written here.
+fn endpoints(client: kube::Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("rouse.dev", "v1alpha1", "ModelEndpoint");
+    Api::namespaced_with(client, namespace, &ApiResource::from_gvk_with_plural(&kind, "modelendpoints"))
+}
