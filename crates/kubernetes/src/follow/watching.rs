@@ -130,8 +130,8 @@ impl One<'_> {
                 all.clear();
             }
             Event::InitApply(thing) => all.push(thing),
+            // It stands once the watch that follows does; a server may list and refuse to be watched.
             Event::InitDone => {
-                self.stands();
                 self.listed = true;
                 let sight = Sight { live: false, ..sight };
                 self.ground.world.all(self.within.as_ref(), std::mem::take(all), sight);

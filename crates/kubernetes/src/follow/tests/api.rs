@@ -24,16 +24,22 @@ pub(super) struct Server(Arc<Mutex<State>>);
 struct State {
     /// By collection, as `pods`, and by namespace and name.
     objects: BTreeMap<String, BTreeMap<(String, String), Value>>,
-    watches: Vec<(String, Option<String>, Sender<Bytes>)>,
+    watches: Vec<Watch>,
+    forgotten: Vec<Watch>,
     version: u64,
     /// Nothing is answered but this.
     refusing: Option<u16>,
     /// Collections whose list is never answered.
     silent: Vec<String>,
+    /// Lists are answered, and watches are not.
+    watching_forbidden: bool,
     /// Versions below this one are gone.
     oldest: u64,
     calls: Vec<String>,
 }
+
+/// Of which collection, in which namespace, and where what happens is told.
+type Watch = (String, Option<String>, Sender<Bytes>);
 
 /// `/api/v1/namespaces/shop/pods` is `pods` of `shop`.
 fn collection(path: &str) -> (String, Option<String>) {
@@ -66,6 +72,9 @@ impl Server {
         }
         let (plural, namespace) = collection(asked.path());
         if query.contains("watch=true") {
+            if state.watching_forbidden {
+                return Some(answer(403, &refusal(403, "no watch for you")));
+            }
             let from = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
             if from.unwrap().parse::<u64>().unwrap() < state.oldest {
                 return Some(answer(410, &refusal(410, "too old")));
@@ -120,6 +129,31 @@ impl Server {
         let mut state = self.0.lock();
         state.refusing = None;
         state.silent.clear();
+    }
+
+    /// Goes on listing, and refuses every watch.
+    pub(super) fn forbid_watching(&self) {
+        let mut state = self.0.lock();
+        state.watching_forbidden = true;
+        state.watches.clear();
+    }
+
+    /// Tells those who watch nothing of what happens from now on.
+    pub(super) fn forget_watches(&self) {
+        let mut state = self.0.lock();
+        let watches = std::mem::take(&mut state.watches);
+        state.forgotten.extend(watches);
+    }
+
+    /// Tells those who were forgotten that what they missed is gone.
+    pub(super) fn say_gone(&self) {
+        let gone = json!({ "type": "ERROR", "object": refusal(410, "too old") });
+        let mut line = serde_json::to_vec(&gone).unwrap();
+        line.push(b'\n');
+        let forgotten = std::mem::take(&mut self.0.lock().forgotten);
+        for (_, _, mut sender) in forgotten {
+            assert!(sender.try_send(Frame::data(Bytes::from(line.clone()))).is_ok());
+        }
     }
 
     /// Remembers no change so far.
