@@ -11,6 +11,9 @@ use std::process::{Command, ExitCode, Output, Stdio};
 /// Set for the run that is inside.
 const INSIDE: &str = "ROUSE_CLUSTER_INSIDE";
 
+/// Set by whoever wants to look at a cluster after its tests.
+const KEEP: &str = "ROUSE_CLUSTER_KEEP";
+
 /// The address that this machine has as the only node.
 pub const NODE: &str = "10.244.0.1";
 
@@ -20,6 +23,11 @@ pub const SERVICES: &str = "10.96.0.0/16";
 /// Is this the run inside?
 pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
+}
+
+/// Is the cluster to stay after its tests, for people to look at?
+pub fn is_kept() -> bool {
+    std::env::var_os(KEEP).is_some()
 }
 
 /// Runs this program again, inside, with the same arguments, and ends as it does.
@@ -54,7 +62,8 @@ fn within(command: &[&OsStr], stderr: Stdio) -> Result<Output, String> {
         first.args(["--map-root-user", "sh", "-c", "exec \"$@\"", "sh"]);
     }
     first.args(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]).args(command);
-    let stdout = if command.first() == Some(&OsStr::new("nft")) { Stdio::null() } else { Stdio::inherit() };
+    let is_a_trial = command.first() == Some(&OsStr::new("nft"));
+    let stdout = if is_a_trial { Stdio::null() } else { Stdio::inherit() };
     first.env(INSIDE, "1").stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
     let mut child = first.spawn().map_err(fault)?;
     let mut go = child.stdin.take();
@@ -73,6 +82,12 @@ fn within(command: &[&OsStr], stderr: Stdio) -> Result<Output, String> {
         }
     }
     drop(go);
+    if is_kept() {
+        eprintln!(
+            "cluster: to look inside: nsenter --target {} --user --net --mount --preserve-credentials",
+            child.id()
+        );
+    }
     child.wait_with_output().map_err(fault)
 }
 

@@ -70,8 +70,10 @@ fn play(mut arguments: Arguments, tests: &[Test], binaries: &Binaries) -> anyhow
     // One after the other: they share the programs under test, and break them.
     arguments.test_threads = Some(1);
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if conclusion.has_failed() && std::env::var_os("ROUSE_CLUSTER_KEEP").is_some() {
-        eprintln!("cluster: kept for looking: {}", runtime.block_on(ground.read()).folder().display());
+    eprintln!("cluster: memory in MiB at the end: {}", runtime.block_on(ground.read()).memory());
+    if inside::is_kept() {
+        let kept = runtime.block_on(ground.read()).folder().display().to_string();
+        eprintln!("cluster: kept until it is interrupted; logs and kubeconfigs are in {kept}");
         std::thread::park();
     }
     Ok(conclusion.exit_code())

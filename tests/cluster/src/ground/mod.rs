@@ -51,7 +51,6 @@ pub struct Ground {
 struct Programs {
     etcd: Program,
     apiserver: Program,
-    #[expect(dead_code, reason = "they run for as long as they are held")]
     others: Vec<Program>,
     kubelet: Program,
     _names: Names,
@@ -187,6 +186,13 @@ impl Ground {
         self.programs.kubelet.start_again()?;
         let answers = async || tokio::net::TcpStream::connect((NODE, 10_250)).await.is_ok();
         self.programs.kubelet.until("listening", answers).await
+    }
+
+    /// What each program of the cluster holds in memory, in MiB, as a line to print.
+    pub fn memory(&self) -> String {
+        let Programs { etcd, apiserver, others, kubelet, .. } = &self.programs;
+        let all = [etcd, apiserver, kubelet].into_iter().chain(others);
+        all.map(Program::memory).collect::<Vec<_>>().join(", ")
     }
 
     /// Containers that run, as the runtime says: pod, container, process and address of each.

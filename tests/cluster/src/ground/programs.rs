@@ -27,6 +27,14 @@ impl Program {
         Ok(Self { name, binary, args, log, child })
     }
 
+    /// Its name, and what it holds in memory, in MiB.
+    pub(crate) fn memory(&self) -> String {
+        let status = self.child.id().and_then(|id| std::fs::read_to_string(format!("/proc/{id}/status")).ok());
+        let line = status.iter().flat_map(|it| it.lines()).find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+        format!("{} {}", self.name, kib / 1024)
+    }
+
     /// Kills it, and waits until it is gone.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
