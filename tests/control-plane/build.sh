@@ -49,6 +49,9 @@ minor=$(cut -d. -f2 <<< "$version")
 v=k8s.io/component-base/version
 flags="-s -w -X $v.gitVersion=$version -X $v.gitMajor=1 -X $v.gitMinor=$minor -X $v.gitTreeState=clean -X $v.buildDate=1970-01-01T00:00:00Z"
 
+for module in etcd kubernetes; do
+    go -C "$module" list -m > "$log" 2>&1 || cannot "$(tail -n 1 "$log") (newer ones: https://go.dev/dl)"
+done
 say "downloading the modules of etcd and Kubernetes $version"
 for module in etcd kubernetes; do
     go -C "$module" mod download > "$log" 2>&1 || { tail -n 3 "$log" >&2; cannot "the modules of $module cannot be downloaded or are not what go.sum says"; }

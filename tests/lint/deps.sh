@@ -34,6 +34,12 @@ optional nft nftables "$for_cluster"
 optional ip iproute2 "$for_cluster"
 optional unshare util-linux "$for_cluster"
 optional go golang-go "$for_cluster"
+# What apt has is often too old for Kubernetes.
+if command -v go > /dev/null; then
+    go=$(GOTOOLCHAIN=local go env GOVERSION) least=go$(sed -n 's/^go //p' "$(dirname "$0")/../control-plane/kubernetes/go.mod")
+    [ "$(printf '%s\n' "$least" "$go" | sort -V | head -n 1)" = "$least" ] ||
+        echo "deps: $go is older than $least (https://go.dev/dl has newer ones); $for_cluster will be left out"
+fi
 "$(dirname "$0")/../peers/deps.sh"
 if ! command -v cargo > /dev/null; then
     echo "deps: missing: Rust. Install rustup from https://rustup.rs; rust-toolchain.toml then picks the version." >&2
