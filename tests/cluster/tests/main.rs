@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod containers;
 mod ground;
 mod leading;
 mod orders;
@@ -9,5 +10,5 @@ mod pods;
 mod zero;
 
 fn main() -> ExitCode {
-    cluster::suite::run(&[ground::TESTS, pods::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
+    cluster::suite::run(&[ground::TESTS, pods::TESTS, containers::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
 }

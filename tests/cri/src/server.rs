@@ -69,6 +69,12 @@ impl RuntimeService for Calls {
         Ok(Response::new(p::StatusResponse { status: Some(status), ..p::StatusResponse::default() }))
     }
 
+    async fn runtime_config(&self, _: Request<p::RuntimeConfigRequest>) -> Answer<p::RuntimeConfigResponse> {
+        // The kubelet asks for a way to make control groups. None are made; this is the one that it takes by itself.
+        let linux = p::LinuxRuntimeConfiguration { cgroup_driver: p::CgroupDriver::Cgroupfs.into() };
+        Ok(Response::new(p::RuntimeConfigResponse { linux: Some(linux) }))
+    }
+
     async fn run_pod_sandbox(&self, request: Request<p::RunPodSandboxRequest>) -> Answer<p::RunPodSandboxResponse> {
         let ran = self.whole(self.0.clone().run_sandbox(request.into_inner())).await?;
         Ok(Response::new(p::RunPodSandboxResponse { pod_sandbox_id: ran.map_err(failed)? }))
