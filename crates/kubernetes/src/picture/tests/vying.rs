@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use units::EndpointKey;
 
 use super::stage::*;
-use crate::objects::{Autoscaled, Deployment, EndpointObject, Service};
+use crate::objects::{Autoscaled, Deployment, EndpointObject, Pod, Service};
 
 fn key(name: &str) -> EndpointKey {
     EndpointKey::new("shop", name)
@@ -97,4 +97,20 @@ fn a_revision_whose_pods_have_no_sidecar_is_said_to_have_none() {
     assert!(stage.draw().findings("recommender").revisions["v1"].without_sidecars);
     stage.put::<Deployment>(with_sidecar(deployment("v1"), "/spec/template/spec"));
     assert!(!stage.draw().findings("recommender").revisions["v1"].without_sidecars);
+}
+
+#[test]
+fn a_namespace_of_a_thousand_endpoints_is_drawn_with_its_pods_each_in_its_place() {
+    let mut stage = Stage::shop();
+    for i in 0..1_000 {
+        let name = format!("m{i}");
+        stage.put::<EndpointObject>(endpoint(&name, &[&name]));
+        stage.put::<Deployment>(deployment(&name));
+        for copy in ["a", "b"] {
+            stage.put::<Pod>(pod(&format!("{name}-{copy}"), &name, "10.0.0.5"));
+        }
+    }
+    let shop = stage.draw();
+    assert_eq!(shop.0.endpoints.len(), 1_001);
+    assert!(shop.0.revisions.iter().filter(|r| &*r.key.name != "v1").all(|revision| revision.replicas.len() == 2));
 }
