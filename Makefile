@@ -21,7 +21,7 @@ test: ## run every test that this machine can run; the last line counts
 	@tests/run.sh
 
 test-cluster: ## only those on a real control plane with a real kubelet; ONE=NAME runs one, ROUSE_CLUSTER_KEEP=1 keeps a failed one
-	cargo build --workspace --locked --all-targets --features rouse/cluster
+	cargo build --workspace --locked --bins --test cluster --features rouse/cluster
 	@tests/control-plane/build.sh
 	cargo test --workspace --locked --features rouse/cluster --test cluster -- $(ONE)
 
