@@ -2,13 +2,36 @@
 
 use std::process::ExitCode;
 
+mod addresses;
 mod containers;
+mod faults;
 mod ground;
 mod leading;
+mod leaving;
+mod objects;
 mod orders;
+mod paths;
 mod pods;
+mod rights;
+mod taking_over;
 mod zero;
 
 fn main() -> ExitCode {
-    cluster::suite::run(&[ground::TESTS, pods::TESTS, containers::TESTS, leading::TESTS, orders::TESTS, zero::TESTS])
+    // In this order: what the programs did is looked at when they have done everything, and then they are uninstalled.
+    cluster::suite::run(&[
+        ground::TESTS,
+        pods::TESTS,
+        containers::TESTS,
+        leading::TESTS,
+        orders::TESTS,
+        objects::TESTS,
+        zero::TESTS,
+        addresses::TESTS,
+        taking_over::TESTS,
+        paths::TESTS,
+        faults::TESTS,
+        leaving::TOLD,
+        rights::TESTS,
+        leaving::UNINSTALLED,
+    ])
 }

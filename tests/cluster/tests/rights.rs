@@ -1,0 +1,65 @@
+//! What the programs may do, and what they did: read from the audit log, after everything else.
+
+use std::collections::BTreeSet;
+
+use anyhow::ensure;
+use cluster::ground::Ground;
+use cluster::suite::{Stage, Test};
+use serde_json::Value;
+
+pub(crate) const TESTS: &[Test] = &[("over_all_tests_no_request_was_forbidden_and_no_right_was_unused", rights)];
+
+type Right = (String, String, String);
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Every right that a program has been given: group, resource with its subresource, and verb.
+async fn given(ground: &Ground, program: &str) -> anyhow::Result<BTreeSet<Right>> {
+    let mut given = BTreeSet::new();
+    for (kind, name) in [("clusterrole", program), ("role", program)] {
+        let role = ground.kubectl(&["-n", "rouse", "get", kind, name, "--ignore-not-found", "-o", "json"]).await?;
+        let role: Value = serde_json::from_str(&role).unwrap_or_default();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            let list = |field: &str| rule[field].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+            for group in list("apiGroups") {
+                for resource in list("resources") {
+                    given.extend(list("verbs").into_iter().map(|verb| (group.clone(), resource.clone(), verb)));
+                }
+            }
+        }
+    }
+    Ok(given)
+}
+
+fn rights(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        let audit = ground.audit()?;
+        let forbidden: BTreeSet<String> = audit
+            .iter()
+            .filter(|entry| entry["responseStatus"]["code"] == 403)
+            .map(|entry| format!("{} {} {}", entry["user"]["username"], entry["verb"], entry["requestURI"]))
+            .collect();
+        ensure!(forbidden.is_empty(), "forbidden: {forbidden:#?}");
+        for program in ["rouse-autoscaler", "rouse-activator"] {
+            let user = format!("system:serviceaccount:rouse:{program}");
+            let used: BTreeSet<Right> = audit
+                .iter()
+                .filter(|entry| entry["user"]["username"] == user)
+                .map(|entry| {
+                    let of = &entry["objectRef"];
+                    let (resource, part) = (text(&of["resource"]), text(&of["subresource"]));
+                    let resource = if part.is_empty() { resource } else { format!("{resource}/{part}") };
+                    (text(&of["apiGroup"]), resource, text(&entry["verb"]))
+                })
+                .collect();
+            let given = given(&ground, program).await?;
+            ensure!(!given.is_empty(), "{program} has no rights at all");
+            let unused: Vec<&Right> = given.difference(&used).collect();
+            ensure!(unused.is_empty(), "{program} was given what it never used: {unused:#?}");
+        }
+        Ok(())
+    })
+}
