@@ -65,7 +65,13 @@ fn play(mut arguments: Arguments, tests: &[Test], binaries: &Binaries) -> anyhow
     })?;
     let trials = tests.iter().map(|(name, test)| {
         let (test, stage) = (*test, Stage { ground: Arc::clone(&ground), runtime: Arc::clone(&runtime) });
-        Trial::test(*name, move || test(stage).map_err(|error| Failed::from(format!("{error:#}"))))
+        Trial::test(*name, move || {
+            test(stage).map_err(|error| {
+                // At once, and not only with all others at the end: these tests are long.
+                eprintln!("cluster: {error:#}");
+                Failed::from(format!("{error:#}"))
+            })
+        })
     });
     // One after the other: they share the programs under test, and break them.
     arguments.test_threads = Some(1);
