@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, LogParams};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_hook_runs_in_a_container_before_it_is_told_to_end", hook),
@@ -18,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_image_that_is_missing_is_told_and_taken_once_it_is_there", missing_image),
     ("a_container_has_its_volumes_its_token_and_its_names", volumes),
     ("an_exec_probe_decides_whether_a_pod_is_ready", exec_probe),
+    ("a_port_of_a_pod_is_forwarded_through_the_api_server", forward),
 ];
 
 fn container(name: &str, script: &str) -> Value {
@@ -205,6 +207,31 @@ fn exec_probe(stage: Stage) -> anyhow::Result<()> {
         std::fs::remove_file(journal.join("ready"))?;
         is(false).await?;
         pods.delete("probed", &DeleteParams::default().grace_period(0)).await?;
+        Ok(())
+    })
+}
+
+fn forward(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        let pods = api(&ground).await?;
+        let main = json!({
+            "name": "main", "image": "rouse.dev/predictor", "args": ["--host", "0.0.0.0"],
+            "readinessProbe": { "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 },
+        });
+        ground.apply(&pod("forwarded", &ground.folder().join("forwarded"), json!([main]))).await?;
+        until("it is ready", async || {
+            anyhow::ensure!(is_ready(&pods.get("forwarded").await?));
+            Ok(())
+        })
+        .await?;
+        let mut forward = pods.portforward("forwarded", &[8080]).await?;
+        let mut stream = forward.take_stream(8080).context("no stream")?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: any\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        anyhow::ensure!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        pods.delete("forwarded", &DeleteParams::default().grace_period(1)).await?;
         Ok(())
     })
 }

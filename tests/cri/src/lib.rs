@@ -5,15 +5,16 @@
 //! own. The binary `cri` is the server; `docs` of the flags are its `--help`.
 //!
 //! In reading order: [`images`] says which program an image's name stands for; [`state`] is what is kept, and what the kubelet
-//! is told of it; [`sandboxes`], [`containers`] and [`exec`] are the calls; [`events`] is the stream; [`server`] maps calls to
+//! is told of it; [`sandboxes`], [`containers`] and [`exec`] are the calls; [`events`] is the stream; [`forward`] leads to ports of pods; [`server`] maps calls to
 //! them. [`inside`] is what the same binary does within namespaces, before it becomes a container.
 //!
 //! Left out: users (one id is mapped; `runAsUser` is ignored), limits, capabilities, `kubectl exec`, `attach` and
-//! `port-forward`, rotation of logs. Restarting the server loses its containers.
+//! `port-forward` (only clients that ask over WebSockets get one), rotation of logs. Restarting the server loses its containers.
 
 mod containers;
 mod events;
 mod exec;
+mod forward;
 mod images;
 mod inside;
 mod line;
@@ -95,6 +96,7 @@ struct Runtime {
     images: images::Images,
     /// Filled while `state` is locked, so that the order of events is the order of changes.
     events: broadcast::Sender<protocol::ContainerEventResponse>,
+    forwards: forward::Forwards,
     /// What must not end with the call that began it.
     tasks: TaskTracker,
 }
@@ -111,7 +113,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     network::forward_packets()?;
+    let (listener, forwards) = forward::Forwards::bind().await?;
     let runtime = Arc::new(Runtime {
+        forwards,
         images: images::Images::at(config.images.clone()),
         state: Mutex::default(),
         // A reader that is slower than this misses events, and has a fresh picture with the next heartbeat.
@@ -128,6 +132,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
     tokio::select! {
         served = server::serve(runtime.clone(), stop.clone()) => served,
         () = beats => Ok(()),
+        () = runtime.forward_ports(listener) => Ok(()),
         () = stop.cancelled() => Ok(()),
     }
 }

@@ -62,10 +62,11 @@ pub(crate) fn interface(sandbox: &str) -> String {
     format!("pod{}", &sandbox[..12])
 }
 
-/// Makes a pod's pair of interfaces, and the host's side of its route. The pod's side is `inside`'s.
+/// Makes a pod's pair of interfaces, and the host's side of its route. The pod's side is `inside`'s. A route of a pod that
+/// died with the server before this one may still be there.
 pub(crate) async fn attach(interface: &str, holder: u32, pod: Ipv4Addr, node: Ipv4Addr) -> anyhow::Result<()> {
     ip(&format!(
-        "link add {interface} type veth peer name eth0 netns {holder}\nlink set {interface} up\nroute add {pod}/32 dev {interface} src {node}\n"
+        "link add {interface} type veth peer name eth0 netns {holder}\nlink set {interface} up\nroute replace {pod}/32 dev {interface} src {node}\n"
     ))
     .await
 }

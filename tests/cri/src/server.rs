@@ -151,6 +151,10 @@ impl RuntimeService for Calls {
         self.0.exec(request.into_inner()).await.map(Response::new)
     }
 
+    async fn port_forward(&self, request: Request<p::PortForwardRequest>) -> Answer<p::PortForwardResponse> {
+        self.0.port_forward(request.into_inner()).map(|url| Response::new(p::PortForwardResponse { url }))
+    }
+
     async fn list_container_stats(
         &self,
         _: Request<p::ListContainerStatsRequest>,

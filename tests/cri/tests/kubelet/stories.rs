@@ -34,6 +34,7 @@ pub(crate) fn play(arguments: &Arguments) -> ExitCode {
         images_may_be_refused_and_starts_may_be_slow
         what_is_removed_is_gone_with_its_processes
         a_pod_outlives_neither_its_server_nor_its_holder
+        a_port_of_a_pod_is_forwarded_from_within_it
         a_pod_on_the_network_of_the_host_has_no_address_of_its_own
     };
     libtest_mimic::run(arguments, stories).exit_code()
@@ -341,4 +342,41 @@ async fn a_pod_on_the_network_of_the_host_has_no_address_of_its_own() {
     node.ended(&id).await;
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
     assert!(node.said("pod", "net:").await.contains(&own.display().to_string()));
+}
+
+async fn a_port_of_a_pod_is_forwarded_from_within_it() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+    let mut node = Node::start(13, shell(), &[]).await;
+    let (sandbox, _) = node.sandbox("pod").await;
+    // On its loopback only.
+    node.run(&sandbox, "pod", "cd /etc && exec python3 -m http.server --bind 127.0.0.1 8080").await;
+    let up = "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8080))'";
+    let id = node.runtime.list_containers(p::ListContainersRequest::default()).await.unwrap().into_inner().containers
+        [0]
+    .id
+    .clone();
+    while node.exec(&id, up, 0).await.unwrap().exit_code != 0 {}
+
+    let request = p::PortForwardRequest { pod_sandbox_id: sandbox, port: vec![8080, 1] };
+    let url = node.runtime.port_forward(request).await.unwrap().into_inner().url.replace("http:", "ws:");
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "v4.channel.k8s.io".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request.clone()).await.unwrap();
+    socket.send(Message::binary(b"\0GET /hostname HTTP/1.0\r\n\r\n".to_vec())).await.unwrap();
+    let mut said: [Vec<u8>; 4] = Default::default();
+    while let Some(Ok(message)) = tokio::time::timeout(LIMIT, socket.next()).await.unwrap() {
+        if let Message::Binary(bytes) = message {
+            said[usize::from(bytes[0])].extend_from_slice(&bytes[1..]);
+        }
+    }
+    for (channel, port) in [(0, 8080_u16), (1, 8080), (2, 1), (3, 1)] {
+        assert_eq!(said[channel][..2], port.to_le_bytes(), "channel {channel}");
+    }
+    let [answer, _, nothing, error] = said.map(|bytes| String::from_utf8_lossy(&bytes[2..]).into_owned());
+    assert!(answer.ends_with("\r\n\r\npod\n"), "{answer}");
+    assert!(nothing.is_empty() && error.contains("port 1 of the pod"), "{error}");
+    // What was promised once is given once.
+    assert!(tokio_tungstenite::connect_async(request).await.is_err());
 }
