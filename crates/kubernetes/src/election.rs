@@ -209,10 +209,21 @@ impl Elector {
                     self.renew_at = sent.plus(self.timing.retry.mul_f64(1.0 + 0.2 * spread.clamp(0.0, 1.0)));
                 }
             }
-            // Whose write it was is read at once: it may have been an earlier one of ours that no answer came to.
-            Written::Conflict => self.sight = Sight::Stale,
+            // Whose write it was is read: it may have been an earlier one of ours that no answer came to.
+            Written::Conflict => {
+                self.sight = Sight::Stale;
+                self.not_before = now.plus(self.timing.pause / 10);
+            }
+            // Not even a first one can be written where there is no namespace for it.
+            Written::Missing if matches!(self.sight, Sight::Missing { .. }) => {
+                self.not_before = now.plus(self.timing.retry);
+            }
             Written::Missing => self.saw(now, None),
-            Written::Refused | Written::Unknown => self.saw_nothing(now),
+            Written::Unknown => self.saw_nothing(now),
+            Written::Refused => {
+                self.sight = Sight::Stale;
+                self.not_before = now.plus(self.timing.retry);
+            }
         }
     }
 

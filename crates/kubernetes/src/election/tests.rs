@@ -126,7 +126,7 @@ fn a_leader_whose_renewal_went_unanswered_leads_on_and_renews_what_it_reads() {
 fn who_sees_that_another_holds_it_follows_at_once() {
     let mut elector = leader();
     elector.wrote(at(2_000), at(2_100), Written::Conflict, 0.0);
-    assert_eq!(elector.next(at(2_100)), Act::Read);
+    assert_eq!(elector.next(at(2_150)), Act::Read);
     elector.saw(at(2_200), Some(record("another", 5, "6")));
     assert_eq!(elector.leadership(at(2_200)), Leadership::Following);
     assert_eq!(elector.next(at(2_200)), Act::Wait(at(2_200).plus(LEASE)));
@@ -195,6 +195,19 @@ fn a_leader_whose_record_was_deleted_stops_and_writes_it_anew() {
     elector.wrote(at(2_000), at(2_100), Written::Missing, 0.0);
     assert_eq!(elector.leadership(at(2_100)), Leadership::Following);
     assert_eq!(elector.next(at(2_100)), Act::Create(Record { holder: "me".into(), epoch: 5 }));
+}
+
+#[test]
+fn who_may_not_write_or_has_nowhere_to_does_not_ask_on_and_on() {
+    let mut elector = follower();
+    elector.wrote(at(15_000), at(15_000), Written::Refused, 0.0);
+    assert_eq!(elector.next(at(15_000)), Act::Wait(at(17_000)));
+    let mut elector = me();
+    elector.saw(at(0), None);
+    elector.wrote(at(0), at(100), Written::Missing, 0.0);
+    assert_eq!(elector.next(at(100)), Act::Wait(at(2_100)));
+    elector.wrote(at(2_100), at(2_200), Written::Conflict, 0.0);
+    assert_eq!(elector.next(at(2_200)), Act::Wait(at(2_250)));
 }
 
 #[test]
