@@ -13,6 +13,7 @@ mod orders;
 mod paths;
 mod pods;
 mod rights;
+mod routes;
 mod taking_over;
 mod zero;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         containers::TESTS,
         leading::TESTS,
         orders::TESTS,
+        routes::TESTS,
         objects::TESTS,
         zero::TESTS,
         addresses::TESTS,
