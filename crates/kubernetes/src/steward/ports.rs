@@ -65,7 +65,7 @@ impl Ports {
         }
         for uid in newcomers {
             let free = |port: &u16| !taken.contains(port) && !self.resting.contains_key(port);
-            if let Some(port) = self.from_hash(uid).find(free) {
+            if let Some(port) = self.beginning_at_hash_of(uid).find(free) {
                 taken.insert(port);
                 self.given.insert(Arc::clone(uid), port);
             }
@@ -78,7 +78,7 @@ impl Ports {
     }
 
     /// Every port once, from the one that a UID hashes to.
-    fn from_hash(&self, uid: &str) -> impl Iterator<Item = u16> + use<> {
+    fn beginning_at_hash_of(&self, uid: &str) -> impl Iterator<Item = u16> + use<> {
         let (first, last) = (*self.range.start(), *self.range.end());
         let count = u64::from(last.saturating_sub(first)) + 1;
         // Less than the number of ports, so it fits.

@@ -41,7 +41,7 @@ fn facts(given: &Given) -> Facts<'_> {
     }
 }
 
-fn of<'a>(status: &'a Status, kind: ConditionType) -> Option<&'a Condition> {
+fn of(status: &Status, kind: ConditionType) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.kind == kind.word())
 }
 
