@@ -44,6 +44,7 @@ impl<E: Clone> Routes<E> {
         let (mut by_name, mut hosts) = (HashMap::new(), HashMap::new());
         let mut all = Vec::new();
         let mut by_key = HashMap::new();
+        let mut of_tags = Vec::new();
         for (endpoint, it) in endpoints {
             for host in own_names(&endpoint.key, cluster_domain) {
                 by_name.entry(host).or_insert_with(|| it.clone());
@@ -51,8 +52,19 @@ impl<E: Clone> Routes<E> {
             for host in &endpoint.hosts {
                 hosts.entry(Arc::clone(host)).or_insert_with(|| it.clone());
             }
+            for target in &endpoint.targets {
+                let name = target.tag.as_deref().map(|tag| service_of_tag(tag, &endpoint.key));
+                of_tags
+                    .extend(name.map(|name| (EndpointKey::new(Arc::clone(&endpoint.key.namespace), name), it.clone())));
+            }
             by_key.insert(endpoint.key.clone(), it.clone());
             all.push(it);
+        }
+        // After all others: an endpoint that is called like that has the name.
+        for (name, it) in of_tags {
+            for host in own_names(&name, cluster_domain) {
+                by_name.entry(host).or_insert_with(|| it.clone());
+            }
         }
         let alone = match (alone_answers_every_host, all.len()) {
             (true, 1) => all.pop(),
@@ -89,6 +101,19 @@ impl<E: Clone> Routes<E> {
     {
         self.own_names.get(&*normal(authority)).is_some_and(|other| other != it)
     }
+}
+
+/// What the Service of a tag is called.
+pub(crate) fn service_of_tag(tag: &str, endpoint: &EndpointKey) -> String {
+    format!("{tag}-{}", endpoint.name)
+}
+
+/// Is this Host the Service `name` in `namespace`? Also by its bare name, as it is called from there.
+pub(crate) fn is_service(authority: &str, name: &str, namespace: &str) -> bool {
+    let host = normal(authority);
+    let Some(rest) = host.strip_prefix(name) else { return false };
+    let of_namespace = rest.strip_prefix('.').and_then(|rest| rest.strip_prefix(namespace));
+    rest.is_empty() || of_namespace.is_some_and(|rest| rest.is_empty() || rest == ".svc" || rest.starts_with(".svc."))
 }
 
 /// The names that an endpoint has by being there.
@@ -153,6 +178,33 @@ mod tests {
         assert_eq!(routes(true, &[("a", &[])]).find(Some("127.0.0.1:8080")), Found::Endpoint(0));
         assert_eq!(routes(true, &[("a", &[]), ("b", &[])]).find(Some("127.0.0.1:8080")), Found::UnknownHost);
         assert_eq!(routes(false, &[("a", &[])]).find(Some("127.0.0.1:8080")), Found::UnknownHost);
+    }
+
+    #[test]
+    fn the_service_of_a_tag_is_its_endpoints_unless_another_is_called_so() {
+        let mut tagged = endpoint("a");
+        tagged.targets[0].tag = Some("new".into());
+        let others = [endpoint("b"), endpoint("new-c")];
+        let mut rival = endpoint("c");
+        rival.targets[0].tag = Some("new".into());
+        let all = [tagged, rival].into_iter().chain(others).collect::<Vec<Endpoint>>();
+        let routes = Routes::new(all.iter().zip(0..), "cluster.local", false, true);
+        assert_eq!(routes.find(Some("new-a.default.svc:80")), Found::Endpoint(0));
+        assert_eq!(routes.find(Some("new-c.default")), Found::Endpoint(3));
+        assert!(routes.belongs_to_another("new-a.default", &2) && !routes.belongs_to_another("new-a.default", &0));
+    }
+
+    #[test]
+    fn a_service_is_called_by_its_whole_name_or_from_its_own_namespace() {
+        let is_it = |host| is_service(host, "new-a", "shop");
+        for host in
+            ["new-a", "New-A:80", "new-a.shop", "new-a.shop.svc", "new-a.shop.svc.cluster.local.", "new-a.shop.:80"]
+        {
+            assert!(is_it(host), "{host}");
+        }
+        for host in ["a", "new-a.example.com", "new-a.shops", "new-ab", "new-a.shop.example.com", "x.new-a.shop"] {
+            assert!(!is_it(host), "{host}");
+        }
     }
 
     #[test]

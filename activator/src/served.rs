@@ -12,6 +12,7 @@ use traffic::{Split, Target};
 use units::{EndpointKey, Percent};
 
 use crate::hold::Hold;
+use crate::routes::{is_service, service_of_tag};
 
 /// One endpoint. Its parts in force are swapped whole, so that a request sees one version from beginning to end.
 pub(crate) struct Served {
@@ -30,6 +31,8 @@ pub(crate) struct InForce {
     split: Split,
     /// In the order of the targets.
     holds: Vec<Arc<Hold>>,
+    /// The Service of each tag.
+    tagged: Vec<(String, Arc<str>)>,
 }
 
 impl PartialEq for Served {
@@ -95,6 +98,12 @@ impl Served {
         self.now().endpoint.generation
     }
 
+    /// The tag whose Service a Host is.
+    pub(crate) fn tag_of<'a>(&self, in_force: &'a InForce, host: &str) -> Option<&'a str> {
+        let is_it = |(name, _): &&(String, Arc<str>)| is_service(host, name, &self.key.namespace);
+        in_force.tagged.iter().find(is_it).map(|(_, tag)| &**tag)
+    }
+
     /// Which revision serves the next request: the tagged one, or by exact share.
     pub(crate) fn choose(&self, in_force: &InForce, tag: Option<&str>) -> Option<Arc<Hold>> {
         let target = match tag {
@@ -107,7 +116,9 @@ impl Served {
 
 impl InForce {
     fn new(endpoint: Endpoint, split: Split, holds: Vec<Arc<Hold>>) -> Self {
-        Self { endpoint, split, holds }
+        let tags = endpoint.targets.iter().filter_map(|target| target.tag.clone());
+        let tagged = tags.map(|tag| (service_of_tag(&tag, &endpoint.key), tag)).collect();
+        Self { endpoint, split, holds, tagged }
     }
 }
 

@@ -88,7 +88,13 @@ impl Door {
             }
         };
         let in_force = served.now();
-        let Some(hold) = served.choose(&in_force, tag.as_ref().and_then(|tag| tag.to_str().ok())) else {
+        // What the client says itself goes before where it has come.
+        let host = exchange.head.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let chosen = match &tag {
+            Some(tag) => tag.to_str().ok(),
+            None => host.and_then(|host| served.tag_of(&in_force, host)),
+        };
+        let Some(hold) = served.choose(&in_force, chosen) else {
             exchange.discard(&self.ends);
             let detail = format!("no revision of {} has the tag {:?}", served.key, tag.unwrap_or(NO_TAG));
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));

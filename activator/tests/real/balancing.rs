@@ -25,6 +25,16 @@ async fn of_a_hundred_requests_each_revision_gets_exactly_its_percent_and_a_tag_
     }
     assert_eq!(counts, [("stable".to_owned(), 180), ("candidate".to_owned(), 20)].into());
 
+    // The Service of a tag goes the same way; its name says which.
+    for host in ["v2-model", "v2-model.default", "v2-model.default.svc.cluster.local:80"] {
+        let by_name = connection.send(Request::get("/").header("host", host)).await;
+        // By its bare name alone it is no endpoint's on the port that all share.
+        let expected = if host == "v2-model" { "" } else { "v2" };
+        assert_eq!(by_name.header("rouse-revision"), expected, "{host}");
+    }
+    let said = connection.send(Request::get("/").header("host", "v2-model.default").header("rouse-tag", "v1")).await;
+    assert_eq!(said.header("rouse-revision"), "v1");
+
     let unknown = connection.send(Request::get("/").header("rouse-tag", "v9")).await;
     assert_eq!((unknown.status.as_u16(), unknown.header("rouse-reason")), (503, "revision-missing"));
     assert!(unknown.body.contains("v9"), "{}", unknown.body);
