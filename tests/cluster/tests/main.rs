@@ -15,6 +15,7 @@ mod pods;
 mod rights;
 mod routes;
 mod taking_over;
+mod watching;
 mod zero;
 
 fn main() -> ExitCode {
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         leading::TESTS,
         orders::TESTS,
         routes::TESTS,
+        watching::TESTS,
         objects::TESTS,
         zero::TESTS,
         addresses::TESTS,
