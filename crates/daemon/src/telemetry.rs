@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tracing_subscriber::filter::LevelFilter;
 pub use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -41,7 +42,7 @@ impl Telemetry {
     /// Reads `LOG` (a level, or levels by target; `info`) and `LOG_FORMAT` (`text` on a terminal, else `json`). Colours
     /// are for a terminal without [`NO_COLOR`](https://no-color.org).
     pub fn parse(vars: &Vars, problems: &mut Problems) -> Option<Self> {
-        Self::parse_with(vars, Targets::new().with_default(tracing::Level::INFO), problems)
+        Self::parse_with(vars, quieted(Targets::new().with_default(tracing::Level::INFO)), problems)
     }
 
     /// The same, with other levels where `LOG` says none: for a program in which several run that are chatty together.
@@ -89,10 +90,20 @@ impl Telemetry {
 /// `=` must be a level.
 fn filter(value: &str) -> Result<Targets, String> {
     for part in value.split(',').filter(|part| !part.contains('=')) {
-        let level: Result<tracing::level_filters::LevelFilter, _> = part.trim().parse();
+        let level: Result<LevelFilter, _> = part.trim().parse();
         level.map_err(|_| format!("{part:?} is not a level"))?;
     }
-    value.parse().map_err(|error| format!("{error}"))
+    let filter: Targets = value.parse().map_err(|error| format!("{error}"))?;
+    let is_asked_for = NOISY.iter().any(|noisy| value.contains(noisy));
+    Ok(if is_asked_for { filter } else { quieted(filter) })
+}
+
+/// Libraries that log each failed try as an error. Whoever makes the call says once that it fails, and once that it does not
+/// any more; while an API server is away hundreds of watches are tried each second. `LOG=info,kube_client=debug` shows them.
+const NOISY: [&str; 2] = ["kube_client", "kube_runtime"];
+
+fn quieted(filter: Targets) -> Targets {
+    NOISY.iter().fold(filter, |filter, noisy| filter.with_target(*noisy, LevelFilter::OFF))
 }
 
 #[cfg(test)]
@@ -106,6 +117,17 @@ mod tests {
         assert!(Telemetry::parse(&vars, &mut problems).is_none());
         let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
         assert_eq!(names, ["LOG", "LOG_FORMAT"]);
+    }
+
+    #[test]
+    fn a_library_that_logs_each_failed_try_is_heard_only_if_asked_for() {
+        let hears = |vars: Vars| {
+            let telemetry = Telemetry::parse(&vars, &mut Problems::none()).unwrap();
+            telemetry.filter.would_enable("kube_client::client::builder", &tracing::Level::ERROR)
+        };
+        assert!(!hears(Vars::from([])));
+        assert!(!hears(Vars::from([("LOG", "debug")])));
+        assert!(hears(Vars::from([("LOG", "info,kube_client=debug")])));
     }
 
     #[test]
