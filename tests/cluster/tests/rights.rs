@@ -7,7 +7,10 @@ use cluster::ground::Ground;
 use cluster::suite::{Stage, Test};
 use serde_json::Value;
 
-pub(crate) const TESTS: &[Test] = &[("over_all_tests_no_request_was_forbidden_and_no_right_was_unused", rights)];
+pub(crate) const TESTS: &[Test] = &[
+    ("over_all_tests_no_request_was_forbidden_and_no_right_was_unused", rights),
+    ("over_all_tests_no_request_was_refused_as_malformed", malformed),
+];
 
 type Right = (String, String, String);
 
@@ -31,6 +34,19 @@ async fn given(ground: &Ground, program: &str) -> anyhow::Result<BTreeSet<Right>
         }
     }
     Ok(given)
+}
+
+fn malformed(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let audit = stage.ground.read().await.audit()?;
+        let codes = [400, 415, 422];
+        let refused = audit.iter().filter(|entry| codes.iter().any(|code| entry["responseStatus"]["code"] == *code));
+        let told: BTreeSet<String> = refused
+            .map(|entry| format!("{} {}: {}", entry["verb"], entry["objectRef"]["resource"], entry["responseStatus"]))
+            .collect();
+        ensure!(told.is_empty(), "refused: {told:#?}");
+        Ok(())
+    })
 }
 
 fn rights(stage: Stage) -> anyhow::Result<()> {

@@ -113,7 +113,8 @@ pub(crate) fn event(key: &EndpointKey, uid: &str, change: &Change, pod: &str, no
     }
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", key.name)),
+            // A dot at its end is refused.
+            generate_name: Some(format!("{}-", key.name)),
             namespace: Some(key.namespace.to_string()),
             ..ObjectMeta::default()
         },
