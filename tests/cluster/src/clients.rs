@@ -24,13 +24,8 @@ impl Clients {
     /// So many of each kind.
     pub fn start(client: &Client, of_each: usize) -> Self {
         Self {
-            keeping: Load::start(client, of_each, &Method::POST, "/v1/models/model:predict"),
-            connecting: Load::start(
-                &client.clone().connecting_anew(),
-                of_each,
-                &Method::POST,
-                "/v1/models/model:predict",
-            ),
+            keeping: Load::start(client, of_each, &Method::POST, "/"),
+            connecting: Load::start(&client.clone().connecting_anew(), of_each, &Method::POST, "/"),
         }
     }
 
