@@ -40,7 +40,7 @@ use drift::History;
 use events::Allowance;
 use needs::Needs;
 use ports::{Claim, Ports};
-use release::{Again, Releases};
+use release::Releases;
 use work::Work;
 
 /// What comes together is looked at together.
@@ -284,9 +284,9 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         tokio::select! {
             // What was not done is found again by whoever leads.
             () = over => {}
-            again = work.filter_map(ready).collect::<Vec<Again>>() => {
+            again = work.filter_map(ready).collect::<Vec<RevisionKey>>() => {
                 let now = self.cluster.clock.now();
-                again.into_iter().for_each(|work| self.releases.again(now, work));
+                again.into_iter().for_each(|revision| self.releases.again(now, revision));
             }
         }
     }

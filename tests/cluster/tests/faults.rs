@@ -19,10 +19,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_leader_that_is_told_to_end_hands_over_and_nothing_is_lowered", leader_ends),
     ("a_leader_that_is_killed_is_followed_and_nothing_is_lowered", leader_is_killed),
     ("a_leader_that_was_paused_past_its_lease_orders_nothing_any_more", leader_is_paused),
-    ("the_api_server_and_etcd_are_started_anew_under_load_and_nothing_is_lost", control_plane_restarts),
     ("an_activator_that_leaves_loses_nothing", activator_leaves),
     ("an_activator_that_is_killed_loses_what_it_had_and_nothing_after_a_while", activator_is_killed),
 ];
+
+pub(crate) const CONTROL_PLANE: &[Test] =
+    &[("the_api_server_and_etcd_are_started_anew_under_load_and_nothing_is_lost", control_plane_restarts)];
 
 /// A model with several replicas, under load that keeps them.
 struct Busy {

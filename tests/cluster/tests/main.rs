@@ -19,7 +19,8 @@ mod watching;
 mod zero;
 
 fn main() -> ExitCode {
-    // In this order: what the programs did is looked at when they have done everything, and then they are uninstalled.
+    // In this order: what the programs did is looked at when they have done everything, but before an API server that has
+    // just started forbids what it allows a moment later; and then they are uninstalled.
     cluster::suite::run(&[
         ground::TESTS,
         pods::TESTS,
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         faults::TESTS,
         leaving::TOLD,
         rights::TESTS,
+        faults::CONTROL_PLANE,
         leaving::UNINSTALLED,
     ])
 }

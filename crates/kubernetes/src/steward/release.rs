@@ -1,8 +1,8 @@
 //! A revision that no endpoint names any more is not left at zero: nobody would wake it.
 //!
 //! There is no finalizer on an endpoint for this: it would make a deletion, and that of its whole namespace, hang for as
-//! long as Rouse is away. What was let go of meanwhile is looked for when a leadership begins. It is known by who wrote its
-//! zero last: if that was Rouse, whoever has the Deployment now has not said that they want none.
+//! long as Rouse is away. What is let go of while no autoscaler runs stays as it is: at zero a Deployment does not say who
+//! wrote that (nobody owns a field that is not there), and raising what a person has put to rest would be worse.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,15 +18,11 @@ use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::names::scale_version;
 use crate::objects::{Deployment, Watched};
-use crate::site::MANAGER;
 use crate::world::Seen;
 
 /// So long after it was let go of: whoever deletes an endpoint may be about to delete the Deployment too, or to name it
 /// in another endpoint.
 const SETTLE: Duration = Duration::from_secs(5);
-
-/// Deployments in one answer.
-const PAGE: u32 = 500;
 
 /// Which revisions are named, and which were.
 #[derive(Debug)]
@@ -34,13 +30,11 @@ pub(super) struct Releases {
     named: BTreeMap<EndpointKey, Vec<RevisionKey>>,
     /// Let go of, and when each is to be raised.
     released: BTreeMap<RevisionKey, Moment>,
-    /// The leadership that has looked for what was let go of before it.
-    swept: Option<u64>,
 }
 
 impl Releases {
     pub(super) fn new() -> Self {
-        Self { named: BTreeMap::new(), released: BTreeMap::new(), swept: None }
+        Self { named: BTreeMap::new(), released: BTreeMap::new() }
     }
 
     pub(super) fn look(&mut self, now: Moment, seen: &Seen) {
@@ -64,30 +58,16 @@ impl Releases {
     /// What the leader of this epoch is to do about it now.
     pub(super) fn due(&mut self, now: Moment, epoch: u64) -> Vec<Work> {
         let due = self.released.extract_if(.., |_, at| *at <= now);
-        let mut work: Vec<Work> = due.map(|(revision, _)| Work::Raise { revision, epoch }).collect();
-        if self.swept.replace(epoch) != Some(epoch) {
-            work.push(Work::Sweep { epoch });
-        }
-        work
+        due.map(|(revision, _)| Work::Raise { revision, epoch }).collect()
     }
 
     /// It could not be done.
-    pub(super) fn again(&mut self, now: Moment, work: Again) {
-        match work {
-            Again::Raise(revision) => drop(self.released.insert(revision, now.plus(SETTLE))),
-            Again::Sweep => self.swept = None,
-        }
+    pub(super) fn again(&mut self, now: Moment, revision: RevisionKey) {
+        self.released.insert(revision, now.plus(SETTLE));
     }
 }
 
-/// What is to be done again.
-#[derive(Debug)]
-pub(super) enum Again {
-    Raise(RevisionKey),
-    Sweep,
-}
-
-/// Raises a revision if Rouse has left it at zero.
+/// Raises a revision if it is at zero.
 pub(super) async fn raise(
     cluster: &Cluster,
     hands: &dyn Actuator,
@@ -97,43 +77,10 @@ pub(super) async fn raise(
     let deployments: Api<Watched<Deployment>> = Api::namespaced(cluster.patient.clone(), &revision.namespace);
     let only = ListParams::default().fields(&format!("metadata.name={}", revision.name));
     let found = deployments.list(&only).await.map_err(|error| Fault::of(&error))?;
-    for object in found.items.iter().filter(|object| was_left_at_zero(&object.kept)) {
+    for object in found.items.iter().filter(|object| object.kept.replicas == 0) {
         order(hands, revision, &object.kept, epoch).await;
     }
     Ok(())
-}
-
-/// Raises every such revision that there is.
-pub(super) async fn sweep(cluster: &Cluster, hands: &dyn Actuator, epoch: u64) -> Result<(), Fault> {
-    let deployments: Api<Watched<Deployment>> = Api::all(cluster.patient.clone());
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let found = deployments.list(&page).await.map_err(|error| Fault::of(&error))?;
-        for object in found.items.iter().filter(|object| was_left_at_zero(&object.kept)) {
-            let revision = RevisionKey::new(object.namespace.clone(), object.name.clone());
-            if cluster.world.look(|seen| is_nobodys(seen, &revision)) {
-                order(hands, &revision, &object.kept, epoch).await;
-            }
-        }
-        match found.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page.continue_token = Some(token),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// It is at zero, and it was Rouse that said so.
-fn was_left_at_zero(deployment: &Deployment) -> bool {
-    deployment.replicas == 0 && deployment.replicas_by.as_ref().is_some_and(|(manager, _)| **manager == *MANAGER)
-}
-
-/// No endpoint names it, nor can one that is not understood have meant it.
-fn is_nobodys(seen: &Seen, revision: &RevisionKey) -> bool {
-    let mut here = seen.endpoints.iter().filter(|(key, _)| key.namespace == revision.namespace);
-    here.all(|(_, object)| match &object.spec {
-        Ok(spec) => spec.revisions().all(|named| named != *revision),
-        Err(_) => false,
-    })
 }
 
 async fn order(hands: &dyn Actuator, revision: &RevisionKey, deployment: &Deployment, epoch: u64) {

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use units::{EndpointKey, RevisionKey};
 
 use super::needs::Needs;
-use super::release::{self, Again};
+use super::release;
 use super::status;
 use crate::cluster::Cluster;
 use crate::fault::Fault;
@@ -47,10 +47,8 @@ pub(super) enum Work {
     Adopt { key: EndpointKey, patch: Value },
     /// Tells of a change.
     Tell { event: Box<Event> },
-    /// Raises a revision that nobody names any more, if it was left at zero.
+    /// Raises a revision that nobody names any more, if it is at zero.
     Raise { revision: RevisionKey, epoch: u64 },
-    /// Looks for such revisions, from when nobody was there to raise them.
-    Sweep { epoch: u64 },
 }
 
 impl Work {
@@ -101,16 +99,15 @@ impl Work {
         match self {
             Self::Create { .. } | Self::Reshape { .. } | Self::Delete { .. } | Self::Adopt { .. } => true,
             // These two have a pause of their own, and the others are done once.
-            Self::Status { .. } | Self::Tell { .. } | Self::Raise { .. } | Self::Sweep { .. } => false,
+            Self::Status { .. } | Self::Tell { .. } | Self::Raise { .. } => false,
         }
     }
 
     /// Does it, and says so if it cannot be done. Returns what nobody else would think of doing again.
-    pub(super) async fn run(self, cluster: &Cluster, hands: &dyn Actuator) -> Option<Again> {
+    pub(super) async fn run(self, cluster: &Cluster, hands: &dyn Actuator) -> Option<RevisionKey> {
         let what = self.words();
         let again = match &self {
-            Self::Raise { revision, .. } => Some(Again::Raise(revision.clone())),
-            Self::Sweep { .. } => Some(Again::Sweep),
+            Self::Raise { revision, .. } => Some(revision.clone()),
             _ => None,
         };
         let done = timeout(PATIENCE, self.attempt(cluster, hands)).await;
@@ -139,7 +136,6 @@ impl Work {
             Self::Adopt { key, .. } => format!("writing down what is adopted of {key}"),
             Self::Tell { event } => format!("an Event {}", event.reason.as_deref().unwrap_or_default()),
             Self::Raise { revision, .. } => format!("raising {revision}, which no endpoint names any more,"),
-            Self::Sweep { .. } => "looking for revisions that were left at zero".to_owned(),
         }
     }
 
@@ -177,7 +173,6 @@ impl Work {
                 Api::namespaced(client(), &namespace).create(&posting, &*event).await.map(drop)
             }
             Self::Raise { revision, epoch } => return release::raise(cluster, hands, &revision, epoch).await,
-            Self::Sweep { epoch } => return release::sweep(cluster, hands, epoch).await,
         };
         done.map_err(|error| Fault::of(&error))
     }
