@@ -55,3 +55,13 @@ fn streams_go_to_every_autoscaler_that_has_an_address() {
     let expected: [SocketAddr; 2] = ["10.9.0.5:8081".parse().unwrap(), "[fd00::2]:8081".parse().unwrap()];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn a_ready_activator_that_no_slice_names_can_still_be_reached_at_the_shared_port() {
+    let stage = Stage::shop();
+    stage.put::<OwnPod>(activator("activator-a", "10.9.0.1"));
+    assert_eq!(activators(&stage, &[], 1), [("activator-a".to_owned(), None)]);
+    let unready = json!([{ "type": "Ready", "status": "False" }]);
+    stage.put::<OwnPod>(with(activator("activator-a", "10.9.0.1"), "/status/conditions", unready));
+    assert_eq!(activators(&stage, &[], 2), [("activator-a".to_owned(), Some(2))]);
+}
