@@ -15,6 +15,9 @@ pub const MANAGER: &str = "rouse";
 /// The Lease of the autoscaler that leads, in Rouse's namespace. Its holder is `<pod>_<incarnation>`.
 pub(crate) const LEASE: &str = "rouse-autoscaler";
 
+/// The ConfigMap in Rouse's namespace that says which revisions endpoints name, for the leader after this one.
+pub(crate) const REVISIONS: &str = "rouse-revisions";
+
 /// Where Rouse itself stands, and what its programs agree on. From flags and the downward API.
 #[derive(Clone, Debug)]
 pub struct Site {

@@ -40,7 +40,7 @@ use drift::History;
 use events::Allowance;
 use needs::Needs;
 use ports::{Claim, Ports};
-use release::Releases;
+use release::{End, Releases};
 use work::Work;
 
 /// What comes together is looked at together.
@@ -161,7 +161,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
             self.to_do.clear();
             return restraints;
         };
-        self.to_do.extend(self.releases.due(now, epoch));
+        self.to_do.extend(self.releases.due(now, epoch, seen));
         for (index, (key, object)) in seen.endpoints.iter().enumerate() {
             let is_its_turn = is_tick && (index % 2 == 1) == self.odd;
             self.look_at_one(now, seen, key, object, &restraints, is_its_turn);
@@ -284,9 +284,9 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         tokio::select! {
             // What was not done is found again by whoever leads.
             () = over => {}
-            again = work.filter_map(ready).collect::<Vec<RevisionKey>>() => {
+            ends = work.filter_map(ready).collect::<Vec<End>>() => {
                 let now = self.cluster.clock.now();
-                again.into_iter().for_each(|revision| self.releases.again(now, revision));
+                ends.into_iter().for_each(|end| self.releases.ended(now, end));
             }
         }
     }

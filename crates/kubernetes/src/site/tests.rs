@@ -112,8 +112,9 @@ fn what_the_code_asks_for_by_name_is_what_its_role_names() {
         of_it.filter_map(|rule| rule["resourceNames"][0].as_str()).collect()
     };
     assert_eq!(named("leases"), [LEASE]);
-    assert_eq!(named("configmaps"), ["config-autoscaler"]);
+    assert_eq!(named("configmaps"), ["config-autoscaler", REVISIONS]);
     object(&base, "ConfigMap", "config-autoscaler");
+    object(&base, "ConfigMap", REVISIONS);
 }
 
 #[test]

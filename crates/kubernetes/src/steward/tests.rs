@@ -76,6 +76,14 @@ fn reply(call: &Call, deployments: &[Value]) -> (u16, Value) {
                 deployments.iter().filter(|it| wanted.is_none_or(|name| it["metadata"]["name"] == name)).collect();
             (200, json!({ "kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": {}, "items": items }))
         }
+        ("GET", path) if path.ends_with("/configmaps/rouse-revisions") => {
+            let map = json!({
+                "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "rouse-revisions" },
+                "data": { "shop": "v1 v2 v3" },
+            });
+            (200, map)
+        }
+        ("PATCH", path) if path.ends_with("/configmaps/rouse-revisions") => (200, call.body.clone()),
         ("PATCH", path) if path.ends_with("/scale") => {
             let scale = json!({
                 "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": { "uid": "uid-v1", "resourceVersion": "8" },
@@ -323,14 +331,37 @@ async fn a_revision_that_is_let_go_of_at_zero_is_raised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_at_zero_that_no_endpoint_has_named_is_nobodys_to_raise() {
+async fn a_revision_that_was_let_go_of_while_nobody_led_is_raised_by_the_next_leader() {
     let mut stage = Stage::new();
-    *stage.deployments.lock() = vec![deployment("v1", 0, "rouse"), deployment("v2", 0, "kubectl")];
+    // The record names the first three.
+    let at = |name, replicas| deployment(name, replicas, "rouse");
+    *stage.deployments.lock() = vec![at("v1", 0), at("v2", 0), at("v3", 2), at("put-to-rest", 0)];
     stage.endpoints(&[]);
     stage.begin();
+    seconds(2).await;
+    assert!(stage.asked("PATCH", "/scale").is_empty(), "it may be named again in a moment");
+    seconds(10).await;
+    let asked = stage.asked.lock();
+    let scaled = asked.iter().filter(|call| call.method == "PATCH" && call.path.ends_with("/scale"));
+    let scaled: Vec<&str> = scaled.filter_map(|call| call.path.split('/').nth_back(1)).collect();
+    assert_eq!(scaled, ["v1", "v2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_endpoints_name_is_recorded_and_what_was_raised_is_not_any_more() {
+    let mut stage = Stage::usual();
+    *stage.deployments.lock() = vec![deployment("v1", 0, "rouse")];
+    stage.begin();
     seconds(20).await;
-    let patched = stage.asked.lock().iter().filter(|call| call.method == "PATCH").count();
-    assert_eq!(patched, 0);
+    let recorded = || stage.asked("PATCH", "/configmaps/rouse-revisions");
+    // Those that the record had besides were let go of before; they are not there any more.
+    assert_eq!(recorded().last().unwrap()["data"], json!({ "shop": "v1" }));
+    let so_far = recorded().len();
+    seconds(600).await;
+    assert_eq!(recorded().len(), so_far);
+    stage.endpoints(&[]);
+    seconds(20).await;
+    assert_eq!(recorded().last().unwrap()["data"], json!({}));
 }
 
 #[tokio::test(start_paused = true)]

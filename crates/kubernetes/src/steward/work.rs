@@ -17,14 +17,14 @@ use tracing::{debug, info, warn};
 use units::{EndpointKey, RevisionKey};
 
 use super::needs::Needs;
-use super::release;
+use super::release::{self, End, Record};
 use super::status;
 use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::names::ADOPTED_DOMAIN;
 use crate::objects::EndpointObject;
 use crate::route::shapes::{service_of, service_ports};
-use crate::site::MANAGER;
+use crate::site::{MANAGER, REVISIONS};
 
 /// A call that takes longer is given up, and done again where it is still wanted.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,6 +49,10 @@ pub(super) enum Work {
     Tell { event: Box<Event> },
     /// Raises a revision that nobody names any more, if it is at zero.
     Raise { revision: RevisionKey, epoch: u64 },
+    /// Reads the record of what was named.
+    Recall { epoch: u64 },
+    /// Writes it.
+    Record { record: Record },
 }
 
 impl Work {
@@ -100,27 +104,29 @@ impl Work {
             Self::Create { .. } | Self::Reshape { .. } | Self::Delete { .. } | Self::Adopt { .. } => true,
             // These two have a pause of their own, and the others are done once.
             Self::Status { .. } | Self::Tell { .. } | Self::Raise { .. } => false,
+            Self::Recall { .. } | Self::Record { .. } => false,
         }
     }
 
-    /// Does it, and says so if it cannot be done. Returns what nobody else would think of doing again.
-    pub(super) async fn run(self, cluster: &Cluster, hands: &dyn Actuator) -> Option<RevisionKey> {
+    /// Does it, and says so if it cannot be done. Returns what nobody would find by looking.
+    pub(super) async fn run(self, cluster: &Cluster, hands: &dyn Actuator) -> Option<End> {
         let what = self.words();
-        let again = match &self {
-            Self::Raise { revision, .. } => Some(revision.clone()),
+        let failed = match &self {
+            Self::Raise { revision, .. } => Some(End::NotRaised(revision.clone())),
+            Self::Record { .. } => Some(End::NotRecorded),
             _ => None,
         };
         let done = timeout(PATIENCE, self.attempt(cluster, hands)).await;
         match done.unwrap_or_else(|_| Err(Fault::Unknown { why: format!("no answer within {PATIENCE:?}") })) {
-            Ok(()) => None,
+            Ok(end) => end,
             // What it was about has gone, or has changed: what is wanted now is found at the next look.
             Err(fault @ (Fault::Missing { .. } | Fault::Conflict { .. })) => {
                 debug!(error = %fault, "{what} came to nothing");
-                None
+                failed
             }
             Err(fault) => {
                 warn!(error = %fault, "{what} failed, trying again");
-                again
+                failed
             }
         }
     }
@@ -136,10 +142,12 @@ impl Work {
             Self::Adopt { key, .. } => format!("writing down what is adopted of {key}"),
             Self::Tell { event } => format!("an Event {}", event.reason.as_deref().unwrap_or_default()),
             Self::Raise { revision, .. } => format!("raising {revision}, which no endpoint names any more,"),
+            Self::Recall { .. } => format!("reading ConfigMap {REVISIONS}"),
+            Self::Record { .. } => format!("writing ConfigMap {REVISIONS}"),
         }
     }
 
-    async fn attempt(self, cluster: &Cluster, hands: &dyn Actuator) -> Result<(), Fault> {
+    async fn attempt(self, cluster: &Cluster, hands: &dyn Actuator) -> Result<Option<End>, Fault> {
         let client = || cluster.patient.clone();
         let patching = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let posting = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
@@ -172,9 +180,16 @@ impl Work {
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
                 Api::namespaced(client(), &namespace).create(&posting, &*event).await.map(drop)
             }
-            Self::Raise { revision, epoch } => return release::raise(cluster, hands, &revision, epoch).await,
+            Self::Raise { revision, epoch } => {
+                return release::raise(cluster, hands, &revision, epoch).await.map(|()| None);
+            }
+            Self::Recall { epoch } => {
+                let record = release::recall(cluster).await?;
+                return Ok(Some(End::Recalled { epoch, record }));
+            }
+            Self::Record { record } => return release::record(cluster, &record).await.map(|()| None),
         };
-        done.map_err(|error| Fault::of(&error))
+        done.map(|()| None).map_err(|error| Fault::of(&error))
     }
 }
 
