@@ -149,8 +149,10 @@ async fn let_go(
             .find(|target| target.tag.as_ref().is_some_and(|tag| name == format!("{tag}-{}", endpoint.key.name)));
         let Some(target) = tagged.or(heaviest) else { continue };
         let Some(service) = services.get_opt(&name).await? else { continue };
-        let deployment = deployments.get_opt(&target.revision).await?;
-        let deployment = deployment.with_context(|| format!("there is no Deployment {}", target.revision))?;
+        let Some(deployment) = deployments.get_opt(&target.revision).await? else {
+            tell(format!("service {namespace}/{name}: left as it is, there is no Deployment {}", target.revision));
+            continue;
+        };
         let spec = deployment.spec.context("a Deployment without a spec")?;
         let labels = spec.selector.match_labels.filter(|_| spec.selector.match_expressions.is_none());
         let labels = labels.with_context(|| {
