@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+/// What the kubelet brings to ask a sidecar whether it has drained.
+const TOKEN: &str = "of-the-tests-on-a-cluster-and-long-enough";
+
 /// A Deployment and what its replicas do.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -80,6 +83,10 @@ impl Model {
         model["args"] = json!(args);
         if self.sidecar {
             pod["initContainers"] = json!([self.queue_proxy()]);
+            // So that the model outlives its last request.
+            let token = [json!({ "name": "Authorization", "value": format!("Bearer {TOKEN}") })];
+            model["lifecycle"] =
+                json!({ "preStop": { "httpGet": { "path": "/drained", "port": 8022, "httpHeaders": token } } });
         } else {
             model["readinessProbe"] = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
         }
@@ -105,6 +112,7 @@ impl Model {
                 { "name": "UPSTREAM", "value": "127.0.0.1:8080" },
                 { "name": "CONTAINER_CONCURRENCY", "value": self.limit.to_string() },
                 { "name": "AUTOSCALER", "value": "rouse-autoscaler.rouse.svc.cluster.local:8081" },
+                { "name": "ADMIN_TOKEN", "value": TOKEN },
                 { "name": "REVISION", "value": self.name },
                 field("NAMESPACE", "metadata.namespace"),
                 field("POD_NAME", "metadata.name"),

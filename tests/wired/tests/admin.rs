@@ -35,6 +35,7 @@ async fn endpoints_come_with_their_revisions_in_full() {
     assert_eq!(
         fields(revision),
         [
+            "adopted",
             "because",
             "demand",
             "desiredReplicas",
