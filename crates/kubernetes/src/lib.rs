@@ -3,7 +3,8 @@
 //! In reading order: `site` (where Rouse itself stands), `cluster` (what a program has of the cluster, and its two
 //! clients), `objects` and `world` (what the watches have seen), `follow` (the watches), `picture` (from what was seen to
 //! endpoints and revisions; pure), `names` and `fault` (what things are called, and what a failed call means), `actuator`
-//! with `scale` and `route` (make it so), `election` (pure) and `lease` (who leads), `steward` (what the leader keeps in
+//! with `scale` and `route` (make it so), `model` (which container of a pod it is) and `inject` (the sidecar into a pod;
+//! pure), `election` (pure) and `lease` (who leads), `steward` (what the leader keeps in
 //! order besides: Services, ports, status, events), `flags` (the programs' command lines), `reach` (for people: a way to
 //! the leader).
 //!
@@ -17,7 +18,9 @@ mod fake;
 mod fault;
 pub mod flags;
 mod follow;
+mod inject;
 mod lease;
+mod model;
 mod names;
 mod objects;
 mod picture;
@@ -33,6 +36,7 @@ mod world;
 
 pub use cluster::Cluster;
 pub use follow::Program;
+pub use inject::{Changed, Outcome, Sidecar, inject, inject_workload};
 #[cfg(feature = "people")]
 pub use reach::Leader;
 pub use site::{COMPONENT, MANAGER, PART_OF, Site};

@@ -11,8 +11,23 @@ pub(crate) const DIRECT_PORT: u16 = 8012;
 /// A replica's port for requests that an activator forwards: the sidecar's.
 pub(crate) const PROXIED_PORT: u16 = 8013;
 
+/// A sidecar's port for the kubelet and for people: health, metrics, hooks.
+pub(crate) const SIDECAR_ADMIN_PORT: u16 = 8022;
+
 /// The name of the sidecar among a pod's containers.
 pub(crate) const SIDECAR: &str = "queue-proxy";
+
+/// Label of a pod: `"true"` asks for the sidecar.
+pub(crate) const INJECT: &str = "rouse.dev/inject";
+
+/// Annotation of a pod that gets a sidecar: the model's port, by number or name.
+pub(crate) const PORT: &str = "rouse.dev/port";
+
+/// Annotation of a pod that gets a sidecar: how long a request may take.
+pub(crate) const REQUEST_TIMEOUT: &str = "rouse.dev/request-timeout";
+
+/// Annotation of a pod that gets a sidecar: the most requests at the model at once.
+pub(crate) const CONTAINER_CONCURRENCY: &str = "rouse.dev/container-concurrency";
 
 /// Annotation of a Deployment or a ModelEndpoint: it may be scaled below what it was found with.
 pub(crate) const ADOPT: &str = "rouse.dev/adopt";

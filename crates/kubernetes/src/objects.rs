@@ -19,6 +19,8 @@ use k8s_openapi::api::core::v1::ServicePort;
 use platform::ReplicaState;
 use units::Moment;
 
+use crate::names::INJECT;
+
 pub(crate) use envelope::{Kept, Watched};
 pub(crate) use labels::{Labels, Selector};
 pub(crate) use stamp::{Sight, Stamp};
@@ -74,6 +76,16 @@ impl Deployment {
     /// `spec.selector.matchLabels`; `None` if it also selects by expressions, which a Service cannot.
     pub(crate) fn match_labels(&self) -> Option<&BTreeMap<Arc<str>, Arc<str>>> {
         self.selector.for_a_service()
+    }
+
+    /// Do its pods get a queue-proxy when they are made? A pod that is there says itself whether it has one.
+    pub(crate) fn asks_for_sidecar(&self) -> bool {
+        self.template_labels.get(INJECT).is_some_and(|word| &**word == "true")
+    }
+
+    /// Are its pods to have one?
+    pub(crate) fn is_to_have_sidecar(&self) -> bool {
+        self.shape.sidecar || self.asks_for_sidecar()
     }
 }
 

@@ -15,6 +15,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use units::EndpointKey;
 
+use crate::model::{declared, port_of_model};
 use crate::names::{DIRECT_PORT, MANAGED_BY, SERVICE_NAME, services_of};
 use crate::site::{COMPONENT, MANAGER, PART_OF};
 
@@ -217,10 +218,7 @@ fn port_of(pod: &k8s_openapi::api::core::v1::PodSpec) -> u16 {
     if has(DIRECT_PORT) {
         return DIRECT_PORT;
     }
-    let ports: Vec<_> = pod.containers.iter().flat_map(|container| container.ports.iter().flatten()).collect();
-    let named = ["http1", "h2c", "http"];
-    let chosen = ports.iter().find(|port| port.name.as_deref().is_some_and(|name| named.contains(&name)));
-    chosen.or(ports.first()).and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(8080)
+    port_of_model(declared(&pod.containers)).map_or(8080, |chosen| chosen.port)
 }
 
 impl Leaving {

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use super::envelope::{Kept, Meta, or_default, port};
 use super::labels::Interned;
 use super::{Labels, OwnPod, Pod, Shape, Sight, Stamp};
+use crate::model::{Declared, is_tcp, port_of_model};
 use crate::names::{DIRECT_PORT, PROXIED_PORT, SIDECAR};
 use crate::site::COMPONENT;
 use crate::world::{Key, Kind, Seen};
@@ -52,6 +53,7 @@ struct Container {
 struct Port {
     name: Option<String>,
     container_port: Option<i64>,
+    protocol: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,18 +151,22 @@ impl Container {
 
 impl Spec {
     /// Containers that are not our sidecar.
-    fn models(&self) -> impl Iterator<Item = &Container> {
+    fn models(&self) -> impl Iterator<Item = &Container> + Clone {
         self.containers.iter().filter(|container| !container.is_sidecar())
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        let ports = || self.models().flat_map(|container| &container.ports);
-        let named = ports().find(|port| matches!(port.name.as_deref(), Some("http1" | "h2c" | "http")));
-        let chosen = named.or_else(|| ports().next());
+        let declared = self.models().flat_map(|container| {
+            container.ports.iter().filter(|port| is_tcp(port.protocol.as_deref())).filter_map(|declared| {
+                let (container, name) = (container.name.as_str(), declared.name.as_deref());
+                Some(Declared { container, name, port: port(declared.container_port)? })
+            })
+        });
+        let chosen = port_of_model(declared);
         Shape {
             sidecar: self.containers.iter().chain(&self.init_containers).any(Container::is_sidecar),
-            model_port: chosen.and_then(|chosen| port(chosen.container_port)).unwrap_or(8080),
-            speaks_h2c: named.is_some_and(|port| port.name.as_deref() == Some("h2c")),
+            model_port: chosen.map_or(8080, |chosen| chosen.port),
+            speaks_h2c: chosen.is_some_and(|chosen| chosen.name == Some("h2c")),
             only_platform_tells: self.models().any(Container::only_platform_tells),
         }
     }

@@ -98,13 +98,18 @@ impl Scene<'_> {
         if deployment.match_labels().is_none() {
             return Some("its Deployment selects pods in a way that a Service cannot");
         }
-        if !deployment.shape.sidecar {
+        if !deployment.is_to_have_sidecar() {
             return Some("its pods have no queue-proxy");
         }
-        if self.pods_of(deployment).iter().any(|(_, pod)| !pod.shape.sidecar) {
-            return Some("one of its pods has no queue-proxy yet");
+        let lacks_it = self.pods_of(deployment).iter().any(|(_, pod)| !pod.shape.sidecar);
+        match (lacks_it, deployment.shape.sidecar) {
+            (false, _) => None,
+            (true, true) => Some("one of its pods has no queue-proxy yet"),
+            (true, false) => Some(
+                "one of its pods has no queue-proxy: the webhook was not there when it was made, or left it alone, which \
+                 an Event of its owner says",
+            ),
         }
-        None
     }
 
     fn route(&self, subject: &Subject<'_>) -> Route {
@@ -130,7 +135,11 @@ impl Scene<'_> {
             taken_by: owner.filter(|owner| *owner != subject.key).cloned(),
             bypassed_by: self.bypasses.get(revision).into_iter().flatten().map(|name| Arc::clone(name)).collect(),
             scaled_by: scalers.map(|scaler| Arc::clone(&scaler.by)).collect(),
-            without_sidecars: deployment.is_some_and(|deployment| !deployment.shape.sidecar),
+            without_sidecars: deployment.is_some_and(|deployment| {
+                let lacks_it = || self.pods_of(deployment).iter().any(|(_, pod)| !pod.shape.sidecar);
+                // Those that are older than the template's own sidecar are about to go.
+                !deployment.is_to_have_sidecar() || !deployment.shape.sidecar && lacks_it()
+            }),
             adopted: false,
         }
     }

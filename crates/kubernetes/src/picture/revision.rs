@@ -33,7 +33,7 @@ impl Scene<'_> {
             workload: deployment.map_or(Workload::Missing, workload),
             reachable: target.percent.get() != 0 || target.tag.is_some(),
             container_concurrency: subject.spec.container_concurrency,
-            sidecars: deployment.is_some_and(|deployment| deployment.shape.sidecar)
+            sidecars: deployment.is_some_and(Deployment::is_to_have_sidecar)
                 && pods.iter().all(|(_, pod)| pod.shape.sidecar),
             layers: layers(subject, target, deployment),
             adopted,

@@ -127,6 +127,13 @@ fn whatever_speaks_against_the_direct_path_is_told() {
     assert_eq!(why(&|stage| stage.put::<Deployment>(deployment("v1"))), "its pods have no queue-proxy");
     let old = pod("v1-old", "v1", "10.0.0.5");
     assert_eq!(why(&|stage| stage.put::<Pod>(old.clone())), "one of its pods has no queue-proxy yet");
+    let labels = json!({ "app": "v1", "rouse.dev/inject": "true" });
+    let asks = with(deployment("v1"), "/spec/template/metadata/labels", labels);
+    let missed = why(&|stage| {
+        stage.put::<Deployment>(asks.clone());
+        stage.put::<Pod>(old.clone());
+    });
+    assert!(missed.starts_with("one of its pods has no queue-proxy: the webhook was not there"), "{missed}");
 }
 
 #[test]

@@ -186,6 +186,18 @@ fn sidecars_are_there_only_if_the_template_and_every_pod_have_one() {
     assert!(!stage.v1().sidecars, "an old pod counts nothing and bounds nothing");
 }
 
+#[test]
+fn pods_that_are_injected_when_they_are_made_say_themselves_whether_they_were() {
+    let mut stage = Stage::shop();
+    let labels = json!({ "app": "v1", "rouse.dev/inject": "true" });
+    stage.put::<Deployment>(with(deployment("v1"), "/spec/template/metadata/labels", labels));
+    assert!(stage.v1().sidecars, "at zero nothing speaks against it");
+    stage.put::<Pod>(with_sidecar(pod("v1-a", "v1", "10.0.0.5"), "/spec"));
+    assert!(stage.v1().sidecars);
+    stage.put::<Pod>(pod("v1-b", "v1", "10.0.0.6"));
+    assert!(!stage.v1().sidecars, "the webhook was not there for that one");
+}
+
 fn crashed(restarts: u32) -> Value {
     let status = json!([{
         "name": "model", "restartCount": restarts,
