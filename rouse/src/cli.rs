@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::{demo, get, load, manual, predictor, top, uninstall, up, wakes, why};
+use crate::{demo, get, inject, load, manual, predictor, top, uninstall, up, wakes, why};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Wakes(wakes::Args),
     Load(load::Args),
     Predictor(predictor::Args),
+    Inject(inject::Args),
     Uninstall(uninstall::Args),
     Completions(manual::Completions),
     Man(manual::ManArgs),

@@ -9,6 +9,7 @@ mod find;
 #[cfg(test)]
 mod fixture;
 mod get;
+mod inject;
 mod load;
 mod manual;
 mod predictor;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Wakes(args) => wakes::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Predictor(args) => predictor::run(args),
+        Command::Inject(args) => inject::run(&args),
         Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),

@@ -23,8 +23,10 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::names::{DIRECT_PORT, INJECT, PROXIED_PORT, SIDECAR, SIDECAR_ADMIN_PORT};
+use crate::site::AUTOSCALERS;
 use wishes::Wishes;
 
+#[cfg(test)]
 pub(crate) use workload::revision_of;
 pub use workload::{Changed, inject_workload};
 
@@ -35,6 +37,14 @@ pub struct Sidecar {
     pub image: String,
     /// Where autoscalers take streams: `HOST:PORT`.
     pub autoscaler: String,
+}
+
+impl Sidecar {
+    /// Which reports to the autoscalers of a Rouse that is installed in `namespace`.
+    pub fn of(image: &str, namespace: &str, cluster_domain: &str, streams_port: u16) -> Self {
+        let autoscaler = format!("{AUTOSCALERS}.{namespace}.svc.{cluster_domain}:{streams_port}");
+        Self { image: image.to_owned(), autoscaler }
+    }
 }
 
 /// What came of it.

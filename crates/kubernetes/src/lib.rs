@@ -30,6 +30,7 @@ mod route;
 mod scale;
 mod site;
 mod steward;
+mod token;
 #[cfg(feature = "people")]
 mod uninstall;
 mod world;
@@ -40,5 +41,6 @@ pub use inject::{Changed, Outcome, Sidecar, inject, inject_workload};
 #[cfg(feature = "people")]
 pub use reach::Leader;
 pub use site::{COMPONENT, MANAGER, PART_OF, Site};
+pub use token::new_token;
 #[cfg(feature = "people")]
 pub use uninstall::{Leaving, uninstall};

@@ -15,6 +15,9 @@ pub const MANAGER: &str = "rouse";
 /// The Lease of the autoscaler that leads, in Rouse's namespace. Its holder is `<pod>_<incarnation>`.
 pub(crate) const LEASE: &str = "rouse-autoscaler";
 
+/// The Service of the autoscalers, in Rouse's namespace: an address for each.
+pub(crate) const AUTOSCALERS: &str = "rouse-autoscaler";
+
 /// The ConfigMap in Rouse's namespace that says which revisions endpoints name, for the leader after this one.
 pub(crate) const REVISIONS: &str = "rouse-revisions";
 
