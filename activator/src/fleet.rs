@@ -85,7 +85,11 @@ impl Fleet {
             };
             let mut member = match before.iter().position(same) {
                 Some(position) => before.remove(position),
-                None => self.join(seen, address, upstream, revision.sidecars),
+                None => {
+                    let known = before.iter().find(|member| member.replica.name == seen.name);
+                    let since = known.map_or(self.clock.now(), |member| member.replica.seen);
+                    self.join(seen, (address, since), upstream, revision.sidecars)
+                }
             };
             if member.state == ReplicaState::Ready && seen.state != ReplicaState::Ready {
                 debug!(replica = %seen.name, "not ready any more, probing it again");
@@ -99,26 +103,19 @@ impl Fleet {
     fn join(
         &mut self,
         seen: &platform::Replica,
-        address: std::net::SocketAddr,
+        (address, since): (std::net::SocketAddr, Moment),
         settings: UpstreamSettings,
         sidecar: bool,
     ) -> Member {
         let id = self.hold.number_replica();
-        let replica = Replica::new(
-            id,
-            Arc::clone(&seen.name),
-            address,
-            settings,
-            sidecar,
-            self.sidecar_tls.clone(),
-            self.clock.now(),
-        );
+        let replica =
+            Replica::new(id, Arc::clone(&seen.name), address, settings, sidecar, self.sidecar_tls.clone(), since);
         Member { replica: Arc::new(replica), state: seen.state, probe_begun: None, probing: None }
     }
 
     fn probe_who_needs_it(&mut self) {
         for member in &mut self.members {
-            let known = member.probe_begun.is_some_and(|begun| self.hold.believes(begun));
+            let known = member.probe_begun.is_some_and(|begun| self.hold.believes(&member.replica, begun));
             // A model without a sidecar takes connections whether it is ready or not: then the platform knows better.
             let only_platform_knows = !member.replica.sidecar && member.state == ReplicaState::Unready;
             if known || only_platform_knows || member.probing.is_some() {

@@ -325,15 +325,22 @@ impl Hold {
     pub(crate) fn next_look(&self) -> Option<Moment> {
         let now = self.clock.now();
         let inner = self.inner.lock();
-        [inner.seal.holds_until(now), inner.replicas.next_return(now)].into_iter().flatten().min()
+        let forward = inner.seal.may_forward(now);
+        let later = |candidate: &Candidate| forward.counts_from(candidate.replica.seen).filter(|from| now < *from);
+        let counts_again = inner.candidates.iter().filter_map(later).min();
+        [inner.seal.holds_until(now), inner.replicas.next_return(now), counts_again].into_iter().flatten().min()
     }
 
-    /// Whether a probe that began then is enough for its replica to be used. While nothing may be forwarded any is: a
-    /// newer one would be too early.
-    pub(crate) fn believes(&self, probe_begun: Moment) -> bool {
-        match self.inner.lock().seal.may_forward(self.clock.now()) {
+    /// Whether a probe of this replica that began then is enough for it to be used. While a newer one would be too early
+    /// to say anything, any is.
+    pub(crate) fn believes(&self, replica: &Replica, probe_begun: Moment) -> bool {
+        let now = self.clock.now();
+        match self.inner.lock().seal.may_forward(now) {
             Forward::Hold => true,
-            forward => forward.allows(Some(probe_begun)),
+            forward => {
+                let is_too_early = forward.counts_from(replica.seen).is_some_and(|from| now < from);
+                is_too_early || forward.allows(replica.seen, Some(probe_begun))
+            }
         }
     }
 
@@ -491,7 +498,7 @@ impl Inner {
         let usable: Vec<ReplicaId> = self
             .candidates
             .iter()
-            .filter(|candidate| candidate.probe_begun.is_some() && forward.allows(candidate.probe_begun))
+            .filter(|of| of.probe_begun.is_some() && forward.allows(of.replica.seen, of.probe_begun))
             .map(|candidate| candidate.replica.id)
             .collect();
         if !usable.is_empty() {

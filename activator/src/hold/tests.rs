@@ -244,19 +244,54 @@ async fn what_arrives_while_sealed_is_held_and_asks_to_be_woken() {
 async fn after_a_promise_without_an_end_only_a_fresh_probe_is_believed() {
     let hold = hold(0, 10);
     let (old, old_probe) = (ready(&hold, &[1]), hold.clock.now());
+    let replica = Arc::clone(&old[0].replica);
     hold.offer(old.clone());
     assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
     let mut held = hold.arrive(&id(), 0).unwrap();
     hold.clock.sleep_until(hold.next_look().unwrap()).await;
     hold.offer(old);
     assert!(waits(&mut held));
-    assert!(!hold.believes(old_probe));
+    assert!(!hold.believes(&replica, old_probe));
     hold.offer(ready(&hold, &[1]));
     assert!(waits(&mut held), "a probe begun at the very moment proves nothing");
-    assert!(!hold.believes(hold.clock.now()), "so it is probed again");
+    assert!(!hold.believes(&replica, hold.clock.now()), "so it is probed again");
     tokio::time::advance(Duration::from_millis(1)).await;
     hold.offer(ready(&hold, &[1]));
     assert_eq!(name_of(&mut held).await, "replica-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_zero_a_replica_from_before_is_not_used_even_though_it_still_answers() {
+    let hold = hold(0, 10);
+    let mut old = ready(&hold, &[1]);
+    hold.offer(old.clone());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
+    hold.seal_ended(FIRST, Ending::Committed);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    old[0].probe_begun = Some(hold.clock.now());
+    hold.offer(old.clone());
+    let mut held = hold.arrive(&id(), 0).unwrap();
+    assert!(waits(&mut held) && hold.want().is_some(), "it is woken");
+    assert!(hold.believes(&old[0].replica, hold.clock.now()), "asking it once more says nothing yet");
+
+    hold.clock.sleep_until(hold.next_look().unwrap()).await;
+    assert!(!hold.believes(&old[0].replica, old[0].probe_begun.unwrap()), "now it does");
+    old[0].probe_begun = Some(hold.clock.now());
+    hold.offer(old);
+    assert_eq!(name_of(&mut held).await, "replica-1", "zero was taken back in time: it stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_zero_a_replica_that_was_started_since_is_used_at_once() {
+    let hold = hold(0, 10);
+    hold.offer(ready(&hold, &[1]));
+    assert_eq!(hold.seal_asked(FIRST, TTL, 1), Verdict::Sealed);
+    hold.seal_ended(FIRST, Ending::Committed);
+    let mut held = hold.arrive(&id(), 0).unwrap();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    hold.offer(ready(&hold, &[2]));
+    assert_eq!(name_of(&mut held).await, "replica-2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@
 //! **Why it is enough.** The leader patches only while its own count of the time to live, begun when it *sent* the seal,
 //! leaves room for the patch's time-out; ours begins later, at receipt. So once ours has passed, that patch has taken
 //! effect or never will; a probe begun after that moment tells which. One moment says it all: before it, hold; after it,
-//! believe only probes begun since. The same holds for an activator that has just started: its predecessor may have made
+//! believe only probes begun since. Where a commit was told the revision **is** at zero, and who was there before it is on
+//! its way out, whatever it answers: such a replica has to answer once more when its leaving would have shown. The same holds for an activator that has just started: its predecessor may have made
 //! a promise that it knows nothing of, so it begins as if it had promised at its start ([`Seal::new`]).
 
 use std::time::Duration;
@@ -28,6 +29,12 @@ use units::Moment;
 /// The longest promise that is ever made. An activator that starts where one ran before forwards nothing for this long,
 /// so nothing longer can be promised for it.
 pub const LONGEST_TTL: Duration = Duration::from_secs(3);
+
+/// How long after a commit the platform may take to say of a replica that it leaves. Until then one that was there before
+/// still answers its probes, and so proves nothing; after it, one that answers stays: zero was taken back before it was
+/// carried out. With Kubernetes it is the way through the controllers of Deployments and ReplicaSets, most often some
+/// 20 ms.
+pub const LEAVING_SHOWS: Duration = Duration::from_secs(3);
 
 /// Which round of asking: the leadership it belongs to, and its number within that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,17 +88,31 @@ pub enum Forward {
     OnlyAfterProbe {
         /// What began until then proves nothing.
         begun_after: Moment,
+        /// When the revision was last taken to zero, if it was: of a replica known before, nothing proves anything until
+        /// [`LEAVING_SHOWS`] later.
+        zero: Option<Moment>,
     },
 }
 
 impl Forward {
-    /// May this replica be used? `probe_begun`: when the newest probe that it answered began; `None` if none was.
-    pub fn allows(self, probe_begun: Option<Moment>) -> bool {
+    /// May this replica be used? `known_since`: when it was first heard of; `probe_begun`: when the newest probe that it
+    /// answered began; `None` if none was.
+    pub fn allows(self, known_since: Moment, probe_begun: Option<Moment>) -> bool {
         match self {
             Self::Freely => true,
             Self::Hold => false,
-            Self::OnlyAfterProbe { begun_after } => probe_begun.is_some_and(|begun| begun_after < begun),
+            Self::OnlyAfterProbe { begun_after, .. } => {
+                let counts_from = self.counts_from(known_since);
+                probe_begun.is_some_and(|begun| begun_after < begun && counts_from.is_none_or(|from| from <= begun))
+            }
         }
+    }
+
+    /// From when on a probe of this replica says something, where that is later than for others: it was there when the
+    /// revision was taken to zero. May be past.
+    pub fn counts_from(self, known_since: Moment) -> Option<Moment> {
+        let Self::OnlyAfterProbe { zero: Some(zero), .. } = self else { return None };
+        (known_since < zero).then(|| zero.plus(LEAVING_SHOWS))
     }
 }
 
@@ -102,6 +123,8 @@ pub struct Seal {
     promise: Option<Promise>,
     /// Nothing is forwarded before this moment, and from it on only to what was probed since.
     bar: Option<Moment>,
+    /// When the revision was last at zero for certain.
+    zero: Option<Moment>,
     /// The newest round heard of; older ones are stragglers.
     newest: SealId,
 }
@@ -119,7 +142,7 @@ impl Seal {
     /// where a round may be under way that does not know of this one; that is: on a cluster, always. `None` where the
     /// leader lives and dies in the same process, so that no older promise can be open.
     pub fn new(hold_until: Option<Moment>) -> Self {
-        Self { promise: None, bar: hold_until, newest: SealId { epoch: 0, seq: 0 } }
+        Self { promise: None, bar: hold_until, zero: None, newest: SealId { epoch: 0, seq: 0 } }
     }
 
     /// A leader asks for a promise of `ttl` from now. `highest_epoch`: the highest heard of on any stream, for whatever
@@ -155,16 +178,18 @@ impl Seal {
         let Some(promise) = self.promise.take_if(|promise| promise.id == id) else { return };
         if ending == Ending::Committed {
             // The patch took effect before now, and before the promise ended: the earlier of the two is enough.
-            self.bar = self.bar.max(Some(now.min(promise.until)));
+            let at_the_latest = now.min(promise.until);
+            self.bar = self.bar.max(Some(at_the_latest));
+            self.zero = self.zero.max(Some(at_the_latest));
         }
     }
 
-    /// May a request be forwarded now? Cheap: two comparisons.
+    /// May a request be forwarded now? Cheap: a few comparisons.
     pub fn may_forward(&self, now: Moment) -> Forward {
         match self.bar() {
             None => Forward::Freely,
             Some(bar) if now < bar => Forward::Hold,
-            Some(bar) => Forward::OnlyAfterProbe { begun_after: bar },
+            Some(bar) => Forward::OnlyAfterProbe { begun_after: bar, zero: self.zero },
         }
     }
 

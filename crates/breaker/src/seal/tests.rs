@@ -3,6 +3,9 @@ use super::*;
 const NOTHING: Here = Here { held: 0, forwarded: 0 };
 const TTL: Duration = LONGEST_TTL;
 
+/// When a replica was first heard of that was there before any seal.
+const BEFORE: Moment = Moment::from_unix_millis(500);
+
 fn at(millis: u64) -> Moment {
     Moment::from_unix_millis(millis)
 }
@@ -31,23 +34,44 @@ fn a_promise_holds_until_its_time_has_passed_and_then_old_probes_prove_nothing()
     assert_eq!(seal.may_forward(at(3_999)), Forward::Hold);
     assert_eq!(seal.holds_until(at(3_999)), Some(at(4_000)));
     let forward = seal.may_forward(at(4_000));
-    assert!(!forward.allows(None));
-    assert!(!forward.allows(Some(at(4_000))));
-    assert!(forward.allows(Some(at(4_001))));
+    assert!(!forward.allows(BEFORE, None));
+    assert!(!forward.allows(BEFORE, Some(at(4_000))));
+    assert!(forward.allows(BEFORE, Some(at(4_001))), "nothing says that the revision is at zero");
 }
 
 #[test]
 fn a_commit_asks_for_probes_begun_since_and_for_no_further_waiting() {
     let mut seal = sealed_at(1_000);
     seal.ended(at(1_500), id(1, 1), Ending::Committed);
-    assert_eq!(seal.may_forward(at(1_500)), Forward::OnlyAfterProbe { begun_after: at(1_500) });
+    let forward = seal.may_forward(at(1_500));
+    assert!(!forward.allows(at(1_500), Some(at(1_500))));
+    assert!(forward.allows(at(1_500), Some(at(1_501))));
+}
+
+#[test]
+fn what_was_there_before_zero_proves_nothing_until_its_leaving_would_have_shown() {
+    let mut seal = sealed_at(1_000);
+    seal.ended(at(1_500), id(1, 1), Ending::Committed);
+    let forward = seal.may_forward(at(9_000));
+    assert!(!forward.allows(BEFORE, Some(at(4_499))));
+    assert!(forward.allows(BEFORE, Some(at(4_500))), "zero was taken back before it was carried out");
+    assert_eq!((forward.counts_from(BEFORE), forward.counts_from(at(1_500))), (Some(at(4_500)), None));
+}
+
+#[test]
+fn zero_is_remembered_when_a_later_round_is_released() {
+    let mut seal = sealed_at(1_000);
+    seal.ended(at(1_500), id(1, 1), Ending::Committed);
+    assert_eq!(seal.asked(at(2_000), id(1, 2), TTL, 1, NOTHING), Verdict::Sealed);
+    seal.ended(at(2_100), id(1, 2), Ending::Released);
+    assert!(!seal.may_forward(at(2_100)).allows(BEFORE, Some(at(2_100))));
 }
 
 #[test]
 fn a_commit_that_comes_late_does_not_question_what_was_probed_since() {
     let mut seal = sealed_at(1_000);
     seal.ended(at(60_000), id(1, 1), Ending::Committed);
-    assert!(seal.may_forward(at(60_000)).allows(Some(at(4_001))));
+    assert!(seal.may_forward(at(60_000)).allows(at(4_001), Some(at(4_001))));
 }
 
 #[test]
@@ -63,7 +87,7 @@ fn the_release_of_one_leader_does_not_release_what_another_was_promised() {
     assert_eq!(seal.asked(at(2_000), id(2, 1), TTL, 2, NOTHING), Verdict::Sealed);
     seal.ended(at(2_100), id(2, 1), Ending::Released);
     assert_eq!(seal.may_forward(at(3_999)), Forward::Hold);
-    assert_eq!(seal.may_forward(at(4_000)), Forward::OnlyAfterProbe { begun_after: at(4_000) });
+    assert_eq!(seal.may_forward(at(4_000)), Forward::OnlyAfterProbe { begun_after: at(4_000), zero: None });
 }
 
 #[test]
@@ -107,5 +131,5 @@ fn a_successor_keeps_the_promises_it_cannot_know_of() {
     assert_eq!(seal.asked(at(10_500), id(1, 1), TTL, 1, NOTHING), Verdict::Sealed);
     seal.ended(at(10_600), id(1, 1), Ending::Released);
     assert_eq!(seal.may_forward(at(12_999)), Forward::Hold);
-    assert_eq!(seal.may_forward(at(13_000)), Forward::OnlyAfterProbe { begun_after: at(13_000) });
+    assert_eq!(seal.may_forward(at(13_000)), Forward::OnlyAfterProbe { begun_after: at(13_000), zero: None });
 }

@@ -26,8 +26,8 @@ pub(crate) struct Hold {
     meter: Meter,
     seal: Seal,
     replicas: Replicas,
-    /// Each with when the newest probe that it answered began.
-    candidates: Vec<(ReplicaId, Moment)>,
+    /// Each with since when it is known, and when the newest probe that it answered began.
+    candidates: Vec<(ReplicaId, Moment, Moment)>,
     /// Until when, and by which autoscaler, it was said that it cannot be woken.
     refused: Option<(Moment, usize)>,
     wanting: bool,
@@ -111,12 +111,14 @@ impl Hold {
         self.candidates = ready
             .iter()
             .map(|id| {
-                let before = known.iter().find(|(known, _)| known == id).map(|(_, begun)| *begun);
-                let good = before.filter(|begun| forward == Forward::Hold || forward.allows(Some(*begun)));
+                let before = known.iter().find(|(known, ..)| known == id);
+                let since = before.map_or(now, |(_, since, _)| *since);
+                let good = before.map(|(.., begun)| *begun);
+                let good = good.filter(|begun| forward == Forward::Hold || forward.allows(since, Some(*begun)));
                 if good.is_some() {
                     self.replicas.answered(*id);
                 }
-                (*id, good.unwrap_or(now))
+                (*id, since, good.unwrap_or(now))
             })
             .collect();
         self.settle(now, random)
@@ -189,8 +191,8 @@ impl Hold {
 
     fn settle(&mut self, now: Moment, random: u64) -> Vec<Grant> {
         let forward = self.seal.may_forward(now);
-        let usable: Vec<ReplicaId> =
-            self.candidates.iter().filter(|(_, begun)| forward.allows(Some(*begun))).map(|(id, _)| *id).collect();
+        let is_usable = |(_, since, begun): &&(ReplicaId, Moment, Moment)| forward.allows(*since, Some(*begun));
+        let usable: Vec<ReplicaId> = self.candidates.iter().filter(is_usable).map(|(id, ..)| *id).collect();
         if !usable.is_empty() {
             self.refused = None;
         }

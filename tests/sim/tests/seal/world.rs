@@ -184,7 +184,7 @@ impl World {
         for (index, activator) in each(&self.activators).filter(|(_, activator)| activator.up) {
             let usable = self.may_forward(rules, index, self.generation);
             // A probe that would not be believed changes nothing.
-            let hopeful = !usable && activator.seal.may_forward(now).allows(Some(now));
+            let hopeful = !usable && activator.seal.may_forward(now).allows(now, Some(now));
             if self.scale == 1 && 0 < activator.held && hopeful {
                 actions.push(Action::Probe(index));
             }
@@ -315,8 +315,10 @@ impl World {
         for activator in &mut self.activators {
             // All that matters about a probe is whether it is believed: later promises are always younger than it.
             activator.probed = match (activator.probed, activator.seal.may_forward(now)) {
-                (Some((_, begun)), Forward::OnlyAfterProbe { begun_after }) if moment(begun) <= begun_after => None,
-                (Some((whose, _)), Forward::OnlyAfterProbe { begun_after }) => Some((whose, first_after(begun_after))),
+                (Some((_, begun)), Forward::OnlyAfterProbe { begun_after, .. }) if moment(begun) <= begun_after => None,
+                (Some((whose, _)), Forward::OnlyAfterProbe { begun_after, .. }) => {
+                    Some((whose, first_after(begun_after)))
+                }
                 (None, _) | (_, Forward::Freely) => None,
                 (probed, Forward::Hold) => probed,
             };
@@ -481,7 +483,8 @@ impl World {
             (forward, _) => forward,
         };
         let probe_begun = activator.probed.filter(|(whose, _)| *whose == generation).map(|(_, begun)| moment(begun));
-        forward.allows(probe_begun)
+        // Who was there before zero is gone at once here, and answers nothing.
+        forward.allows(self.moment(), probe_begun)
     }
 
     fn roster(&self, rules: &Rules, autoscaler: &Autoscaler) -> Roster {
