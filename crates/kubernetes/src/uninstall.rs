@@ -150,8 +150,13 @@ async fn let_go(
             .find(|target| target.tag.as_ref().is_some_and(|tag| name == format!("{tag}-{}", endpoint.key.name)));
         let Some(target) = tagged.or(heaviest) else { continue };
         let Some(service) = services.get_opt(&name).await? else { continue };
+        let ours = ListParams::default().labels(&format!("{SERVICE_NAME}={name},{MANAGED_BY}={MANAGER}"));
         let Some(deployment) = deployments.get_opt(&target.revision).await? else {
-            tell(format!("service {namespace}/{name}: left as it is, there is no Deployment {}", target.revision));
+            // The activators that it leads to can only say the same, and will be gone.
+            tell(format!("service {namespace}/{name}: leads nowhere, as there is no Deployment {}", target.revision));
+            if !leaving.only_say {
+                slices.delete_collection(&DeleteParams::default(), &ours).await?;
+            }
             continue;
         };
         let spec = deployment.spec.context("a Deployment without a spec")?;
@@ -175,7 +180,6 @@ async fn let_go(
         let patch = given_away(&service, &labels, port_of(&pod));
         services.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         let behind = ListParams::default().labels(&format!("{SERVICE_NAME}={name}"));
-        let ours = ListParams::default().labels(&format!("{SERVICE_NAME}={name},{MANAGED_BY}={MANAGER}"));
         let routed = async || {
             let theirs = slices.list(&behind).await?.items.into_iter().filter(|slice| !is_ours(slice));
             let mut endpoints = theirs.flat_map(|slice| slice.endpoints);

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use cluster::ground::Ground;
+use cluster::installed::until;
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 
@@ -39,6 +40,14 @@ fn uninstalled(stage: Stage) -> anyhow::Result<()> {
         let client = deploy(&ground, &plain, &plain.endpoint("plain")).await?;
         let beside = Model { replicas: Some(1), ..Model::new("uninstalled", "beside-v1").with_sidecar() };
         let direct = deploy(&ground, &beside, &beside.endpoint("beside")).await?;
+        let nowhere = Model::new("uninstalled", "nowhere-v1");
+        ground.apply(&nowhere.endpoint("nowhere")).await?;
+        until("what leads to no Deployment has a slice", async || {
+            let slices = ground.kubectl(&["get", "endpointslices", "-n", "uninstalled", "-o", "name"]).await?;
+            ensure!(slices.contains("nowhere-rouse-v4"), "{slices}");
+            Ok(())
+        })
+        .await?;
         at(&ground, &plain, 0).await?;
         let (is_good, said) = rouse(&ground, &["uninstall", "--dry-run"]).await?;
         ensure!(is_good && said.contains("uninstalled/plain-v1: from 0 to 1"), "{said}");
