@@ -42,6 +42,7 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
     let mut leadership = ground.leadership.clone();
     let mut highest = ground.highest.subscribe();
     let mut peers = ground.peers.changes();
+    let mut routes = ground.peers.routes();
     let mut activators = ground.activators.clone();
     let mut hub = Hub {
         ground,
@@ -74,6 +75,7 @@ pub(crate) async fn follow(ground: Ground, catalogue: Arc<dyn Catalogue>, ends: 
                 hub.peers_changed();
             }
             _ = peers.changed() => hub.peers_changed(),
+            _ = routes.changed() => hub.peers_changed(),
             Some(end) = hub.tasks.ended() => hub.ended(end),
         }
     }

@@ -86,8 +86,13 @@ pub(crate) struct Peers {
     activators: Mutex<BTreeMap<Arc<str>, Connected>>,
     sidecars: DashMap<RevisionKey, HashMap<Arc<str>, Sidecar>>,
     frames: Mutex<FrameLog>,
-    /// Counts changes that matter to routes: who is there, who leaves, who acknowledged what.
+    /// Counts changes of who is there and who leaves.
     changes: watch::Sender<u64>,
+    /// Counts changes of routes.
+    routes: watch::Sender<u64>,
+    /// Counts what was acknowledged of each endpoint that somebody asked about. One for each: an activator that connects
+    /// acknowledges every endpoint, and would wake the tasks of all of them with each.
+    acknowledgements: DashMap<EndpointKey, watch::Sender<u64>>,
 }
 
 /// The newest frames of all activators, so that each revision learns of every one when it next decides. Telling 8,000
@@ -116,12 +121,24 @@ impl Peers {
             sidecars: DashMap::new(),
             frames: Mutex::default(),
             changes: watch::Sender::new(0),
+            routes: watch::Sender::new(0),
+            acknowledgements: DashMap::new(),
         }
     }
 
-    /// Changes whenever an activator came, went, asked to leave, or acknowledged a route.
+    /// Changes whenever an activator came, went or asked to leave.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Changes whenever any endpoint did, and its route with it perhaps.
+    pub(crate) fn routes(&self) -> watch::Receiver<u64> {
+        self.routes.subscribe()
+    }
+
+    /// Changes whenever an activator acknowledged this endpoint. Ends when the endpoint is forgotten.
+    pub(crate) fn acknowledgements_of(&self, endpoint: &EndpointKey) -> watch::Receiver<u64> {
+        self.acknowledgements.entry(endpoint.clone()).or_default().subscribe()
     }
 
     /// An activator connected. An older stream of it is cut.
@@ -183,9 +200,11 @@ impl Peers {
     /// It routes by this generation of an endpoint.
     pub(crate) fn acknowledged(&self, uid: &str, endpoint: EndpointKey, generation: u64) {
         if let Some(connected) = self.activators.lock().get_mut(uid) {
-            connected.acknowledged.insert(endpoint, generation);
+            connected.acknowledged.insert(endpoint.clone(), generation);
         }
-        self.changed();
+        if let Some(heard) = self.acknowledgements.get(&endpoint) {
+            heard.send_modify(|count| *count += 1);
+        }
     }
 
     /// An endpoint is gone. One that comes under its name counts its generations anew, and what was said of the old one
@@ -194,6 +213,7 @@ impl Peers {
         for connected in self.activators.lock().values_mut() {
             connected.acknowledged.remove(endpoint);
         }
+        self.acknowledgements.remove(endpoint);
     }
 
     /// It asked to be taken out of every path.
@@ -206,7 +226,7 @@ impl Peers {
 
     /// An endpoint changed, and its route with it perhaps.
     pub(crate) fn route_changed(&self) {
-        self.changed();
+        self.routes.send_modify(|count| *count += 1);
     }
 
     /// The activators that are connected, by UID.

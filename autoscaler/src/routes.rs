@@ -31,6 +31,7 @@ pub(crate) async fn keep(
     mut wishes: watch::Receiver<Wishes>,
 ) {
     let mut changes = ground.peers.changes();
+    let mut acknowledged = ground.peers.acknowledgements_of(&key);
     let mut epoch = ground.epoch.clone();
     let mut activators = ground.activators.clone();
     let mut not_before = ground.clock.now();
@@ -64,6 +65,7 @@ pub(crate) async fn keep(
             changed = facts.changed() => if changed.is_err() { return },
             changed = wishes.changed() => if changed.is_err() { return },
             changed = changes.changed() => if changed.is_err() { return },
+            changed = acknowledged.changed() => if changed.is_err() { return },
             changed = epoch.changed() => if changed.is_err() { return },
             changed = activators.changed() => if changed.is_err() { return },
             () = ground.clock.sleep_until(not_before), if is_wanted => {}
