@@ -38,7 +38,7 @@ pub(crate) use drift::Restraint;
 
 use drift::History;
 use events::Allowance;
-use needs::Needs;
+use needs::{Needs, Owned};
 use ports::{Claim, Ports};
 use release::{End, Releases};
 use work::Work;
@@ -162,9 +162,10 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
             return restraints;
         };
         self.to_do.extend(self.releases.due(now, epoch, seen));
+        let owned = Owned::of(seen);
         for (index, (key, object)) in seen.endpoints.iter().enumerate() {
             let is_its_turn = is_tick && (index % 2 == 1) == self.odd;
-            self.look_at_one(now, seen, key, object, &restraints, is_its_turn);
+            self.look_at_one(now, (seen, &owned), key, object, &restraints, is_its_turn);
         }
         restraints
     }
@@ -172,7 +173,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
     fn look_at_one(
         &mut self,
         now: Moment,
-        seen: &Seen,
+        (seen, owned): (&Seen, &Owned<'_>),
         key: &EndpointKey,
         object: &EndpointObject,
         restraints: &BTreeMap<RevisionKey, Restraint>,
@@ -190,7 +191,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         }
         let may = |last: Option<Moment>, pause| last.is_none_or(|last| pause <= now.since(last));
         let before = self.to_do.len();
-        let needs = Needs::of(seen, key, object);
+        let needs = Needs::of(seen, owned, key, object);
         let (missing_services, names_taken) = (needs.missing.clone(), needs.taken.clone());
         if may(file.tried_at, PAUSE) {
             self.to_do.extend(Work::of_services(key, object, needs));

@@ -1,5 +1,6 @@
 //! What an endpoint needs of Services, and has not. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use units::EndpointKey;
@@ -22,9 +23,30 @@ pub(super) struct Needs {
     pub(super) superfluous: Vec<(String, Arc<str>)>,
 }
 
+/// Services by the UID of who owns them.
+#[derive(Debug)]
+pub(super) struct Owned<'a>(BTreeMap<&'a str, Vec<(&'a Arc<str>, &'a Service)>>);
+
+impl<'a> Owned<'a> {
+    /// Made once for a look at all endpoints.
+    pub(super) fn of(seen: &'a Seen) -> Self {
+        let mut owned = BTreeMap::<_, Vec<_>>::new();
+        for ((_, name), service) in &seen.services {
+            if let Some(owner) = &service.owner {
+                owned.entry(&**owner).or_default().push((name, &**service));
+            }
+        }
+        Self(owned)
+    }
+
+    fn by(&self, uid: &str) -> impl Iterator<Item = (&'a Arc<str>, &'a Service)> + '_ {
+        self.0.get(uid).into_iter().flatten().copied()
+    }
+}
+
 impl Needs {
     /// Nothing, of one that is leaving or not understood, and while the Services of its namespace are not known.
-    pub(super) fn of(seen: &Seen, key: &EndpointKey, object: &EndpointObject) -> Self {
+    pub(super) fn of(seen: &Seen, owned: &Owned<'_>, key: &EndpointKey, object: &EndpointObject) -> Self {
         let mut needs = Self::default();
         let Ok(spec) = &object.spec else { return needs };
         let namespace = &key.namespace;
@@ -42,11 +64,8 @@ impl Needs {
                 Some(_) => needs.outdated.push(name.clone()),
             }
         }
-        let first = (Arc::clone(namespace), Arc::from(""));
-        let here = seen.services.range(first..).take_while(|((of, _), _)| of == namespace);
-        let superfluous = here.filter(|((_, name), service)| is_own(service) && wanted.iter().all(|it| **it != **name));
-        needs.superfluous =
-            superfluous.map(|((_, name), service)| (name.to_string(), Arc::clone(&service.uid))).collect();
+        let superfluous = owned.by(&object.uid).filter(|(name, _)| wanted.iter().all(|it| *it != ***name));
+        needs.superfluous = superfluous.map(|(name, service)| (name.to_string(), Arc::clone(&service.uid))).collect();
         needs
     }
 }
