@@ -95,7 +95,7 @@ async fn a_container_sees_its_own_machine_and_cannot_change_this_one() {
     };
     let mounts = vec![
         mount(&volume, "/var/run/secrets/token", true),
-        mount(&volume, "/work", false),
+        mount(&volume, "/volume", false),
         mount(&hosts, "/etc/hosts", false),
     ];
     let script = r#"
@@ -103,7 +103,7 @@ async fn a_container_sees_its_own_machine_and_cannot_change_this_one() {
         cat /var/run/secrets/token/token /etc/hosts /etc/resolv.conf
         echo x > /var/run/secrets/token/no || echo refused
         echo x > /usr/no || echo refused
-        echo x > /work/yes; echo x > /tmp/yes; echo x > /etc/yes; mkdir /made; echo done
+        echo x > /volume/yes; echo x > /tmp/yes; echo x > /etc/yes; mkdir /made; echo done
         exec sleep 1000"#;
     let id = node.create(&sandbox, "pod", script, mounts).await;
     node.start_container(&id).await.unwrap();
