@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use daemon::Clock;
 use platform::Boards;
+use tokio::sync::watch;
 
+use crate::authority::Authority;
 use crate::site::Site;
 use crate::world::World;
 
@@ -25,6 +27,8 @@ pub struct Cluster {
     pub(crate) prompt: kube::Client,
     pub(crate) world: Arc<World>,
     pub(crate) boards: Arc<Boards>,
+    /// Who signs, as it was last read.
+    pub(crate) authority: Arc<watch::Sender<Option<Arc<Authority>>>>,
 }
 
 impl Cluster {
@@ -55,6 +59,7 @@ impl Cluster {
             prompt: client(prompt)?,
             world: Arc::new(World::new()),
             boards: Arc::new(Boards::new()),
+            authority: Arc::default(),
         })
     }
 

@@ -73,6 +73,7 @@ pub(crate) fn of_client(client: kube::Client) -> Cluster {
         prompt: client,
         world: Arc::new(World::new()),
         boards: Arc::new(Boards::new()),
+        authority: Arc::default(),
     }
 }
 
@@ -87,7 +88,9 @@ pub(crate) fn answer(code: u16, body: &Value) -> Reply {
 
 /// A refusal as the API server words it.
 pub(crate) fn refusal(code: u16, message: &str) -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": "" })
+    // By this word a client tells what is missing from what is wrong.
+    let reason = if code == 404 { "NotFound" } else { "" };
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": reason })
 }
 
 /// What the API server does next.

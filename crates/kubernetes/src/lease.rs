@@ -3,18 +3,15 @@
 //! The Lease is watched, so that a follower knows at once when a leader lets go, and asks the API server for nothing
 //! while it does not. A watch that went silent costs time only: what it has missed makes the next write a conflict.
 
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
-use kube::runtime::watcher::{self, Event};
 use platform::Leadership;
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
@@ -27,10 +24,8 @@ use crate::cluster::{Cluster, PROMPT};
 use crate::election::{Act, Elector, Record, Timing, Versioned, Written};
 use crate::fault::Fault;
 use crate::names::EPOCH;
+use crate::sightings::{Sightings, sightings};
 use crate::site::{LEASE, MANAGER, PART_OF};
-
-/// The pause after a watch broke.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// Takes part in the election until told to leave; then nobody leads here any more, and the Lease is let go of at once.
@@ -70,9 +65,6 @@ struct Booth<'a> {
     /// The last call failed, and that was said.
     failing: bool,
 }
-
-/// What a watch says of the Lease: it is this, or there is none. Nothing is said while it is listed.
-type Sightings = BoxStream<'static, Option<Lease>>;
 
 impl Booth<'_> {
     async fn run(
@@ -199,34 +191,8 @@ impl Booth<'_> {
         }
     }
 
-    fn watch(&self) -> Sightings {
-        let clock = self.cluster.clock;
-        let config = watcher::Config::default().fields(&format!("metadata.name={LEASE}"));
-        let mut found = false;
-        let events = watcher::watcher(self.leases.clone(), config).then(move |event| async move {
-            if event.is_err() {
-                clock.sleep_until(clock.now().plus(PAUSE)).await;
-            }
-            event
-        });
-        let sightings = events.filter_map(move |event| {
-            let sighting = match event {
-                Ok(Event::Init) => {
-                    found = false;
-                    None
-                }
-                Ok(Event::InitApply(lease)) => {
-                    found = true;
-                    Some(Some(lease))
-                }
-                Ok(Event::Apply(lease)) => Some(Some(lease)),
-                Ok(Event::InitDone) if !found => Some(None),
-                Ok(Event::Delete(_)) => Some(None),
-                Ok(Event::InitDone) | Err(_) => None,
-            };
-            ready(sighting)
-        });
-        sightings.boxed()
+    fn watch(&self) -> Sightings<Lease> {
+        sightings(self.cluster.clock, self.leases.clone(), LEASE)
     }
 }
 

@@ -11,6 +11,7 @@
 //! Nothing here decides how many replicas there are or which path is taken: that is `kpa`'s, over `platform`.
 
 mod actuator;
+mod authority;
 mod cluster;
 mod election;
 #[cfg(test)]
@@ -28,19 +29,23 @@ mod picture;
 mod reach;
 mod route;
 mod scale;
+mod sightings;
 mod site;
 mod steward;
 mod token;
+mod trust;
 #[cfg(feature = "people")]
 mod uninstall;
 mod world;
 
+pub use authority::{Authority, Credentials, Leaf, Timing};
 pub use cluster::Cluster;
 pub use follow::Program;
 pub use inject::{Changed, Outcome, Sidecar, inject, inject_workload};
 #[cfg(feature = "people")]
 pub use reach::Leader;
-pub use site::{COMPONENT, MANAGER, PART_OF, Site};
+pub use site::{AUDIENCE, CA_BUNDLE, COMPONENT, MANAGER, PART_OF, Site, TRUST};
 pub use token::new_token;
+pub use trust::{Holder, Unproven};
 #[cfg(feature = "people")]
 pub use uninstall::{Leaving, uninstall};

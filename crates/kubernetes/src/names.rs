@@ -38,6 +38,15 @@ pub(crate) const ADOPTED_DOMAIN: &str = "adopted.rouse.dev";
 /// Annotation of the Lease: the number of the newest leadership.
 pub(crate) const EPOCH: &str = "rouse.dev/epoch";
 
+/// Annotation of the authority's Secret: a person asks for a rotation by writing there what was not there before.
+pub(crate) const ROTATE: &str = "rouse.dev/rotate";
+
+/// Annotation of a Secret with a certificate: the authority that signed it.
+pub(crate) const SIGNED_BY: &str = "rouse.dev/signed-by";
+
+/// Annotation of a Secret with a certificate: nobody believes it from then on.
+pub(crate) const EXPIRES: &str = "rouse.dev/expires";
+
 /// Label of the objects that are made for an endpoint: its name.
 pub(crate) const ENDPOINT: &str = "rouse.dev/endpoint";
 

@@ -21,6 +21,21 @@ pub(crate) const AUTOSCALERS: &str = "rouse-autoscaler";
 /// The ConfigMap in Rouse's namespace that says which revisions endpoints name, for the leader after this one.
 pub(crate) const REVISIONS: &str = "rouse-revisions";
 
+/// The Secret in Rouse's namespace that holds Rouse's own authority, with its private keys.
+pub(crate) const AUTHORITY: &str = "rouse-authority";
+
+/// The Secret in Rouse's namespace that holds what activators show to sidecars, and whom they believe.
+pub(crate) const ACTIVATOR_TLS: &str = "rouse-activator-tls";
+
+/// The ConfigMap in Rouse's namespace that says, under [`CA_BUNDLE`], whom everybody believes.
+pub const TRUST: &str = "rouse-trust";
+
+/// The key of ConfigMap [`TRUST`], and of Secrets, for certificates of the authority.
+pub const CA_BUNDLE: &str = "ca.crt";
+
+/// For whom tokens are that Rouse's programs prove themselves with: the audience of a projected ServiceAccount token.
+pub const AUDIENCE: &str = "rouse";
+
 /// Where Rouse itself stands, and what its programs agree on. From flags and the downward API.
 #[derive(Clone, Debug)]
 pub struct Site {
