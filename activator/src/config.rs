@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use breaker::Budget;
+use daemon::tls::Proving;
 use forward::ByClass;
 use forward::tls::ClientTls;
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub struct Config {
     /// Every autoscaler's stream address, as they come and go; it speaks to all, the standby stays warm by it. `None`
     /// while they are not known.
     pub autoscalers: Autoscalers,
+    /// How it knows them, and proves itself to them. `None`: plain TCP, which is for one machine.
+    pub autoscaler_trust: Option<Proving>,
     /// The cluster's domain, `cluster.local` mostly; names under it are nobody's `hosts`.
     pub cluster_domain: Arc<str>,
     /// Whether an endpoint that is alone answers for every Host. For one machine.

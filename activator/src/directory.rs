@@ -520,6 +520,7 @@ mod tests {
             uid: "activator".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             autoscalers: crate::fixed_autoscalers([]),
+            autoscaler_trust: None,
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,

@@ -3,6 +3,7 @@
 //! Leaving goes from the outside in: unready and out of every path, then what is in flight and what is held, with the
 //! watches and the streams to the autoscalers still at work for it; then the rest.
 
+mod credentials;
 mod settings;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use kubernetes::{Cluster, Program};
 use prometheus::Registry;
 use tracing::info;
 
+use credentials::Credentials;
 pub(crate) use settings::{ABOUT, Launch, Settings};
 
 /// Beyond the longest limit of leaving, for the activator to cut what has not ended by then.
@@ -31,7 +33,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
-    let Settings { site, listen, admin_listen, memory_budget, quiet, drain } = settings;
+    let Settings { site, listen, admin_listen, memory_budget, token, quiet, drain } = settings;
     let clock = Clock::start();
     let budget = Budget::new(memory_budget);
     let registry = Registry::new();
@@ -41,15 +43,17 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     // Every port first: that one is taken should be the first thing anyone hears.
     let admin = Admin::bind(admin_listen).context("the admin port (ADMIN_LISTEN)")?;
     let cluster = Cluster::connect(site.clone(), clock).await.map_err(|error| Unavailable(format!("{error:#}")))?;
+    let trust = Credentials::unless(site.plaintext, token);
     let config = activator::Config {
         namespace: site.namespace,
         name: site.pod_name,
         uid: site.pod_uid,
         listen,
         autoscalers: cluster.autoscalers(),
+        autoscaler_trust: trust.as_ref().map(|trust| trust.autoscalers.clone()),
         cluster_domain: site.cluster_domain,
         alone_answers_every_host: false,
-        sidecar_tls: None,
+        sidecar_tls: trust.as_ref().map(|trust| trust.sidecars.clone()),
         budget,
         quiet,
         drain,
@@ -69,6 +73,10 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     });
     let mut tasks = Tasks::new();
     tasks.data("activator", activator.run(cluster.catalogue(), tasks.draining()));
+    if let Some(trust) = trust {
+        let cluster = cluster.clone();
+        tasks.support("credentials", async move { Ok(cluster.follow_credentials(|is| trust.take(is)).await) });
+    }
     tasks.support("cluster", async move { cluster.follow(Program::Activator).await });
     tasks.support("admin", admin.serve(daemon::basic_routes(registry, readiness)));
     tasks.run(draining.begun(), drain.most() + CLOSING).await

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use breaker::seal::{Ending, SealId, Verdict};
+use daemon::tls::{self, Io};
 use futures_util::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -104,8 +104,8 @@ async fn keep(directory: Arc<Directory>, autoscaler: SocketAddr) -> anyhow::Resu
 
 struct Stream<'a> {
     directory: Arc<Directory>,
-    reader: FramedRead<tokio::net::tcp::OwnedReadHalf, LengthDelimitedCodec>,
-    writer: OwnedWriteHalf,
+    reader: FramedRead<ReadHalf<Io>, LengthDelimitedCodec>,
+    writer: WriteHalf<Io>,
     /// Frames sent to this autoscaler, on this stream and those before.
     frames: &'a mut u64,
     /// What was last said of each revision; what has not changed since is left out.
@@ -132,8 +132,11 @@ impl Drop for Stream<'_> {
 
 impl<'a> Stream<'a> {
     async fn open(directory: &Arc<Directory>, autoscaler: SocketAddr, frames: &'a mut u64) -> anyhow::Result<Self> {
-        let stream = daemon::connect(autoscaler, WRITE_TIMEOUT).await.context("connecting")?;
-        let (reader, writer) = stream.into_split();
+        let proving = directory.config.autoscaler_trust.as_ref();
+        let (stream, token) = tls::open(autoscaler, WRITE_TIMEOUT, proving).await.context("connecting")?;
+        // The certificate that activators show to sidecars comes from elsewhere.
+        let proof = token.map(|token| wire::Proof { token, public_key: Vec::new() });
+        let (reader, writer) = split(stream);
         let codec = LengthDelimitedCodec::builder().max_frame_length(wire::MAX_FRAME_BYTES).new_codec();
         let mut stream = Self {
             directory: Arc::clone(directory),
@@ -150,13 +153,13 @@ impl<'a> Stream<'a> {
             leads: false,
             told_leaving: false,
         };
-        stream.greet().await?;
+        stream.greet(proof).await?;
         info!(%autoscaler, "connected to the autoscaler");
         Ok(stream)
     }
 
     /// Everything that a newcomer must know.
-    async fn greet(&mut self) -> anyhow::Result<()> {
+    async fn greet(&mut self, proof: Option<wire::Proof>) -> anyhow::Result<()> {
         let config = &self.directory.config;
         let hello = Hello {
             role: wire::Role::Activator as i32,
@@ -166,6 +169,7 @@ impl<'a> Stream<'a> {
             incarnation: self.directory.incarnation.0,
             highest_epoch: self.directory.highest_epoch(),
             revision: String::new(),
+            proof,
         };
         self.say(Up::Hello(hello)).await?;
         if self.directory.is_leaving() {
@@ -276,7 +280,7 @@ impl<'a> Stream<'a> {
                 self.directory.is_out();
             }
             // The other two are a sidecar's.
-            Some(Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_)) | None => {}
+            Some(Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_) | Down::Trust(_)) | None => {}
         }
         Ok(())
     }
@@ -369,7 +373,12 @@ impl<'a> Stream<'a> {
 
     async fn say(&mut self, kind: Up) -> anyhow::Result<()> {
         let frame = wire::encode(&ToAutoscaler { kind: Some(kind) });
-        let written = tokio::time::timeout(WRITE_TIMEOUT, self.writer.write_all(&frame)).await;
+        let written = async {
+            self.writer.write_all(&frame).await?;
+            // TLS keeps what it could not hand on.
+            self.writer.flush().await
+        };
+        let written = tokio::time::timeout(WRITE_TIMEOUT, written).await;
         written.context("the autoscaler takes no bytes")?.context("writing")
     }
 }

@@ -45,6 +45,7 @@ use units::EndpointKey;
 
 pub use config::Config;
 pub use metrics::{Metrics, every_metric};
+pub use streams::trust::{Certify, Holder, Signer, Trust, Unproven, WhoHolds};
 
 use crate::endpoints::Endpoints;
 use crate::ground::Ground;
@@ -53,6 +54,7 @@ use crate::inbox::Inboxes;
 use crate::peers::Peers;
 use crate::shelf::Shelf;
 use crate::streams::Streams;
+use crate::streams::trust::Gate;
 
 /// The world an autoscaler works in.
 pub struct Platform {
@@ -70,6 +72,7 @@ pub struct Autoscaler {
     catalogue: Arc<dyn Catalogue>,
     ends: Ends,
     listener: Listener,
+    gate: Option<Arc<Gate>>,
 }
 
 impl Autoscaler {
@@ -88,7 +91,14 @@ impl Autoscaler {
         let metrics = Metrics::register(registry).context("the autoscaler's metrics")?;
         let Platform { catalogue, actuator, leadership } = platform;
         let (ground, ends) = lay_ground(config, &*catalogue, actuator, leadership, clock, metrics);
-        Ok(Self { ground, catalogue, ends, listener })
+        Ok(Self { ground, catalogue, ends, listener, gate: None })
+    }
+
+    /// With streams in TLS, on which everyone proves who it is. Without, they are plain TCP and everyone is believed: for
+    /// loopback.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { gate: Some(Arc::new(Gate::new(trust))), ..self }
     }
 
     /// Where activators and sidecars are to connect.
@@ -117,13 +127,14 @@ impl Autoscaler {
     /// # Errors
     /// If the platform ended.
     pub async fn run(self) -> anyhow::Result<Infallible> {
-        let Self { ground, catalogue, ends, listener } = self;
+        let Self { ground, catalogue, ends, listener, gate } = self;
         let streams = Streams {
             peers: Arc::clone(&ground.peers),
             inboxes: Arc::clone(&ground.inboxes),
             epoch: ground.epoch.clone(),
             clock: ground.clock,
             metrics: ground.metrics.clone(),
+            gate,
             patience: ground.config.peer_patience,
             silence: ground.config.peer_silence,
         };

@@ -152,6 +152,12 @@ impl Metrics {
         self.0.stream_ends.with_label_values(&[reason]).inc();
     }
 
+    /// How many have ended so.
+    #[cfg(test)]
+    pub(crate) fn streams_ended(&self, reason: &str) -> u64 {
+        self.0.stream_ends.with_label_values(&[reason]).get()
+    }
+
     pub(crate) fn message_dropped(&self) {
         self.0.unheard.inc();
     }

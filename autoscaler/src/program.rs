@@ -4,6 +4,7 @@
 //! it is told to stop it lets the Lease go first, so that another one leads within a second.
 
 mod settings;
+mod trusting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use platform::{Catalogue as _, Leadership};
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use settings::{ABOUT, Launch, Settings};
 
@@ -33,7 +34,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
-    let Settings { site, streams_listen, admin_listen, admin_token, startup_aware } = settings;
+    let Settings { site, streams_listen, admin_listen, admin_token, startup_aware, timing } = settings;
     let clock = Clock::start();
     let registry = Registry::new();
     daemon::register_build_info(&registry, ABOUT.program, ABOUT.version)?;
@@ -41,6 +42,7 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     // Every port first: that one is taken should be the first thing anyone hears.
     let admin = Admin::bind(admin_listen).context("the admin port (ADMIN_LISTEN)")?;
     let streams = Listener::bind(streams_listen).context("the port for streams (STREAMS_LISTEN)")?;
+    let (namespace, plaintext) = (Arc::clone(&site.namespace), site.plaintext);
     let cluster = Cluster::connect(site, clock).await.map_err(|error| Unavailable(format!("{error:#}")))?;
     let (leads, leadership) = watch::channel(Leadership::Following);
     let platform = Platform {
@@ -49,18 +51,30 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
         leadership: leadership.clone(),
     };
     let config = autoscaler::Config { startup_aware, ..autoscaler::Config::usual() };
-    let autoscaler = Autoscaler::on(streams, config, platform, clock, &registry)?;
+    let mut tasks = Tasks::new();
+    let mut autoscaler = Autoscaler::on(streams, config, platform, clock, &registry)?;
+    if plaintext {
+        warn!(
+            "streams are plain TCP, and whoever reaches this port is believed: keep others away from it, or set PLAINTEXT to \
+             false here and on the activators"
+        );
+    } else {
+        let (trust, keeping) = trusting::trust(&cluster, namespace, clock);
+        autoscaler = autoscaler.trusting(trust);
+        tasks.support("trust", keeping.run());
+    }
     info!(streams = %autoscaler.streams_address(), admin = %admin.address(), "working");
 
     let private = daemon::from_loopback_or_with(autoscaler.admin_routes(), admin_token);
     let routes = daemon::basic_routes(registry, readiness(&cluster)).merge(private);
     let (teller, highest) = (autoscaler.teller(), autoscaler.highest_epoch());
 
-    let mut tasks = Tasks::new();
-    let (electing, following) = (cluster.clone(), cluster.clone());
+    let (electing, following, keeping) = (cluster.clone(), cluster.clone(), cluster.clone());
+    let led = leadership.clone();
     tasks.data("election", elect(electing, leads, highest, tasks.draining()));
     tasks.support("cluster", async move { following.follow(Program::Autoscaler).await });
     tasks.support("autoscaler", autoscaler.run());
+    tasks.support("authority", async move { keeping.keep_authority(led, timing).await });
     tasks.support("steward", async move { cluster.steward(leadership, move |key| teller.endpoint(key)).await });
     tasks.support("admin", admin.serve(routes));
     tasks.run(draining.begun(), CLOSING).await

@@ -37,6 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Peer<T> {
     /// Says anything at all.
     pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
+        let _ = self.0.flush().await;
     }
 
     /// The next that is said to it; `None` once it was cut off.
@@ -60,6 +61,7 @@ pub(crate) fn hello(role: Role, name: &str, revision: &str) -> Hello {
         incarnation: 1,
         highest_epoch: 0,
         revision: revision.into(),
+        proof: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The port to which activators and sidecars connect, and what is said on each stream.
 //!
 //! A peer says who it is within a few seconds, then only what its role allows; whoever does otherwise is cut off with
-//! one line in the log, and nothing else happens. A sidecar's frames carry no names: it speaks for the pod of its hello.
+//! one line in the log, and nothing else happens. A sidecar's frames carry no names: it speaks for the pod of its hello,
+//! which it has to prove where the streams are in TLS (`trust`).
 //! What was heard is handed to the revision it is about; nothing is judged here.
 
 use std::convert::Infallible;
@@ -23,9 +24,11 @@ use wire::{Down, FrameError, FromAutoscaler, Hello, Lead, Role, ToAutoscaler, Up
 use crate::inbox::{Heard, Inboxes};
 use crate::metrics::Metrics;
 use crate::peers::{Activator, Outbox, Peers, Sidecar};
+use trust::{Gate, Handing, Unproven};
 
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust;
 
 /// What every stream needs.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Streams {
     pub(crate) epoch: watch::Receiver<Option<u64>>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    /// Who is believed; `None`: everyone, in plain TCP.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Within which a hello must come and a write must end.
     pub(crate) patience: Duration,
     /// After which a silent stream is taken for broken.
@@ -57,6 +62,10 @@ enum End {
     NotAllowed { what: &'static str },
     #[error("it sent a hello without {what}")]
     Nameless { what: &'static str },
+    #[error("no TLS: {0}")]
+    NoTls(std::io::Error),
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
     #[error("it connected again, or did not keep up")]
     Replaced,
     #[error(transparent)]
@@ -74,6 +83,9 @@ impl End {
             Self::Silent(_) => "silent",
             Self::DoesNotRead => "does-not-read",
             Self::NotAllowed { .. } | Self::Nameless { .. } | Self::Frame(_) => "misbehaved",
+            Self::NoTls(_) => "no-tls",
+            Self::Unproven(Unproven::Refused(_)) => "unproven",
+            Self::Unproven(Unproven::Unknown(_)) => "not-looked-at",
             Self::Replaced => "replaced",
             Self::Broken(_) => "broken",
         }
@@ -85,12 +97,24 @@ impl End {
             Self::Closed | Self::Replaced | Self::Broken(_) => false,
             Self::NoHello(_) | Self::Silent(_) | Self::DoesNotRead => true,
             Self::NotAllowed { .. } | Self::Nameless { .. } | Self::Frame(_) => true,
+            Self::NoTls(_) | Self::Unproven(_) => true,
         }
     }
 }
 
 /// Words for the ends of a stream, for the metric.
-pub(crate) const ENDS: &[&str] = &["closed", "no-hello", "silent", "does-not-read", "misbehaved", "replaced", "broken"];
+pub(crate) const ENDS: &[&str] = &[
+    "closed",
+    "no-hello",
+    "silent",
+    "does-not-read",
+    "misbehaved",
+    "no-tls",
+    "unproven",
+    "not-looked-at",
+    "replaced",
+    "broken",
+];
 
 impl Streams {
     /// Takes connections for as long as the program runs.
@@ -101,7 +125,7 @@ impl Streams {
                 // Dropping `accept` loses nothing: a connection stays in the backlog.
                 (io, from) = listener.accept() => {
                     let span = info_span!("stream", %from, role = field::Empty, peer = field::Empty);
-                    open.spawn(self.clone().stream(io).instrument(span));
+                    open.spawn(self.clone().accepted(io).instrument(span));
                 }
                 Some(ended) = open.join_next() => {
                     if let Err(panic) = ended {
@@ -110,6 +134,17 @@ impl Streams {
                 }
             }
         }
+    }
+
+    /// One connection, from its first byte.
+    pub(crate) async fn accepted(self, io: impl AsyncRead + AsyncWrite + Unpin) {
+        let Some(gate) = self.gate.clone() else { return self.stream(io).await };
+        let end = match timeout(self.patience, gate.tls().accept(io)).await {
+            Ok(Ok(io)) => return self.stream(io).await,
+            Ok(Err(error)) => End::NoTls(error),
+            Err(_) => End::NoHello(self.patience),
+        };
+        self.ended(&end);
     }
 
     /// One stream, from its hello to its end.
@@ -124,10 +159,23 @@ impl Streams {
             Ok(Some(Ok(ToAutoscaler { kind: Some(Up::Hello(hello)) }))) => Ok(hello),
             Ok(Some(Ok(_))) => Err(End::NotAllowed { what: "something before its hello" }),
         };
-        let end = match hello.and_then(Peer::of) {
-            Ok(peer) => self.talk(peer, frames, writer).await,
+        let end = match self.known(hello).await {
+            Ok((peer, handing)) => self.talk(peer, handing, frames, writer).await,
             Err(end) => end,
         };
+        self.ended(&end);
+    }
+
+    /// Who that is, and what it is to be given.
+    async fn known(&self, hello: Result<Hello, End>) -> Result<(Peer, Option<Handing>), End> {
+        let hello = hello?;
+        let Some(gate) = &self.gate else { return Ok((Peer::of(hello)?, None)) };
+        gate.admit(&hello).await?;
+        let handing = gate.handing(&hello);
+        Ok((Peer::of(hello)?, handing))
+    }
+
+    fn ended(&self, end: &End) {
         self.metrics.stream_ended(end.word());
         if end.is_news() {
             warn!(error = %end, "a stream was cut off");
@@ -140,6 +188,7 @@ impl Streams {
     async fn talk<R: AsyncRead, W: AsyncWrite>(
         &self,
         peer: Peer,
+        mut handing: Option<Handing>,
         frames: FramedRead<R, FrameDecoder>,
         writer: W,
     ) -> End {
@@ -164,6 +213,7 @@ impl Streams {
                     let lead = Lead { leading: epoch.is_some(), epoch: epoch.unwrap_or(0) };
                     wire::encode(&FromAutoscaler { kind: Some(Down::Lead(lead)) })
                 }
+                frame = given(&mut handing) => frame,
                 Some(frame) = waiting.recv() => frame,
                 heard = frames.next() => {
                     let heard = match heard {
@@ -180,7 +230,12 @@ impl Streams {
                 () = &mut silent => return End::Silent(self.silence),
             };
             // Nothing is read while this is written; a peer that lets it take long is cut anyway.
-            match timeout(self.patience, writer.write_all(&frame)).await {
+            let written = async {
+                writer.write_all(&frame).await?;
+                // TLS keeps what it could not hand on.
+                writer.flush().await
+            };
+            match timeout(self.patience, written).await {
                 Err(_) => return End::DoesNotRead,
                 Ok(Err(error)) => return End::Broken(error),
                 Ok(Ok(())) => {}
@@ -294,6 +349,14 @@ impl Streams {
         if !self.inboxes.tell(revision, heard) {
             self.metrics.message_dropped();
         }
+    }
+}
+
+/// What is next to be given to a peer that is given anything.
+async fn given(handing: &mut Option<Handing>) -> Bytes {
+    match handing {
+        Some(handing) => handing.next().await,
+        None => std::future::pending().await,
     }
 }
 

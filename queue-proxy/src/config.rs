@@ -10,6 +10,7 @@ use units::ConcurrencyLimit;
 
 use crate::foreign::Strangers;
 use crate::probe::Probe;
+use crate::proof::{AutoscalerTrust, autoscaler_trust};
 use crate::trust::{ProxiedTls, proxied_tls};
 
 /// What a sidecar needs to run. Past this point nothing is a string, and nothing is checked again.
@@ -23,7 +24,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// For activators. What comes here is *proxied*, and only here the headers between programs are believed.
     pub proxied_listen: SocketAddr,
-    /// Who is believed there. `None`: whoever reaches it, which is for loopback.
+    /// Who is believed there. `None`: by certificates from an autoscaler, with `autoscaler_trust`; without, whoever reaches
+    /// it, which is for loopback.
     pub proxied_tls: Option<ProxiedTls>,
     /// Health, metrics, numbers. `None`: no such port.
     pub admin_listen: Option<SocketAddr>,
@@ -50,6 +52,8 @@ pub struct Config {
     pub quiet: Duration,
     /// Autoscalers to report to, `host:port` each: all of the addresses that a name has, as they come and go.
     pub autoscalers: Vec<String>,
+    /// How it knows them, and proves itself to them. `None`: plain TCP.
+    pub autoscaler_trust: Option<AutoscalerTrust>,
     /// For whom it reports.
     pub identity: Identity,
     /// Who goes round it. Sidecars of one process share it.
@@ -166,6 +170,7 @@ impl Config {
             drain: DRAIN,
             quiet: Duration::ZERO,
             autoscalers: Vec::new(),
+            autoscaler_trust: None,
             identity: Identity::default(),
             strangers: Strangers::default(),
         }
@@ -226,6 +231,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         "HOST:PORT, or several with commas between them",
         host_ports,
     );
+    let autoscaler_trust = autoscaler_trust(vars, problems);
     let probe = match upstream {
         None => None,
         Some(upstream) => problems.or_default(
@@ -254,6 +260,18 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
             });
         }
     }
+    if autoscaler_trust.as_ref().is_some_and(Option::is_some) {
+        // Who it is has to be known in full to be proven.
+        let needed = if autoscalers.is_empty() { &["AUTOSCALER"][..] } else { &["POD_UID"] };
+        for name in needed.iter().filter(|name| vars.get(name).is_none()) {
+            problems.add(Problem {
+                name: (*name).to_owned(),
+                value: None,
+                fault: "is not set, and AUTOSCALER_CA needs it".to_owned(),
+                allowed: "as it is written for the sidecar when it is injected".to_owned(),
+            });
+        }
+    }
     let drain = ByClass { unary: drain?, streaming: drain_streaming?, upgraded: drain_upgraded? };
     let upstream = upstream?;
     let config = Config {
@@ -272,6 +290,7 @@ fn parse(vars: &Vars, proxied_tls: Option<Option<ProxiedTls>>, problems: &mut Pr
         drain,
         quiet: QUIET.min(drain.unary / 2),
         autoscalers,
+        autoscaler_trust: autoscaler_trust?,
         identity,
         strangers: Strangers::default(),
     };
@@ -347,6 +366,11 @@ Settings are environment variables. Only UPSTREAM is needed.
   AUTOSCALER               HOST:PORT to report to, with commas between;
                            of a name to every address that it has, which
                            is looked up every 5 s                         [none]
+  AUTOSCALER_CA            TLS 1.3 there: whom to believe (autoscaler.rouse),
+                           PEM as text; then PROXIED_LISTEN has TLS too,
+                           with a certificate from there                  [plain TCP]
+  AUTOSCALER_TOKEN         file of the ServiceAccount token that proves
+                           which pod this is; needed with AUTOSCALER_CA
   NAMESPACE REVISION POD_NAME POD_UID   for whom it reports; the first three are needed with AUTOSCALER
   LOG                      error warn info debug trace                    [info]
   LOG_FORMAT               text or json                                   [text on a terminal, else json]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! One process may run many: nothing is global. In reading order: `service` (the request path), `gate` (who goes, who
-//! waits, what is counted), `trust` (who is believed), `probe` and `readiness` (the model), `autoscalers` and `report` (who is told, and what), `foreign` (who goes round us),
+//! waits, what is counted), `trust` (who is believed), `proof` (how it is believed itself), `probe` and `readiness` (the model), `autoscalers` and `report` (who is told, and what), `foreign` (who goes round us),
 //! `admin`, `config`, `metrics`. The mechanics of HTTP are in `forward`, the rules of the line in `breaker`.
 
 mod admin;
@@ -18,6 +18,7 @@ mod foreign;
 mod gate;
 mod metrics;
 mod probe;
+mod proof;
 mod readiness;
 mod report;
 mod service;
@@ -48,11 +49,13 @@ pub use foreign::Strangers;
 pub use forward::ByClass;
 pub use metrics::every_metric;
 pub use probe::{Asker, NotReady, Probe, Question};
+pub use proof::AutoscalerTrust;
 pub use readiness::pause_while_starting;
 pub use trust::ProxiedTls;
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::proof::Proven;
 use crate::report::Reporter;
 use crate::service::Door;
 use crate::shared::Shared;
@@ -66,6 +69,8 @@ pub struct QueueProxy {
     direct: Port,
     proxied: Port,
     trusted: Option<Trusted>,
+    /// Whether the port for activators lets in only who has a certificate.
+    guarded: bool,
     admin: Option<(Admin, Registry)>,
 }
 
@@ -93,7 +98,9 @@ impl QueueProxy {
         let metrics = Metrics::register(&registry, &budget)?;
         let ends = LooseEnds::new();
         let gate = Gate::new(clock, limit, depth, budget, metrics.clone(), ends.too_late().clone());
-        let shared = Arc::new(Shared::new(&config, Arc::new(gate), metrics, ends));
+        let certified = config.proxied_tls.is_none();
+        let proven = config.autoscaler_trust.take().map(|trust| Proven::new(trust, certified, &metrics)).transpose()?;
+        let shared = Arc::new(Shared::new(&config, proven, Arc::new(gate), metrics, ends));
         let seen = shared.clone();
         metrics::register_live(&registry, move || seen.now())?;
         register_build_info(&registry, "queue-proxy", env!("CARGO_PKG_VERSION"))?;
@@ -101,14 +108,17 @@ impl QueueProxy {
         let direct = Port::bind(config.listen, &shared, Via::Direct).context("the port for clients (LISTEN)")?;
         let mut proxied =
             Port::bind(config.proxied_listen, &shared, Via::Activator).context("the port for activators")?;
-        if let Some(trusted) = &trusted {
-            proxied.server = proxied.server.within(trusted.tls.clone());
+        let of_autoscalers = shared.proven.as_ref().and_then(Proven::guard);
+        let guard = trusted.as_ref().map(|trusted| &trusted.tls).or(of_autoscalers);
+        if let Some(guard) = guard {
+            proxied.server = proxied.server.within(guard.clone());
         }
+        let guarded = guard.is_some();
         let admin = match config.admin_listen {
             None => None,
             Some(address) => Some((Admin::bind(address).context("the admin port (ADMIN_LISTEN)")?, registry)),
         };
-        Ok(Self { config, shared, direct, proxied, trusted, admin })
+        Ok(Self { config, shared, direct, proxied, trusted, guarded, admin })
     }
 
     /// Where clients connect.
@@ -142,7 +152,7 @@ impl QueueProxy {
     /// # Errors
     /// If something that must not end did. Being cut is logged, and is no error: it is the limit at work.
     pub async fn run(self, draining: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { config, shared, direct, proxied, trusted, admin } = self;
+        let Self { config, shared, direct, proxied, trusted, guarded: _, admin } = self;
         let mut support = JoinSet::new();
         let (asking, probe) = (shared.clone(), config.probe.clone());
         support.spawn(async move {
@@ -311,7 +321,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = daemon::Stop::on_signals()?;
     let sidecar = QueueProxy::bind(config, Clock::start())?;
     let admin = sidecar.admin_addr().map(tracing::field::display);
-    trust::warn_if_open(sidecar.proxied_addr(), sidecar.trusted.as_ref());
+    trust::warn_if_open(sidecar.proxied_addr(), sidecar.guarded);
     info!(direct = %sidecar.direct_addr(), proxied = %sidecar.proxied_addr(), admin, "serving");
     stop.guard(async |asked| sidecar.run(async { asked.begun().await }).await).await
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::OwnedWriteHalf;
+use daemon::tls::Io;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf, split};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 use wire::{Down, FrameError, FromAutoscaler, Hello, IdleAnswer, IdleQuestion, Role, SidecarStats, ToAutoscaler, Up};
@@ -55,8 +55,11 @@ impl Reporter {
             let began = Instant::now();
             match self.stream().await {
                 Ok(never) => match never {},
-                // Autoscalers come and go with their updates; only what they must not say is news.
+                // Autoscalers come and go with their updates; only what they must not say is news, and that they are none.
                 Err(error @ End::Frame(_)) => warn!(%error, autoscaler = %self.address, "stream ended"),
+                Err(End::Broken(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    warn!(%error, autoscaler = %self.address, "who answers there is no autoscaler that is believed");
+                }
                 Err(error) => debug!(%error, autoscaler = %self.address, "stream ended"),
             }
             pause = if LONGEST_PAUSE < began.elapsed() { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
@@ -65,9 +68,12 @@ impl Reporter {
     }
 
     async fn stream(&mut self) -> Result<Infallible, End> {
-        let stream = daemon::connect(self.address, PATIENCE).await?;
-        let (mut reader, mut writer) = stream.into_split();
-        say(&mut writer, Up::Hello(self.hello())).await?;
+        let (stream, proof) = match &self.shared.proven {
+            Some(proven) => proven.open(self.address, PATIENCE).await.map(|(stream, proof)| (stream, Some(proof)))?,
+            None => (Box::new(daemon::connect(self.address, PATIENCE).await?) as Io, None),
+        };
+        let (mut reader, mut writer) = split(stream);
+        say(&mut writer, Up::Hello(Hello { proof, ..self.hello() })).await?;
         info!(autoscaler = %self.address, "reporting");
         let mut ready = self.shared.readiness.follow();
         let mut ticks = interval(TICK);
@@ -141,6 +147,12 @@ impl Reporter {
                 let idle = reading.in_flight == 0 && reading.upgraded == 0 && self.shared.foreign() == 0;
                 Some(Up::IdleAnswer(IdleAnswer { epoch, seq, idle }))
             }
+            Some(Down::Trust(trust)) => {
+                if let Some(proven) = &self.shared.proven {
+                    proven.take(&trust);
+                }
+                None
+            }
             // Who leads concerns activators; so does the rest. `None` is of a newer version.
             Some(
                 Down::Lead(_) | Down::Seal(_) | Down::Outcome(_) | Down::Refusal(_) | Down::Weights(_) | Down::Out(_),
@@ -150,9 +162,13 @@ impl Reporter {
     }
 }
 
-async fn say(writer: &mut OwnedWriteHalf, kind: Up) -> Result<(), End> {
+async fn say(writer: &mut WriteHalf<Io>, kind: Up) -> Result<(), End> {
     let frame = wire::encode(&ToAutoscaler { kind: Some(kind) });
-    timeout(PATIENCE, writer.write_all(&frame)).await.map_err(|_| End::Stuck)?.map_err(End::from)
+    let written = async {
+        writer.write_all(&frame).await?;
+        writer.flush().await
+    };
+    timeout(PATIENCE, written).await.map_err(|_| End::Stuck)?.map_err(End::from)
 }
 
 /// The next whole frame of what was heard; `None` while it is not whole.

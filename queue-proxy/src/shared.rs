@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::foreign::{FRESH, RECENT, Strangers};
 use crate::gate::Gate;
 use crate::metrics::{Metrics, Now};
+use crate::proof::Proven;
 use crate::readiness::Readiness;
 
 /// One sidecar, as its ports, its prober and its reporters see it.
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) closed: CancellationToken,
     /// Who waits to hear that the model may go.
     pub(crate) drain_followers: TaskTracker,
+    /// How it proves itself to autoscalers; `None`: in plain TCP nobody does.
+    pub(crate) proven: Option<Proven>,
     timeouts: ArcSwap<Timeouts>,
     /// Of the settings in force; 0 for those of the environment.
     generation: AtomicU64,
@@ -41,7 +44,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, gate: Arc<Gate>, metrics: Metrics, ends: LooseEnds) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        proven: Option<Proven>,
+        gate: Arc<Gate>,
+        metrics: Metrics,
+        ends: LooseEnds,
+    ) -> Self {
         let mut model_ports = vec![config.upstream.port(), config.upstream_grpc.port()];
         model_ports.dedup();
         Self {
@@ -56,6 +65,7 @@ impl Shared {
             leaving: CancellationToken::new(),
             closed: CancellationToken::new(),
             drain_followers: TaskTracker::new(),
+            proven,
             timeouts: ArcSwap::from_pointee(config.timeouts),
             generation: AtomicU64::new(0),
             model_ports,

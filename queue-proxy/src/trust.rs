@@ -109,12 +109,13 @@ fn allowed(part: Part) -> &'static str {
 }
 
 /// Says aloud if anyone who reaches the proxied port is believed.
-pub(crate) fn warn_if_open(listen: SocketAddr, trusted: Option<&Trusted>) {
-    if trusted.is_none() && !listen.ip().is_loopback() {
+pub(crate) fn warn_if_open(listen: SocketAddr, guarded: bool) {
+    if !guarded && !listen.ip().is_loopback() {
         warn!(
             address = %listen,
             "the port for activators takes plain TCP from other machines: whoever reaches it is believed; \
-             set PROXIED_TLS_CERT, PROXIED_TLS_KEY and PROXIED_TLS_CA, or let it listen on loopback"
+             set AUTOSCALER_CA and AUTOSCALER_TOKEN, or PROXIED_TLS_CERT, PROXIED_TLS_KEY and PROXIED_TLS_CA, or let it \
+             listen on loopback"
         );
     }
 }

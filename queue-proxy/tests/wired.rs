@@ -11,6 +11,7 @@ mod wired {
     mod headers;
     mod leaving;
     mod model;
+    mod proving;
     mod reporting;
     mod streaming;
     mod trust;

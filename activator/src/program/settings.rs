@@ -1,6 +1,7 @@
 //! Strings in, [`Settings`] out.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use activator::ByClass;
@@ -36,6 +37,13 @@ cluster, 130 interrupted.",
             value: "PORT",
             default: Some("8081"),
             help: "Where autoscalers take streams",
+        },
+        Flag {
+            name: "autoscaler-token",
+            variable: "AUTOSCALER_TOKEN",
+            value: "FILE",
+            default: Some("/var/run/secrets/rouse.dev/token"),
+            help: "The ServiceAccount token that proves to autoscalers who this is, for the audience rouse",
         },
         Flag {
             name: "quiet",
@@ -83,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: SocketAddr,
     /// Bytes that requests may take while they wait.
     pub(crate) memory_budget: u64,
+    /// The file of the token that proves who this is.
+    pub(crate) token: PathBuf,
     pub(crate) quiet: Duration,
     pub(crate) drain: ByClass<Duration>,
 }
@@ -119,6 +129,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
     let admin_listen = problems.needed(vars, "ADMIN_LISTEN", address, str::parse);
     let streams_port = problems.needed(vars, "STREAMS_PORT", "a port from 1", flags::port);
     let memory_budget = daemon::memory_budget(vars, problems);
+    let token = problems.needed(vars, "AUTOSCALER_TOKEN", "the path of a file", str::parse::<PathBuf>);
     let quiet = problems.needed(vars, "QUIET", time, humantime::parse_duration);
     let unary = problems.needed(vars, "DRAIN", time, humantime::parse_duration);
     let streaming = problems.needed(vars, "DRAIN_STREAMING", time, humantime::parse_duration);
@@ -138,8 +149,15 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         }
     }
     let site = Site { shared_port: listen?.port(), streams_port: streams_port?, ..site? };
-    let config =
-        Settings { site, listen: listen?, admin_listen: admin_listen?, memory_budget: memory_budget?, quiet, drain };
+    let config = Settings {
+        site,
+        listen: listen?,
+        admin_listen: admin_listen?,
+        memory_budget: memory_budget?,
+        token: token?,
+        quiet,
+        drain,
+    };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
 }
 

@@ -95,6 +95,7 @@ impl World {
             uid: "activator-uid".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             autoscalers: activator::fixed_autoscalers([autoscaler.address]),
+            autoscaler_trust: None,
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,

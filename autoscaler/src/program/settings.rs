@@ -1,10 +1,11 @@
 //! Strings in, [`Settings`] out.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use daemon::{Problems, Telemetry, Token, Vars, default_workers};
-use kubernetes::Site;
+use daemon::{Problem, Problems, Telemetry, Token, Vars, default_workers};
 use kubernetes::flags::{self, About, Flag};
+use kubernetes::{Site, Timing};
 
 /// What it says of itself.
 pub(crate) const ABOUT: About = About {
@@ -49,6 +50,20 @@ cluster, 130 interrupted.",
             default: Some("false"),
             help: "Work off what piles up while replicas start, in place of ordering more and more for it",
         },
+        Flag {
+            name: "authority-renewal",
+            variable: "AUTHORITY_RENEWAL",
+            value: "TIME",
+            default: Some("365d"),
+            help: "Rouse's own authority is followed by another when it is so old",
+        },
+        Flag {
+            name: "authority-step",
+            variable: "AUTHORITY_STEP",
+            value: "TIME",
+            default: Some("24h"),
+            help: "Everyone has heard within so long what is to be believed: between two steps of such a change",
+        },
     ],
 };
 
@@ -60,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) admin_token: Option<Token>,
     pub(crate) startup_aware: bool,
+    /// Of Rouse's own authority.
+    pub(crate) timing: Timing,
 }
 
 /// Its settings, and those of its process.
@@ -95,6 +112,22 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
     let shared_port = problems.needed(vars, "ACTIVATOR_PORT", "a port from 1", flags::port);
     let own_ports = problems.needed(vars, "OWN_PORTS", "two ports from 1024, for example 20000-29999", flags::ports);
     let startup_aware = problems.needed(vars, "STARTUP_AWARE", "true or false", str::parse);
+    let time = "a time such as 24h or 365d";
+    let renewal = problems.needed(vars, "AUTHORITY_RENEWAL", time, humantime::parse_duration);
+    let step = problems.needed(vars, "AUTHORITY_STEP", "a time of 1s or more, such as 24h", |value| {
+        let step = humantime::parse_duration(value).map_err(|error| error.to_string())?;
+        if step < Duration::from_secs(1) { Err("is less than a second".to_owned()) } else { Ok(step) }
+    });
+    if let (Some(renewal), Some(step)) = (renewal, step)
+        && renewal < step * 12
+    {
+        problems.add(Problem {
+            name: "AUTHORITY_RENEWAL".to_owned(),
+            value: vars.get("AUTHORITY_RENEWAL").map(str::to_owned),
+            fault: format!("leaves no time for the steps of a change (AUTHORITY_STEP = {step:?})"),
+            allowed: "twelve times AUTHORITY_STEP, or more".to_owned(),
+        });
+    }
     let workers = flags::workers(vars, problems, default_workers(MOST_WORKERS));
     let streams_port = streams_listen?.port();
     let site = Site { own_ports: own_ports?, shared_port: shared_port?, streams_port, ..site? };
@@ -104,6 +137,7 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         admin_listen: admin_listen?,
         admin_token: admin_token?,
         startup_aware: startup_aware?,
+        timing: Timing { renewal: renewal?, step: step? },
     };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
 }
@@ -125,14 +159,21 @@ mod tests {
         assert_eq!((config.streams_listen.port(), config.admin_listen.port()), (8081, 9090));
         assert_eq!((config.site.shared_port, config.site.streams_port), (8080, 8081));
         assert_eq!((config.site.own_ports, config.startup_aware), (Site::OWN_PORTS, false));
+        assert_eq!(config.timing, Timing::ROUSE);
         assert_eq!(&*config.site.namespace, "rouse");
     }
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let bad = [("STREAMS_LISTEN", ":1"), ("POD_NAME", ""), ("OWN_PORTS", "80-90"), ("ADMIN_TOKEN", "guess me")];
+        let bad = [
+            ("STREAMS_LISTEN", ":1"),
+            ("POD_NAME", ""),
+            ("OWN_PORTS", "80-90"),
+            ("ADMIN_TOKEN", "guess me"),
+            ("AUTHORITY_RENEWAL", "1h"),
+        ];
         let problems = parse_with(&bad).unwrap_err();
         let names: Vec<&str> = problems.iter().map(|problem| problem.name.as_str()).collect();
-        assert_eq!(names, ["POD_NAME", "STREAMS_LISTEN", "ADMIN_TOKEN", "OWN_PORTS"]);
+        assert_eq!(names, ["POD_NAME", "STREAMS_LISTEN", "ADMIN_TOKEN", "OWN_PORTS", "AUTHORITY_RENEWAL"]);
     }
 }

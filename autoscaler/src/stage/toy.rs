@@ -323,6 +323,7 @@ impl Toy {
             epoch: ground.epoch.clone(),
             clock,
             metrics: ground.metrics.clone(),
+            gate: None,
             patience: ground.config.peer_patience,
             silence: ground.config.peer_silence,
         };
@@ -581,7 +582,7 @@ async fn listen(state: Arc<Mutex<State>>, writer: Writer, reader: ReadHalf<Duple
             Down::Outcome(outcome) => state.lock().outcomes.push(outcome.outcome),
             Down::Refusal(refusal) => state.lock().refusal = Some(refusal),
             Down::Out(_) => state.lock().is_out = true,
-            Down::Lead(_) | Down::Weights(_) | Down::Settings(_) | Down::IdleQuestion(_) => {}
+            Down::Lead(_) | Down::Weights(_) | Down::Settings(_) | Down::IdleQuestion(_) | Down::Trust(_) => {}
         }
     }
 }

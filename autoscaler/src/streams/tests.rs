@@ -4,6 +4,8 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::stage::{self, hello};
 
+mod proving;
+
 /// Streams at which peers can be let in, over a pipe of so many bytes each way.
 struct Port {
     streams: Streams,
@@ -20,6 +22,7 @@ impl Port {
             epoch: receiver,
             clock: Clock::start(),
             metrics: Metrics::register(&prometheus::Registry::new()).unwrap(),
+            gate: None,
             patience: Duration::from_secs(5),
             silence: Duration::from_secs(15),
         };
@@ -28,7 +31,7 @@ impl Port {
 
     fn connect(&mut self, pipe_bytes: usize) -> DuplexStream {
         let (theirs, ours) = duplex(pipe_bytes);
-        self.open.spawn(self.streams.clone().stream(ours));
+        self.open.spawn(self.streams.clone().accepted(ours));
         theirs
     }
 

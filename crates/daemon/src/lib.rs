@@ -27,6 +27,7 @@ mod settings;
 mod stop;
 mod tasks;
 mod telemetry;
+pub mod tls;
 
 pub use admin::{
     Admin, Readiness, Token, admin_token, basic_routes, from_loopback_only, from_loopback_or_with, register_build_info,

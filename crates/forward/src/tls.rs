@@ -1,8 +1,9 @@
 //! TLS 1.3 between programs of Rouse, with certificates on both sides, of an authority of its own.
 //!
 //! [`ServerTls`] takes connections and [`ClientTls`] makes them. Both hold one set of certificates, which is replaced
-//! whole while they are used: connections that there are go on, new ones take the new set. Each connection is
-//! authenticated by itself, in full: nothing is resumed, so no certificate counts for longer than it is valid.
+//! whole while they are used: connections that there are go on, new ones take the new set. Both may be there before they
+//! have one: then nobody is let in, and nobody is connected to. Each connection is authenticated by itself, in full:
+//! nothing is resumed, so no certificate counts for longer than it is valid.
 //!
 //! A client of TLS 1.3 believes that it is connected before the server has looked at its certificate. What it sent by
 //! then would be lost without a word whether it was begun. So a server says once that it has accepted, with the one
@@ -14,6 +15,7 @@
 
 mod files;
 mod material;
+mod own;
 mod refused;
 mod verify;
 
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::server::StoresServerSessions;
@@ -34,12 +36,14 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 use tracing::{debug, warn};
 
 pub use files::PemFiles;
 pub use material::{Part, Pem, TlsFault, TlsFaults};
+pub use own::OwnKey;
 pub use refused::Refused;
 
 use crate::pool::Protocol;
@@ -78,7 +82,7 @@ pub struct ServerTls(Arc<ServerSide>);
 
 struct ServerSide {
     parties: Parties,
-    config: ArcSwap<ServerConfig>,
+    config: watch::Sender<Option<Arc<ServerConfig>>>,
     refused: Box<dyn Fn(Refused) + Send + Sync>,
 }
 
@@ -102,7 +106,13 @@ impl ServerTls {
     ) -> Result<Self, TlsFaults> {
         let (config, validity) = server_config(parties, pem)?;
         validity.warn(parties.own);
-        Ok(Self(Arc::new(ServerSide { parties, config: ArcSwap::from_pointee(config), refused: Box::new(refused) })))
+        let config = watch::Sender::new(Some(Arc::new(config)));
+        Ok(Self(Arc::new(ServerSide { parties, config, refused: Box::new(refused) })))
+    }
+
+    /// Without any yet: who connects waits until they come, as long as a handshake may take.
+    pub fn waiting(parties: Parties, refused: impl Fn(Refused) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ServerSide { parties, config: watch::Sender::new(None), refused: Box::new(refused) }))
     }
 
     /// New connections get these from now on; those that there are stay.
@@ -112,13 +122,16 @@ impl ServerTls {
     pub fn replace(&self, pem: &Pem) -> Result<(), TlsFaults> {
         let (config, validity) = server_config(self.0.parties, pem)?;
         validity.demand()?;
-        self.0.config.store(Arc::new(config));
+        self.0.config.send_replace(Some(Arc::new(config)));
         Ok(())
     }
 
     /// `None` if the peer is none of those we speak with: it was told, counted, and hung up on.
     pub(crate) async fn accept(&self, stream: TcpStream, peer: SocketAddr, limit: Duration) -> Option<Transport> {
-        let handshake = TlsAcceptor::from(self.0.config.load_full()).accept(stream).into_fallible();
+        let handshake = async {
+            let config = self.config().await;
+            TlsAcceptor::from(config).accept(stream).into_fallible().await
+        };
         let (why, rest) = match timeout(limit, handshake).await {
             Ok(Ok(stream)) => return Some(tokio_rustls::TlsStream::Server(stream).into()),
             Ok(Err((error, rest))) => {
@@ -139,6 +152,20 @@ impl ServerTls {
     }
 }
 
+impl ServerTls {
+    /// What there is, as soon as there is any.
+    async fn config(&self) -> Arc<ServerConfig> {
+        let mut configs = self.0.config.subscribe();
+        loop {
+            if let Some(config) = configs.borrow_and_update().clone() {
+                return config;
+            }
+            // The sender is ours.
+            let _ = configs.changed().await;
+        }
+    }
+}
+
 /// The peer sees the end at once. What it had sent by then is read for a moment: closed with bytes unread the connection is
 /// reset, and then the peer may never see the alert that came before.
 async fn hang_up(mut stream: TcpStream) {
@@ -156,7 +183,7 @@ pub struct ClientTls(Arc<ClientSide>);
 
 struct ClientSide {
     parties: Parties,
-    config: ArcSwap<ClientConfig>,
+    config: ArcSwapOption<ClientConfig>,
     server: ServerName<'static>,
 }
 
@@ -174,8 +201,15 @@ impl ClientTls {
     pub fn new(parties: Parties, pem: &Pem) -> Result<Self, TlsFaults> {
         let (config, validity) = client_config(parties, pem)?;
         validity.warn(parties.own);
+        let client = Self::waiting(parties);
+        client.0.config.store(Some(Arc::new(config)));
+        Ok(client)
+    }
+
+    /// Without any yet: nobody is connected to until they come.
+    pub fn waiting(parties: Parties) -> Self {
         let server = verify::name(parties.peer);
-        Ok(Self(Arc::new(ClientSide { parties, config: ArcSwap::from_pointee(config), server })))
+        Self(Arc::new(ClientSide { parties, config: ArcSwapOption::empty(), server }))
     }
 
     /// New connections get these from now on; those that there are stay.
@@ -185,20 +219,22 @@ impl ClientTls {
     pub fn replace(&self, pem: &Pem) -> Result<(), TlsFaults> {
         let (config, validity) = client_config(self.0.parties, pem)?;
         validity.demand()?;
-        self.0.config.store(Arc::new(config));
+        self.0.config.store(Some(Arc::new(config)));
         Ok(())
     }
 
     /// Returns once the server has accepted us. Whoever calls it bounds the time. Nothing can have been begun before.
     ///
     /// # Errors
-    /// `InvalidData` if it refuses us, or we it; else what the connection says.
+    /// `InvalidData` if it refuses us, or we it; `NotConnected` while we have no certificate; else what the connection says.
     pub async fn connect(&self, stream: TcpStream, protocol: Protocol) -> io::Result<Transport> {
         let spoken = match protocol {
             Protocol::H2c => SPOKEN[0],
             Protocol::Http1 => SPOKEN[1],
         };
-        let connector = TlsConnector::from(self.0.config.load_full());
+        let config = self.0.config.load_full();
+        let none = || io::Error::new(io::ErrorKind::NotConnected, "there is no certificate yet to connect with");
+        let connector = TlsConnector::from(config.ok_or_else(none)?);
         let connector = connector.with_alpn(vec![spoken.to_vec()]);
         let mut stream = connector.connect(self.0.server.clone(), stream).await?;
         accepted(&mut stream).await?;

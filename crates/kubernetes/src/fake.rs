@@ -65,6 +65,7 @@ pub(crate) fn of_client(client: kube::Client) -> Cluster {
         own_ports: Site::OWN_PORTS,
         shared_port: 8080,
         streams_port: 8081,
+        plaintext: true,
     };
     Cluster {
         site: Arc::new(site),

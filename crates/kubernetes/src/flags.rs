@@ -27,7 +27,7 @@ pub struct Flag {
 }
 
 /// Those of both programs.
-pub const FLAGS: [Flag; 7] = [
+pub const FLAGS: [Flag; 8] = [
     Flag {
         name: "pod-namespace",
         variable: "POD_NAMESPACE",
@@ -55,6 +55,13 @@ pub const FLAGS: [Flag; 7] = [
         value: "DOMAIN",
         default: Some("cluster.local"),
         help: "The cluster's domain: names under it are Services' and nobody's hosts",
+    },
+    Flag {
+        name: "plaintext",
+        variable: "PLAINTEXT",
+        value: "BOOL",
+        default: Some("false"),
+        help: "Speak plain TCP with Rouse's other programs, and believe whoever reaches this one; the same on both",
     },
     Flag {
         name: "admin-listen",
@@ -162,6 +169,7 @@ pub fn site(vars: &Vars, problems: &mut Problems) -> Option<Site> {
             if domain.split('.').all(fits) { Ok(domain.into()) } else { Err("is not a domain") }
         },
     );
+    let plaintext = problems.or_default(vars, "PLAINTEXT", false, "true or false", str::parse);
     Some(Site {
         namespace: namespace?,
         pod_name: pod_name?,
@@ -170,6 +178,7 @@ pub fn site(vars: &Vars, problems: &mut Problems) -> Option<Site> {
         own_ports: Site::OWN_PORTS,
         shared_port: Site::SHARED_PORT,
         streams_port: Site::STREAMS_PORT,
+        plaintext: plaintext?,
     })
 }
 

@@ -44,7 +44,7 @@ pub use follow::Program;
 pub use inject::{Changed, Outcome, Sidecar, inject, inject_workload};
 #[cfg(feature = "people")]
 pub use reach::Leader;
-pub use site::{AUDIENCE, CA_BUNDLE, COMPONENT, MANAGER, PART_OF, Site, TRUST};
+pub use site::{ACTIVATOR_ACCOUNT, AUDIENCE, CA_BUNDLE, COMPONENT, MANAGER, PART_OF, Site, TRUST};
 pub use token::new_token;
 pub use trust::{Holder, Unproven};
 #[cfg(feature = "people")]

@@ -33,6 +33,9 @@ pub const TRUST: &str = "rouse-trust";
 /// The key of ConfigMap [`TRUST`], and of Secrets, for certificates of the authority.
 pub const CA_BUNDLE: &str = "ca.crt";
 
+/// The ServiceAccount of activators, in Rouse's namespace.
+pub const ACTIVATOR_ACCOUNT: &str = "rouse-activator";
+
 /// For whom tokens are that Rouse's programs prove themselves with: the audience of a projected ServiceAccount token.
 pub const AUDIENCE: &str = "rouse";
 
@@ -53,6 +56,8 @@ pub struct Site {
     pub shared_port: u16,
     /// Where autoscalers take streams.
     pub streams_port: u16,
+    /// Whether Rouse's programs speak plain TCP with each other, and believe whoever reaches them.
+    pub plaintext: bool,
 }
 
 impl Site {

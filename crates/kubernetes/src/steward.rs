@@ -224,6 +224,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                     conflicts: found.iter().flat_map(|found| found.revisions.keys()).filter_map(restrained).collect(),
                     told: told.as_ref(),
                     domain: &self.cluster.site.cluster_domain,
+                    plaintext: self.cluster.site.plaintext,
                 };
                 let status = status::status(&facts, &object.status, now);
                 if status != *object.status {

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn whatever_proves_less_proves_nothing() {
-        let cases: [(fn(&mut Value), &str); 6] = [
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str); 6] = [
             (|status| status["authenticated"] = false.into(), "does not know the token"),
             (|status| status["authenticated"] = Value::Null, "does not know the token"),
             (|status| status["audiences"] = json!(["https://kubernetes.default.svc"]), "not for the audience rouse"),

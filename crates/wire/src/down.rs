@@ -4,7 +4,7 @@
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromAutoscaler {
     /// Exactly one; a frame without any is of a newer version and passed over.
-    #[prost(oneof = "Down", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Down", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: Option<Down>,
 }
 
@@ -35,6 +35,9 @@ pub enum Down {
     /// To a sidecar: is anything here?
     #[prost(message, tag = "8")]
     IdleQuestion(IdleQuestion),
+    /// To a sidecar: whom to believe from now on, and what to show.
+    #[prost(message, tag = "9")]
+    Trust(Trust),
 }
 
 /// Whether the speaker leads.
@@ -159,6 +162,20 @@ pub struct Settings {
     /// Without a byte either way, in milliseconds; 0: no limit.
     #[prost(uint64, tag = "5")]
     pub idle_timeout_ms: u64,
+}
+
+/// Whom to believe, and what to show to activators. Said by every autoscaler over TLS, first and again on each change.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Trust {
+    /// Grows with each change of whom to believe: of two that come from two autoscalers the higher holds.
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// A certificate for the public key of the hello, then those that lead on from it, PEM; empty if it had none.
+    #[prost(string, tag = "2")]
+    pub certificate: String,
+    /// All authorities to believe, PEM.
+    #[prost(string, tag = "3")]
+    pub authorities: String,
 }
 
 /// Is anything here? To a sidecar, while its revision is being sealed.

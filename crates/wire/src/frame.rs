@@ -16,6 +16,12 @@ pub const MAX_FRAME_BYTES: usize = 4 << 20;
 /// The longest name: a Kubernetes object name has at most 253 characters.
 const MAX_NAME_BYTES: usize = 253;
 
+/// The longest token: those of an API server are about a kibibyte.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
+
+/// The longest public key: far more than a point of a curve.
+const MAX_KEY_BYTES: usize = 256;
+
 /// Why bytes are not a frame. The stream is of no more use after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -98,6 +104,9 @@ impl Checked for ToAutoscaler {
             None | Some(Up::Leaving(_) | Up::IdleAnswer(_)) => Ok(()),
             Some(Up::Hello(hello)) => {
                 names(&[&hello.namespace, &hello.name, &hello.uid, &hello.revision])?;
+                let proof = hello.proof.as_ref().map_or((0, 0), |proof| (proof.token.len(), proof.public_key.len()));
+                allow(proof.0 <= MAX_TOKEN_BYTES, "a token of more than 16 KiB")?;
+                allow(proof.1 <= MAX_KEY_BYTES, "a public key of more than 256 bytes")?;
                 allow(hello.role() != Role::Unknown, "a hello without a role")
             }
             Some(Up::Frame(frame)) => {
@@ -127,7 +136,9 @@ impl Checked for ToAutoscaler {
 impl Checked for FromAutoscaler {
     fn check(&self) -> Result<(), FrameError> {
         match &self.kind {
-            None | Some(Down::Lead(_) | Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_)) => Ok(()),
+            None | Some(Down::Lead(_) | Down::Out(_) | Down::Settings(_) | Down::IdleQuestion(_) | Down::Trust(_)) => {
+                Ok(())
+            }
             Some(Down::Seal(seal)) => names(&[&seal.namespace, &seal.revision]),
             Some(Down::Outcome(outcome)) => names(&[&outcome.namespace, &outcome.revision]),
             Some(Down::Refusal(refusal)) => names(&[&refusal.namespace, &refusal.revision]),

@@ -13,9 +13,11 @@ pub mod durations;
 mod frame;
 mod up;
 
-pub use down::{Down, FromAutoscaler, IdleQuestion, Lead, Outcome, Refusal, Seal, SealOutcome, Settings, Weights};
+pub use down::{
+    Down, FromAutoscaler, IdleQuestion, Lead, Outcome, Refusal, Seal, SealOutcome, Settings, Trust, Weights,
+};
 pub use frame::{Checked, FrameError, MAX_FRAME_BYTES, VERSION, decode, encode, frame_length};
 pub use up::{
-    Demand, Empty, Frame, Hello, IdleAnswer, Outcomes, Role, RouteAck, SealAnswer, SidecarStats, ToAutoscaler, Up,
-    Verdict, Wake,
+    Demand, Empty, Frame, Hello, IdleAnswer, Outcomes, Proof, Role, RouteAck, SealAnswer, SidecarStats, ToAutoscaler,
+    Up, Verdict, Wake,
 };

@@ -65,6 +65,29 @@ pub struct Hello {
     /// A sidecar's revision; empty from an activator.
     #[prost(string, tag = "7")]
     pub revision: String,
+    /// That it is who it says; none in plain TCP.
+    #[prost(message, optional, tag = "8")]
+    pub proof: Option<Proof>,
+}
+
+/// What proves who is speaking.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Proof {
+    /// A ServiceAccount token of its pod, for the audience `rouse`.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// A sidecar's own public key, a point of P-256, not compressed: it asks for a certificate for it. Empty if it needs
+    /// none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the token.
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
 }
 
 /// The two kinds of peers.

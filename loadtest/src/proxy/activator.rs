@@ -73,6 +73,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         uid: NAME.into(),
         listen: between.listen,
         autoscalers: activator::fixed_autoscalers([between.autoscaler]),
+        autoscaler_trust: None,
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: between.sidecar_tls()?,

@@ -3,17 +3,17 @@
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use queue_proxy::Identity;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::{Down, FromAutoscaler, IdleQuestion, Settings, SidecarStats, ToAutoscaler, Up};
 
 use super::stage::{Sidecar, client, get, hello_model, model, request, whole, within};
 
 /// An autoscaler's end of one stream.
-struct Autoscaler(TcpStream);
+pub(super) struct Autoscaler<T = TcpStream>(pub(super) T);
 
-impl Autoscaler {
-    async fn hear(&mut self) -> Up {
+impl<T: AsyncRead + AsyncWrite + Unpin> Autoscaler<T> {
+    pub(super) async fn hear(&mut self) -> Up {
         let mut length = [0; 4];
         within(self.0.read_exact(&mut length)).await.unwrap();
         let mut frame = BytesMut::zeroed(wire::frame_length(&length).unwrap().unwrap());
@@ -40,19 +40,20 @@ impl Autoscaler {
         }
     }
 
-    async fn say(&mut self, kind: Down) {
+    pub(super) async fn say(&mut self, kind: Down) {
         let frame = wire::encode(&FromAutoscaler { kind: Some(kind) });
         self.0.write_all(&frame).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 }
 
-async fn autoscaler() -> (TcpListener, String) {
+pub(super) async fn autoscaler() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity { namespace: "shop".into(), pod_name: "v1-abc".into(), pod_uid: "uid-1".into(), revision: "v1".into() }
 }
 

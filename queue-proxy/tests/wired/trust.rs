@@ -98,7 +98,7 @@ impl Program {
     }
 }
 
-fn activator_of(authority: &Authority, believed: &str) -> ClientTls {
+pub(super) fn activator_of(authority: &Authority, believed: &str) -> ClientTls {
     let leaf = authority.activator();
     let pem = Pem {
         certificate: leaf.certificate.into_bytes(),
@@ -108,11 +108,11 @@ fn activator_of(authority: &Authority, believed: &str) -> ClientTls {
     ClientTls::new(Parties::OF_ACTIVATOR, &pem).unwrap()
 }
 
-fn pool(target: SocketAddr, protocol: Protocol, tls: &ClientTls) -> Pool {
+pub(super) fn pool(target: SocketAddr, protocol: Protocol, tls: &ClientTls) -> Pool {
     Pool::new(target, PoolOptions::nearby(protocol).within(tls.clone()))
 }
 
-async fn ask(pool: &Pool, headers: &[(&'static str, &str)]) -> Result<Response<String>, SendError> {
+pub(super) async fn ask(pool: &Pool, headers: &[(&'static str, &str)]) -> Result<Response<String>, SendError> {
     let mut request = Request::new(RequestBody::whole("x"));
     *request.method_mut() = Method::POST;
     request.headers_mut().insert("host", "model.example".parse().unwrap());

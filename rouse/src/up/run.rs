@@ -155,6 +155,7 @@ fn activator(
         uid: ACTIVATOR.into(),
         listen: plan.listen,
         autoscalers: activator::fixed_autoscalers([streams]),
+        autoscaler_trust: None,
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: None,

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, date_time_ymd,
 };
 
 /// Signs certificates. Each one is another, though all have the same name, as the old and the new one of a rotation.
@@ -110,6 +110,13 @@ impl Authority {
         Leaf { certificate, key: key.serialize_pem() }
     }
 
+    /// A server's certificate with this name for a key that somebody else has: a point of P-256, not compressed.
+    pub fn certify(&self, name: &str, public_key: &[u8]) -> String {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.signed_by(&Point(public_key), &self.0).unwrap().pem()
+    }
+
     /// What an activator has.
     pub fn activator(&self) -> Leaf {
         self.issue("activator.rouse", Use::Client, Valid::Now)
@@ -118,6 +125,18 @@ impl Authority {
     /// What a sidecar has.
     pub fn sidecar(&self) -> Leaf {
         self.issue("sidecar.rouse", Use::Server, Valid::Now)
+    }
+}
+
+struct Point<'a>(&'a [u8]);
+
+impl PublicKeyData for Point<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 

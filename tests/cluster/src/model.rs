@@ -21,6 +21,8 @@ pub struct Model {
     pub sidecar: bool,
     /// `spec.replicas`; `None`: left out, as in files that are kept in git.
     pub replicas: Option<u32>,
+    /// Whom the sidecar believes to be an autoscaler, PEM; `None`: it speaks plain TCP.
+    pub trusts: Option<String>,
     /// The most that one replica works on at once, as the sidecar is told; 0: no limit.
     pub limit: u32,
     /// Annotations of the Deployment.
@@ -40,6 +42,7 @@ impl Model {
             flags: Vec::new(),
             sidecar: false,
             replicas: Some(0),
+            trusts: None,
             limit: 0,
             annotations: json!({}),
             log: None,
@@ -60,6 +63,12 @@ impl Model {
         Self { sidecar: true, ..self }
     }
 
+    /// With a sidecar that speaks TLS with those of this authority, PEM, and proves to them who it is.
+    #[must_use]
+    pub fn trusting(self, authority: &str) -> Self {
+        Self { trusts: Some(authority.to_owned()), ..self }
+    }
+
     /// Its Deployment.
     pub fn deployment(&self) -> Value {
         let labels = json!({ "app": self.name });
@@ -75,11 +84,17 @@ impl Model {
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": self.grace_seconds,
         });
+        let mut volumes = Vec::new();
         if let Some(folder) = &self.log {
             args.extend(["--log".to_owned(), "/begun/$(POD_NAME)".to_owned()]);
             model["volumeMounts"] = json!([{ "name": "begun", "mountPath": "/begun" }]);
-            pod["volumes"] = json!([{ "name": "begun", "hostPath": { "path": folder, "type": "Directory" } }]);
+            volumes.push(json!({ "name": "begun", "hostPath": { "path": folder, "type": "Directory" } }));
         }
+        if self.trusts.is_some() {
+            let token = json!({ "audience": "rouse", "path": "token", "expirationSeconds": 3600 });
+            volumes.push(json!({ "name": "token", "projected": { "sources": [{ "serviceAccountToken": token }] } }));
+        }
+        pod["volumes"] = json!(volumes);
         model["args"] = json!(args);
         if self.sidecar {
             pod["initContainers"] = json!([self.queue_proxy()]);
@@ -104,7 +119,7 @@ impl Model {
 
     /// The sidecar, as a person writes it by hand.
     fn queue_proxy(&self) -> Value {
-        json!({
+        let mut container = json!({
             "name": "queue-proxy",
             "image": "rouse.dev/queue-proxy",
             "restartPolicy": "Always",
@@ -125,7 +140,13 @@ impl Model {
             ],
             "readinessProbe": { "httpGet": { "path": "/readyz", "port": 8022 }, "periodSeconds": 1 },
             "lifecycle": { "preStop": { "exec": { "command": ["queue-proxy", "leave"] } } },
-        })
+        });
+        if let (Some(authority), Some(env)) = (&self.trusts, container["env"].as_array_mut()) {
+            env.push(json!({ "name": "AUTOSCALER_CA", "value": authority }));
+            env.push(json!({ "name": "AUTOSCALER_TOKEN", "value": "/var/run/secrets/rouse.dev/token" }));
+            container["volumeMounts"] = json!([{ "name": "token", "mountPath": "/var/run/secrets/rouse.dev" }]);
+        }
+        container
     }
 
     /// An endpoint of this name all of whose traffic goes to it. What is decided about it is quick: short windows, no

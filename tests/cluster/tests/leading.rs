@@ -65,6 +65,7 @@ pub(crate) async fn seen_by(ground: &Ground, namespace: &str, pod: &str) -> anyh
         own_ports: Site::OWN_PORTS,
         shared_port: 8080,
         streams_port: 8081,
+        plaintext: true,
     };
     Cluster::with(ground.identities.config("admin").await?, site, Clock::start())
 }

@@ -15,6 +15,7 @@ mod pods;
 mod rights;
 mod routes;
 mod taking_over;
+mod trusting;
 mod watching;
 mod zero;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         taking_over::TESTS,
         paths::TESTS,
         faults::TESTS,
+        trusting::TESTS,
         leaving::TOLD,
         rights::TESTS,
         faults::CONTROL_PLANE,

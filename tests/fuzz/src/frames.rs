@@ -135,7 +135,7 @@ impl Receiver {
                 self.seal.ended(now, id, ending);
             }
             Some(Down::Lead(_) | Down::Refusal(_) | Down::Weights(_) | Down::Out(_)) => {}
-            Some(Down::Settings(_) | Down::IdleQuestion(_)) | None => {}
+            Some(Down::Settings(_) | Down::IdleQuestion(_) | Down::Trust(_)) | None => {}
         }
         if let Some(until) = self.seal.holds_until(now) {
             assert!(Some(until) <= self.promised, "nothing was promised until then");

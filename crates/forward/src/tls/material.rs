@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 pub struct Pem {
     /// Our certificate, then those between it and the authority's, if any.
     pub certificate: Vec<u8>,
-    /// Its private key: PKCS #8, SEC 1 or PKCS #1.
+    /// Its private key: PKCS #8, SEC 1 or PKCS #1; also as DER.
     pub key: Vec<u8>,
     /// Certificates of the authority: the old and the new one, while it changes.
     pub authority: Vec<u8>,
@@ -97,7 +97,7 @@ impl Material {
         let mut faults = Vec::new();
         let mut note = |part, fault| faults.push(TlsFault { part, fault });
         let chain = certificates(&pem.certificate).map_err(|fault| note(Part::Certificate, fault)).ok();
-        let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| note(Part::Key, of_key(error))).ok();
+        let key = private_key(&pem.key).map_err(|fault| note(Part::Key, fault)).ok();
         let roots = roots(&pem.authority).map_err(|fault| note(Part::Authority, fault)).ok();
         match (chain, key, roots) {
             (Some(chain), Some(key), Some(roots)) => {
@@ -117,6 +117,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         Ok(chain) => Ok(chain),
         Err(error) => Err(format!("is not PEM: {error}")),
     }
+}
+
+/// PEM, or DER, which no PEM begins like.
+fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    const SEQUENCE: u8 = 0x30;
+    if text.first() == Some(&SEQUENCE) {
+        return PrivateKeyDer::try_from(text).map(|key| key.clone_key()).map_err(str::to_owned);
+    }
+    PrivateKeyDer::from_pem_slice(text).map_err(of_key)
 }
 
 fn of_key(error: pem::Error) -> String {

@@ -68,17 +68,23 @@ impl Cluster {
     /// None today: what cannot be done is tried again.
     pub async fn keep_authority(
         &self,
-        leadership: watch::Receiver<Leadership>,
+        mut leadership: watch::Receiver<Leadership>,
         timing: Timing,
     ) -> anyhow::Result<Infallible> {
         let secrets: Api<Secret> = self.own();
         let mut seen = sightings(self.clock, secrets, AUTHORITY);
         let mut keeper = Keeper::new(self, timing);
-        let mut leadership = leadership;
         // Nothing is done before it is known what is there.
         let mut due = None;
         loop {
-            let next = due.unwrap_or_else(|| self.clock.now().plus(LOOK));
+            let now = self.clock.now();
+            let leads = matches!(*leadership.borrow_and_update(), Leadership::Leading { until, .. } if now < until);
+            if leads && due.is_some_and(|due| due <= now) {
+                due = Some(keeper.look().await);
+                continue;
+            }
+            // What is due for who follows is due for the leader that it may become.
+            let next = due.filter(|_| leads).unwrap_or_else(|| now.plus(LOOK));
             tokio::select! {
                 Some(secret) = seen.next() => {
                     keeper.saw(secret);
@@ -86,11 +92,6 @@ impl Cluster {
                 }
                 Ok(()) = leadership.changed() => {}
                 () = self.clock.sleep_until(next) => {}
-            }
-            let now = self.clock.now();
-            let leads = matches!(*leadership.borrow_and_update(), Leadership::Leading { until, .. } if now < until);
-            if leads && due.is_some_and(|due| due <= now) {
-                due = Some(keeper.look().await);
             }
         }
     }

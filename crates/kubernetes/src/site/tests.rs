@@ -94,7 +94,7 @@ fn pods_are_told_where_they_are_and_have_the_ports_that_the_code_speaks_to() {
         assert_eq!(container["image"], format!("rouse.dev/{component}"));
         let env = container["env"].as_array().unwrap();
         let set: Vec<&str> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
-        assert_eq!(set, ["POD_NAMESPACE", "POD_NAME", "POD_UID"]);
+        assert_eq!(set, ["POD_NAMESPACE", "POD_NAME", "POD_UID", "PLAINTEXT"]);
         let ports = container["ports"].as_array().unwrap();
         let of = |name: &str| ports.iter().find(|port| port["name"] == name).map(|port| port["containerPort"].clone());
         assert_eq!(of(port), Some(number.into()));
@@ -112,7 +112,14 @@ fn what_the_code_asks_for_by_name_is_what_its_role_names() {
         of_it.filter_map(|rule| rule["resourceNames"][0].as_str()).collect()
     };
     assert_eq!(named("leases"), [LEASE]);
-    assert_eq!(named("configmaps"), ["config-autoscaler", REVISIONS]);
+    assert_eq!(named("configmaps"), ["config-autoscaler", REVISIONS, TRUST]);
+    assert_eq!(named("secrets"), [AUTHORITY, ACTIVATOR_TLS]);
+    let role = object(&base, "Role", "rouse-activator");
+    assert_eq!(at(role, "/rules/0/resourceNames"), &serde_json::json!([ACTIVATOR_TLS]));
+    let activator = object(&base, "Deployment", "rouse-activator");
+    assert_eq!(at(activator, "/spec/template/spec/serviceAccountName"), ACTIVATOR_ACCOUNT);
+    let token = at(activator, "/spec/template/spec/volumes/0/projected/sources/0/serviceAccountToken");
+    assert_eq!(token["audience"], AUDIENCE);
     object(&base, "ConfigMap", "config-autoscaler");
     object(&base, "ConfigMap", REVISIONS);
 }
@@ -133,6 +140,12 @@ fn pods_may_do_nothing_that_they_need_not() {
     }
     for role in base.iter().filter(|object| object["kind"].as_str().unwrap().ends_with("Role")) {
         let text = role["rules"].to_string();
-        assert!(!text.contains('*') && !text.contains("secrets"), "{text}");
+        assert!(!text.contains('*'), "{text}");
+        let of_secrets = |rule: &&serde_json::Value| rule["resources"].to_string().contains("secrets");
+        for rule in role["rules"].as_array().unwrap().iter().filter(of_secrets) {
+            assert_eq!(role["kind"], "Role", "in Rouse's own namespace alone");
+            let makes_only = rule["verbs"] == serde_json::json!(["create"]);
+            assert!(makes_only || rule["resourceNames"].is_array(), "by name alone: {rule}");
+        }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) told: Option<&'a admin::Endpoint>,
     /// The cluster's domain.
     pub(crate) domain: &'a str,
+    /// Whether Rouse's programs speak plain TCP with each other.
+    pub(crate) plaintext: bool,
 }
 
 impl<'a> Facts<'a> {

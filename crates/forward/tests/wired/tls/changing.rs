@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use certs::{Authority, Leaf, Use, Valid};
-use forward::tls::{Part, Parties, Pem, PemFiles, ServerTls};
+use forward::tls::{ClientTls, OwnKey, Part, Parties, Pem, PemFiles, ServerTls};
 use forward::{Pool, PoolOptions, Protocol};
 use tokio::sync::mpsc;
 
@@ -84,6 +84,35 @@ async fn connections_outlive_the_certificates_they_began_with() {
         pool.forget_idle();
         assert_not_begun(post(&pool, "x").await);
     }
+}
+
+#[tokio::test]
+async fn who_has_no_certificate_yet_lets_wait_and_does_not_connect() {
+    let authority = Authority::new();
+    let server = ServerTls::waiting(Parties::OF_SIDECAR, drop);
+    let address = echo(server.clone()).await;
+    let client = ClientTls::waiting(Parties::OF_ACTIVATOR);
+    assert_not_begun(post(&pool(address, Protocol::Http1, &client), "x").await);
+    client.replace(&pem(&authority.activator(), &authority.pem())).unwrap();
+    let pool = pool(address, Protocol::Http1, &client);
+    let waiting = post(&pool, "x");
+    let come = async { server.replace(&pem(&authority.sidecar(), &authority.pem())).unwrap() };
+    // In this order: it is connected to before it has any.
+    let (answer, ()) = tokio::join!(biased; waiting, come);
+    answer.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_never_left_its_program_is_used_with_the_certificate_that_was_made_for_it() {
+    let authority = Authority::new();
+    let own = OwnKey::generate().unwrap();
+    let certificate = authority.certify("sidecar.rouse", own.public());
+    let server = ServerTls::new(Parties::OF_SIDECAR, &own.certified(&certificate, &authority.pem()), drop).unwrap();
+    let address = echo(server).await;
+    post(&pool(address, Protocol::Http1, &client_of(&authority)), "x").await.unwrap();
+    let other = OwnKey::generate().unwrap().certified(&certificate, &authority.pem());
+    let faults = ServerTls::new(Parties::OF_SIDECAR, &other, drop).unwrap_err();
+    assert_eq!(faults.0[0].part, Part::Key, "{faults}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn facts(given: &Given) -> Facts<'_> {
         conflicts: BTreeMap::new(),
         told: None,
         domain: "cluster.local",
+        plaintext: true,
     }
 }
 
@@ -64,6 +65,16 @@ fn an_endpoint_with_everything_in_place_is_ready_at_zero_too() {
     for kind in ConditionType::ALL.iter().filter(|kind| !kind.is_always_there() && **kind != ConditionType::Plaintext) {
         assert!(of(&status, *kind).is_none(), "{kind:?}");
     }
+}
+
+#[test]
+fn plain_tcp_between_programs_is_told_and_so_is_its_end() {
+    let given = given();
+    let plain = status(&facts(&given), &Status::default(), at(0));
+    assert_eq!(holds(&plain, ConditionType::Plaintext), (Holds::True, "NotEncrypted"));
+    let encrypted = Facts { plaintext: false, ..facts(&given) };
+    assert!(of(&status(&encrypted, &Status::default(), at(0)), ConditionType::Plaintext).is_none());
+    assert_eq!(holds(&status(&encrypted, &plain, at(1)), ConditionType::Plaintext), (Holds::False, "Over"));
 }
 
 #[test]

@@ -240,9 +240,10 @@ fn limit_per_activator(facts: &Facts<'_>) -> Option<Said> {
 }
 
 fn plaintext(facts: &Facts<'_>) -> Option<Said> {
-    facts.spec.is_ok().then(|| {
-        let message = "what activators, sidecars and autoscalers say to each other is not encrypted in this version; keep \
-                       others away from their ports by NetworkPolicies";
+    (facts.plaintext && facts.spec.is_ok()).then(|| {
+        let message = "what activators, sidecars and autoscalers say to each other is not encrypted, and whoever reaches \
+                       their ports is believed; keep others away by NetworkPolicies, or set PLAINTEXT to false on both \
+                       Deployments of Rouse";
         holds(ConditionType::Plaintext, "NotEncrypted", message)
     })
 }

@@ -1,0 +1,228 @@
+//! Streams and requests between the programs in TLS: tokens that the real API server looks at, and authorities that change.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use cluster::clients::Clients;
+use cluster::ground::Ground;
+use cluster::installed::until;
+use cluster::model::Model;
+use cluster::suite::{Stage, Test};
+use daemon::tls::{AUTOSCALER, Client as Believing};
+use k8s_openapi::api::core::v1::Pod;
+use kubernetes::Unproven;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use wire::{Hello, Proof, Role, SidecarStats, ToAutoscaler, Up};
+use wired::Client;
+
+use crate::leading::seen_by;
+use crate::zero::deploy;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_token_says_which_pod_holds_it_and_nothing_else_does", tokens),
+    ("authorities_change_twice_under_load_and_a_false_peer_is_cut_off", rotations),
+];
+
+async fn token(ground: &Ground, more: &[&str]) -> anyhow::Result<String> {
+    let made = ground.kubectl(&[&["-n", "proving", "create", "token", "default"], more].concat()).await?;
+    Ok(made.trim().to_owned())
+}
+
+fn tokens(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        ground.namespace("proving").await?;
+        let pod = |name: &str| {
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": "proving", "name": name },
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [{ "name": "main", "image": "rouse.dev/shell", "args": ["-c", "sleep 3600"] }],
+                },
+            })
+        };
+        ground.apply(&pod("a")).await?;
+        let bound = ["--bound-object-kind", "Pod", "--bound-object-name", "a"];
+        let good = until("the ServiceAccount is there", async || {
+            token(&ground, &[&["--audience", "rouse"][..], &bound[..]].concat()).await
+        })
+        .await?;
+        let cluster = seen_by(&ground, "rouse", "nobody").await?;
+        let holder = cluster.who_holds(&good).await?;
+        let who = (holder.namespace.as_str(), holder.account.as_str(), holder.pod_name.as_str());
+        ensure!(who == ("proving", "default", "a") && !holder.pod_uid.is_empty(), "{holder:?}");
+        let refused = async |token: &str, says: &str| {
+            let answer = cluster.who_holds(token).await;
+            let is_so = matches!(&answer, Err(Unproven::Refused(why)) if why.contains(says));
+            ensure!(is_so, "{answer:?} and not {says:?}");
+            Ok(())
+        };
+        refused(&token(&ground, &["--audience", "rouse"]).await?, "made for no pod").await?;
+        refused(&token(&ground, &bound).await?, "").await?;
+        refused(&token(&ground, &[&["--audience", "others"][..], &bound[..]].concat()).await?, "").await?;
+        refused(&good[..good.len() - 4], "").await?;
+        refused("admin", "").await?;
+        ground.kubectl(&["-n", "proving", "delete", "pod", "a", "--wait"]).await?;
+        until("a token is not good for longer than its pod is there", async || refused(&good, "").await).await
+    })
+}
+
+/// Has Rouse's programs speak TLS, or plain TCP, with each other.
+async fn speak(ground: &Ground, plaintext: bool) -> anyhow::Result<()> {
+    let plaintext = format!("PLAINTEXT={plaintext}");
+    for (program, more) in [("rouse-autoscaler", &["AUTHORITY_STEP=3s"][..]), ("rouse-activator", &[])] {
+        let name = format!("deployment/{program}");
+        let args: Vec<&str> =
+            ["-n", "rouse", "set", "env", &name, &plaintext].into_iter().chain(more.iter().copied()).collect();
+        ground.kubectl(&args).await?;
+    }
+    for program in ["rouse-autoscaler", "rouse-activator"] {
+        ground
+            .kubectl(&["-n", "rouse", "rollout", "status", &format!("deployment/{program}"), "--timeout=120s"])
+            .await?;
+    }
+    Ok(())
+}
+
+async fn bundle(ground: &Ground) -> anyhow::Result<String> {
+    let said =
+        ground.kubectl(&["-n", "rouse", "get", "configmap", "rouse-trust", "-o", r"jsonpath={.data.ca\.crt}"]).await?;
+    ensure!(said.contains("BEGIN CERTIFICATE"), "{said:?}");
+    Ok(said)
+}
+
+fn certificates(bundle: &str) -> usize {
+    bundle.matches("BEGIN CERTIFICATE").count()
+}
+
+/// Which pods there are, and how often their containers have begun anew.
+async fn pods(ground: &Ground, namespace: &str, label: &str) -> anyhow::Result<BTreeMap<String, i32>> {
+    let pods = ground.pods(namespace, label).await?;
+    let there = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let restarts = |pod: &Pod| {
+        let status = pod.status.clone().unwrap_or_default();
+        let containers = status.container_statuses.into_iter().chain(status.init_container_statuses).flatten();
+        containers.map(|container| container.restart_count).sum()
+    };
+    Ok(there.map(|pod| (pod.metadata.uid.clone().unwrap_or_default(), restarts(pod))).collect())
+}
+
+fn rotations(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        // Nobody else's models are to be about while Rouse speaks another way.
+        let ground = stage.ground.write().await;
+        ground.with_rouse().await?;
+        speak(&ground, false).await?;
+        let done = rotate_under_load(&ground).await;
+        speak(&ground, true).await?;
+        done
+    })
+}
+
+async fn rotate_under_load(ground: &Ground) -> anyhow::Result<()> {
+    let first = until("the leader says whom to believe", async || bundle(ground).await).await?;
+    let model = Model::new("trusting", "trusting-v1").with_sidecar().trusting(&first);
+    let mut endpoint = model.endpoint("trusting");
+    endpoint["spec"]["autoscaling"] = json!({ "target": 10, "minReplicas": 1, "maxReplicas": 1 });
+    // Over 8013, all of them.
+    endpoint["spec"]["path"] = json!("proxied");
+    let client = deploy(ground, &model, &endpoint).await?;
+    let of_all = async || {
+        let mut all = pods(ground, "rouse", "app.kubernetes.io/part-of=rouse").await?;
+        all.extend(pods(ground, "trusting", "app=trusting-v1").await?);
+        anyhow::Ok(all)
+    };
+    let before = of_all().await?;
+    let clients = Clients::start(&client, 4);
+    let mut known = first.clone();
+    for turn in ["rouse.dev/rotate=once", "rouse.dev/rotate=twice"] {
+        ground.kubectl(&["-n", "rouse", "annotate", "--overwrite", "secret", "rouse-authority", turn]).await?;
+        known = until("the old authority is forgotten", async || {
+            let now = bundle(ground).await?;
+            ensure!(certificates(&now) == 1 && now != known, "{} certificates", certificates(&now));
+            Ok(now)
+        })
+        .await?;
+        let enough = clients.begun() + 50;
+        until("requests are answered after it", async || {
+            ensure!(enough <= clients.begun(), "{} of {enough}", clients.begun());
+            Ok(())
+        })
+        .await?;
+    }
+    let ended = clients.end().await;
+    eprintln!("cluster: {} requests while authorities changed twice", ended.asked);
+    ended.all_good(200)?;
+    let after = of_all().await?;
+    ensure!(before == after, "pods and their restarts: {before:?}, then {after:?}");
+    let said =
+        ground.kubectl(&["-n", "trusting", "get", "mep", "trusting", "-o", "jsonpath={.status.conditions}"]).await?;
+    ensure!(!said.contains("NotEncrypted"), "{said}");
+    // A pod with what was injected long ago.
+    let pod = ground.pods("trusting", "app=trusting-v1").await?.into_iter().next().context("no pod")?;
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    ground.kubectl(&["-n", "trusting", "delete", "pod", &name, "--wait=false"]).await?;
+    until("another pod takes its place and is answered for", async || {
+        let there = pods(ground, "trusting", "app=trusting-v1").await?;
+        ensure!(there.len() == 1 && !there.contains_key(pod.metadata.uid.as_deref().unwrap_or_default()));
+        let answer = client.ask(client.request("/"), "").await.map_err(anyhow::Error::msg)?;
+        ensure!(answer.status == 200, "{}", answer.status);
+        Ok(())
+    })
+    .await?;
+    false_peer(ground, &known).await
+}
+
+/// Says that it is a pod of a model, and proves to be another.
+async fn false_peer(ground: &Ground, believed: &str) -> anyhow::Result<()> {
+    let autoscaler = ground.leader().await?.pod;
+    let all = ground.pods("rouse", "app.kubernetes.io/component=autoscaler").await?;
+    let leader = all.into_iter().find(|pod| pod.metadata.name.as_deref() == Some(&autoscaler)).context("no leader")?;
+    let ip = leader.status.and_then(|status| status.pod_ip).context("no address")?.parse()?;
+    let model = ground.pods("trusting", "app=trusting-v1").await?.into_iter().next().context("no pod")?;
+    let (name, uid) = (model.metadata.name.unwrap_or_default(), model.metadata.uid.unwrap_or_default());
+    // Of a pod of the same namespace, with the same account.
+    let other = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": "trusting", "name": "other" },
+        "spec": { "containers": [{ "name": "main", "image": "rouse.dev/shell", "args": ["-c", "sleep 3600"] }] },
+    });
+    ground.apply(&other).await?;
+    let bound = ["--bound-object-kind", "Pod", "--bound-object-name", "other", "--audience", "rouse"];
+    let token = ground.kubectl(&[&["-n", "trusting", "create", "token", "default"][..], &bound[..]].concat()).await?;
+
+    let metrics = Client::that_asks(SocketAddr::new(ip, 9090), "autoscaler");
+    let unproven = async || {
+        let text = metrics.get("/metrics").await.text().to_owned();
+        let line = text.lines().find(|line| line.starts_with("rouse_stream_ends_total{reason=\"unproven\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).context("no such line")
+    };
+    let before = unproven().await?;
+    let believing = Believing::default();
+    believing.believe(believed.as_bytes())?;
+    let raw = TcpStream::connect(SocketAddr::new(ip, 8081)).await?;
+    let mut stream = believing.connect(raw, AUTOSCALER).await?;
+    let hello = Hello {
+        role: Role::Sidecar as i32,
+        namespace: "trusting".to_owned(),
+        name,
+        uid,
+        incarnation: 7,
+        revision: "trusting-v1".to_owned(),
+        proof: Some(Proof { token: token.trim().to_owned(), public_key: Vec::new() }),
+        ..Hello::default()
+    };
+    let stats = SidecarStats { number: 1, in_flight: 10_000, ready: true, ..SidecarStats::default() };
+    for said in [Up::Hello(hello), Up::SidecarStats(stats)] {
+        stream.write_all(&wire::encode(&ToAutoscaler { kind: Some(said) })).await?;
+    }
+    stream.flush().await?;
+    let mut told = Vec::new();
+    // Closed, properly or not: in any case nothing was said.
+    let _ = stream.read_to_end(&mut told).await;
+    ensure!(told.is_empty(), "it was told {told:?}");
+    ensure!(before < unproven().await?, "it was not counted");
+    Ok(())
+}
