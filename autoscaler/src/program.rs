@@ -34,7 +34,16 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
-    let Settings { site, streams_listen, admin_listen, admin_token, startup_aware, timing } = settings;
+    let Settings {
+        site,
+        streams_listen,
+        admin_listen,
+        admin_token,
+        startup_aware,
+        timing,
+        webhook_listen,
+        sidecar_image,
+    } = settings;
     let clock = Clock::start();
     let registry = Registry::new();
     daemon::register_build_info(&registry, ABOUT.program, ABOUT.version)?;
@@ -42,6 +51,7 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     // Every port first: that one is taken should be the first thing anyone hears.
     let admin = Admin::bind(admin_listen).context("the admin port (ADMIN_LISTEN)")?;
     let streams = Listener::bind(streams_listen).context("the port for streams (STREAMS_LISTEN)")?;
+    let webhook = Listener::bind(webhook_listen).context("the port of the webhook (WEBHOOK_LISTEN)")?;
     let (namespace, plaintext) = (Arc::clone(&site.namespace), site.plaintext);
     let cluster = Cluster::connect(site, clock).await.map_err(|error| Unavailable(format!("{error:#}")))?;
     let (leads, leadership) = watch::channel(Leadership::Following);
@@ -70,11 +80,12 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     let (teller, highest) = (autoscaler.teller(), autoscaler.highest_epoch());
 
     let (electing, following, keeping) = (cluster.clone(), cluster.clone(), cluster.clone());
-    let led = leadership.clone();
+    let (led, hooked, injecting) = (leadership.clone(), leadership.clone(), cluster.clone());
     tasks.data("election", elect(electing, leads, highest, tasks.draining()));
     tasks.support("cluster", async move { following.follow(Program::Autoscaler).await });
     tasks.support("autoscaler", autoscaler.run());
     tasks.support("authority", async move { keeping.keep_authority(led, timing).await });
+    tasks.support("webhook", async move { injecting.webhook(webhook, &sidecar_image, hooked).await });
     tasks.support("steward", async move { cluster.steward(leadership, move |key| teller.endpoint(key)).await });
     tasks.support("admin", admin.serve(routes));
     tasks.run(draining.begun(), CLOSING).await

@@ -51,6 +51,20 @@ cluster, 130 interrupted.",
             help: "Work off what piles up while replicas start, in place of ordering more and more for it",
         },
         Flag {
+            name: "webhook-listen",
+            variable: "WEBHOOK_LISTEN",
+            value: "ADDRESS",
+            default: Some("[::]:8443"),
+            help: "Where the API server asks which sidecar a new pod gets",
+        },
+        Flag {
+            name: "sidecar-image",
+            variable: "SIDECAR_IMAGE",
+            value: "IMAGE",
+            default: Some(concat!("rouse.dev/queue-proxy:", env!("CARGO_PKG_VERSION"))),
+            help: "The image of queue-proxy that such a pod gets",
+        },
+        Flag {
             name: "authority-renewal",
             variable: "AUTHORITY_RENEWAL",
             value: "TIME",
@@ -75,6 +89,9 @@ pub(crate) struct Settings {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) admin_token: Option<Token>,
     pub(crate) startup_aware: bool,
+    pub(crate) webhook_listen: SocketAddr,
+    /// Of queue-proxy, as pods are to name it.
+    pub(crate) sidecar_image: String,
     /// Of Rouse's own authority.
     pub(crate) timing: Timing,
 }
@@ -112,6 +129,11 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
     let shared_port = problems.needed(vars, "ACTIVATOR_PORT", "a port from 1", flags::port);
     let own_ports = problems.needed(vars, "OWN_PORTS", "two ports from 1024, for example 20000-29999", flags::ports);
     let startup_aware = problems.needed(vars, "STARTUP_AWARE", "true or false", str::parse);
+    let webhook_listen = problems.needed(vars, "WEBHOOK_LISTEN", address, str::parse);
+    // A pod with another is refused by the API server, and would not start.
+    let sidecar_image = problems.needed(vars, "SIDECAR_IMAGE", "the name of an image, without spaces", |value| {
+        if value.contains(char::is_whitespace) { Err("is not the name of an image") } else { Ok(value.to_owned()) }
+    });
     let time = "a time such as 24h or 365d";
     let renewal = problems.needed(vars, "AUTHORITY_RENEWAL", time, humantime::parse_duration);
     let step = problems.needed(vars, "AUTHORITY_STEP", "a time of 1s or more, such as 24h", |value| {
@@ -137,6 +159,8 @@ fn parse(vars: &Vars, problems: &mut Problems) -> Option<Launch> {
         admin_listen: admin_listen?,
         admin_token: admin_token?,
         startup_aware: startup_aware?,
+        webhook_listen: webhook_listen?,
+        sidecar_image: sidecar_image?,
         timing: Timing { renewal: renewal?, step: step? },
     };
     Some(Launch { config, telemetry: telemetry?, workers: workers? })
@@ -160,6 +184,8 @@ mod tests {
         assert_eq!((config.site.shared_port, config.site.streams_port), (8080, 8081));
         assert_eq!((config.site.own_ports, config.startup_aware), (Site::OWN_PORTS, false));
         assert_eq!(config.timing, Timing::ROUSE);
+        assert_eq!(config.webhook_listen.port(), 8443);
+        assert!(config.sidecar_image.starts_with("rouse.dev/queue-proxy:"), "{}", config.sidecar_image);
         assert_eq!(&*config.site.namespace, "rouse");
     }
 

@@ -12,10 +12,11 @@ mod container;
 mod obstacles;
 mod readiness;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wishes;
 mod workload;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -26,7 +27,6 @@ use crate::names::{DIRECT_PORT, INJECT, PROXIED_PORT, SIDECAR, SIDECAR_ADMIN_POR
 use crate::site::AUTOSCALERS;
 use wishes::Wishes;
 
-#[cfg(test)]
 pub(crate) use workload::revision_of;
 pub use workload::{Changed, inject_workload};
 
@@ -37,13 +37,15 @@ pub struct Sidecar {
     pub image: String,
     /// Where autoscalers take streams: `HOST:PORT`.
     pub autoscaler: String,
+    /// Whom it believes to be one, PEM. `None`: it speaks plain TCP with them, and believes whoever reaches it.
+    pub authorities: Option<Arc<str>>,
 }
 
 impl Sidecar {
-    /// Which reports to the autoscalers of a Rouse that is installed in `namespace`.
+    /// Which reports to the autoscalers of a Rouse that is installed in `namespace`, in plain TCP.
     pub fn of(image: &str, namespace: &str, cluster_domain: &str, streams_port: u16) -> Self {
         let autoscaler = format!("{AUTOSCALERS}.{namespace}.svc.{cluster_domain}:{streams_port}");
-        Self { image: image.to_owned(), autoscaler }
+        Self { image: image.to_owned(), autoscaler, authorities: None }
     }
 }
 
@@ -128,12 +130,22 @@ pub fn inject(pod: &mut Value, revision: Option<&str>, sidecar: &Sidecar, token:
         outlive_the_last_request(container, token, &mut mind);
     }
     // First, so that it is there before whatever the others do when they start.
-    match changed.entry("initContainers").or_insert(Value::Null) {
-        Value::Array(containers) => containers.insert(0, queue_proxy),
-        none => *none = json!([queue_proxy]),
+    in_list(changed, "initContainers", |containers| containers.insert(0, queue_proxy));
+    if sidecar.authorities.is_some() {
+        in_list(changed, "volumes", |volumes| volumes.push(container::token_volume()));
     }
     mind.extend(past_it(&spec));
     Outcome::Injected { done, mind }
+}
+
+/// Changes a list of the spec, which may not be there yet.
+fn in_list(spec: &mut Map<String, Value>, name: &str, change: impl FnOnce(&mut Vec<Value>)) {
+    let mut items = match spec.remove(name) {
+        Some(Value::Array(items)) => items,
+        Some(_) | None => Vec::new(),
+    };
+    change(&mut items);
+    spec.insert(name.to_owned(), Value::Array(items));
 }
 
 fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {

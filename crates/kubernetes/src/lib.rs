@@ -5,7 +5,7 @@
 //! endpoints and revisions; pure), `names` and `fault` (what things are called, and what a failed call means), `actuator`
 //! with `scale` and `route` (make it so), `model` (which container of a pod it is) and `inject` (the sidecar into a pod;
 //! pure), `election` (pure) and `lease` (who leads), `steward` (what the leader keeps in
-//! order besides: Services, ports, status, events), `flags` (the programs' command lines), `reach` (for people: a way to
+//! order besides: Services, ports, status, events), `webhook` (pods get their sidecar as they are made), `flags` (the programs' command lines), `reach` (for people: a way to
 //! the leader).
 //!
 //! Nothing here decides how many replicas there are or which path is taken: that is `kpa`'s, over `platform`.
@@ -36,6 +36,7 @@ mod token;
 mod trust;
 #[cfg(feature = "people")]
 mod uninstall;
+mod webhook;
 mod world;
 
 pub use authority::{Authority, Credentials, Leaf, Timing};

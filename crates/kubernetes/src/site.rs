@@ -18,6 +18,9 @@ pub(crate) const LEASE: &str = "rouse-autoscaler";
 /// The Service of the autoscalers, in Rouse's namespace: an address for each.
 pub(crate) const AUTOSCALERS: &str = "rouse-autoscaler";
 
+/// The Service of the webhook in Rouse's namespace, and its MutatingWebhookConfiguration.
+pub(crate) const WEBHOOK: &str = "rouse-webhook";
+
 /// The ConfigMap in Rouse's namespace that says which revisions endpoints name, for the leader after this one.
 pub(crate) const REVISIONS: &str = "rouse-revisions";
 

@@ -35,6 +35,7 @@ mod tests;
 mod work;
 
 pub(crate) use drift::Restraint;
+pub(crate) use events::{Change, about as event_about};
 pub(crate) use status::time;
 
 use drift::History;

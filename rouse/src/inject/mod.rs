@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// The cluster's domain
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     cluster_domain: String,
+    /// Whom the sidecar believes to be an autoscaler, PEM (ca.crt of ConfigMap rouse-trust); without it, plain TCP
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// What the kubelet brings to ask whether requests have drained, 16 characters or more; a new one if it is not said
     #[arg(long, value_name = "TOKEN", env = "ROUSE_INJECT_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -42,6 +45,10 @@ Pods ask for the sidecar by a label of theirs, rouse.dev/inject: \"true\": in a 
 spec.template.metadata.labels. Deployments, ReplicaSets, StatefulSets, Pods and Lists of them are looked at; every other
 document passes unchanged, to the byte. Of a document that is changed the comments within are lost. What was done and
 what was left alone, with the reason, is said on standard error. Injecting twice changes nothing more.
+
+Where Rouse is installed with PLAINTEXT=false a sidecar has to know whom to believe:
+  kubectl -n rouse get configmap rouse-trust -o jsonpath='{.data.ca\\.crt}' > ca.crt
+  rouse inject -f model.yaml --ca ca.crt
 
 The token stands in the pod, in the sidecar and in the hooks of the other containers. The webhook makes a new one for each
 pod; in a template it is shared by all of its pods. Without --token each run makes another one, so that applying what it
@@ -68,8 +75,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => kubernetes::new_token()?,
     };
     let domain = &args.cluster_domain;
-    let sidecar = kubernetes::Sidecar::of(&args.image, &args.rouse_namespace, domain, kubernetes::Site::STREAMS_PORT);
+    let mut sidecar =
+        kubernetes::Sidecar::of(&args.image, &args.rouse_namespace, domain, kubernetes::Site::STREAMS_PORT);
     let (mut out, mut faults, mut template) = (String::new(), Vec::new(), false);
+    if let Some(file) = &args.ca {
+        match believed(file) {
+            Ok(authorities) => sidecar.authorities = Some(authorities.into()),
+            Err(why) => faults.push(api::Fault::of_flag("--ca", file.display().to_string(), why)),
+        }
+    }
     for file in &args.files {
         let name = file.display().to_string();
         match read(file) {
@@ -107,8 +121,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Says that it cannot.
 #[cfg(not(feature = "cluster"))]
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Args { files: _, all: _, image: _, rouse_namespace: _, cluster_domain: _, token: _ } = args;
+    let Args { files: _, all: _, image: _, rouse_namespace: _, cluster_domain: _, ca: _, token: _ } = args;
     Err(crate::cluster::built_without())
+}
+
+/// What `--ca` names. A sidecar that cannot read it does not start, and nothing of its pod does.
+#[cfg(feature = "cluster")]
+fn believed(file: &std::path::Path) -> Result<String, String> {
+    let text = read(file).map_err(|error| format!("a file that can be read: {error}"))?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        Ok(text)
+    } else {
+        Err("certificates as PEM; there are none".to_owned())
+    }
 }
 
 #[cfg(feature = "cluster")]

@@ -6,6 +6,7 @@ mod addresses;
 mod containers;
 mod faults;
 mod ground;
+mod injection;
 mod leading;
 mod leaving;
 mod objects;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         addresses::TESTS,
         taking_over::TESTS,
         paths::TESTS,
+        injection::TESTS,
         faults::TESTS,
         trusting::TESTS,
         leaving::TOLD,

@@ -9,12 +9,28 @@ use super::obstacles::Model;
 use super::wishes::Wishes;
 use super::{FOR_THE_MODELS_END, Sidecar, all_containers};
 use crate::names::{DIRECT_PORT, PROXIED_PORT, SIDECAR, SIDECAR_ADMIN_PORT};
+use crate::site::AUDIENCE;
 
 /// The user of queue-proxy's image. Said in the pod too, for a pod may set root for all that do not say.
 const USER: u32 = 65532;
 
 /// WebSockets do not end by themselves, and their clients know how to connect again.
 const DRAIN_UPGRADED: Duration = Duration::from_secs(60);
+
+/// The volume with which a sidecar proves which pod it is.
+pub(super) const TOKEN_VOLUME: &str = "rouse-token";
+
+const TOKEN_FOLDER: &str = "/var/run/secrets/rouse.dev";
+const TOKEN_FILE: &str = "token";
+
+/// The kubelet writes a new one when four fifths of it are over.
+const TOKEN_SECONDS: u32 = 3_600;
+
+/// A token of the pod's ServiceAccount that is good for proving to Rouse who holds it, and for nothing else.
+pub(super) fn token_volume() -> Value {
+    let token = json!({ "audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": TOKEN_FILE });
+    json!({ "name": TOKEN_VOLUME, "projected": { "sources": [{ "serviceAccountToken": token }] } })
+}
 
 /// What it is made of.
 pub(super) struct Made<'a> {
@@ -58,6 +74,9 @@ impl Made<'_> {
                 "seccompProfile": { "type": "RuntimeDefault" },
             },
         });
+        if self.sidecar.authorities.is_some() {
+            container["volumeMounts"] = json!([{ "name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true }]);
+        }
         if let Some(resources) = resources(spec) {
             container["resources"] = resources;
         }
@@ -81,6 +100,12 @@ impl Made<'_> {
             value("DRAIN_UPGRADED", api::show_duration(drain.min(DRAIN_UPGRADED))),
             value("ADMIN_TOKEN", plain(self.token)),
             value("AUTOSCALER", self.sidecar.autoscaler.clone()),
+        ]);
+        if let Some(authorities) = &self.sidecar.authorities {
+            env.push(value("AUTOSCALER_CA", plain(authorities)));
+            env.push(value("AUTOSCALER_TOKEN", format!("{TOKEN_FOLDER}/{TOKEN_FILE}")));
+        }
+        env.extend([
             field("NAMESPACE", "metadata.namespace"),
             field("POD_NAME", "metadata.name"),
             field("POD_UID", "metadata.uid"),

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::all_containers;
+use super::container::TOKEN_VOLUME;
 use super::wishes::Wishes;
 use crate::model::{Declared, declared, port_of_model};
 use crate::names::{DIRECT_PORT, PORT, PROXIED_PORT, SIDECAR_ADMIN_PORT};
@@ -34,6 +35,10 @@ pub(super) fn model_of<'a>(spec: &'a PodSpec, wishes: &Wishes) -> Result<Model<'
         ));
     }
     obstacles.extend(taken_ports(spec));
+    if spec.volumes.iter().flatten().any(|volume| volume.name == TOKEN_VOLUME) {
+        obstacles
+            .push(format!("it has a volume {TOKEN_VOLUME}, as queue-proxy's is to be called; give it another name"));
+    }
     match find(spec, wishes) {
         Ok(model) if !speaks_tls(&model) => {
             if obstacles.is_empty() {

@@ -40,7 +40,8 @@ impl Shape {
 }
 
 pub(crate) fn sidecar() -> Sidecar {
-    Sidecar { image: "rouse.dev/queue-proxy:1".to_owned(), autoscaler: "rouse-autoscaler.rouse.svc:8081".to_owned() }
+    let plain = Sidecar::of("rouse.dev/queue-proxy:1", "rouse", "cluster.local", 8081);
+    Sidecar { authorities: Some("PEM".into()), ..plain }
 }
 
 fn injected(pod: &Value) -> (Value, Outcome) {
@@ -136,6 +137,38 @@ fn the_hooks_bring_the_token_that_the_sidecar_was_given() {
     assert_eq!(hook["httpHeaders"][0]["value"], format!("Bearer {TOKEN}"));
     assert_eq!(hook["port"], 8022);
     assert_eq!(variable_of(&pod["spec"]["initContainers"][0], "ADMIN_TOKEN").as_deref(), Some(TOKEN));
+}
+
+#[test]
+fn it_proves_which_pod_it_is_by_a_token_that_is_good_for_nothing_else() {
+    let (pod, _) = injected(&json!({ "spec": {
+        "containers": [{ "name": "model", "ports": [{ "containerPort": 8080 }] }],
+        "volumes": [{ "name": "models", "emptyDir": {} }],
+    }}));
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    assert_eq!(volumes[0]["name"], "models");
+    let token = &volumes[1]["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!((&token["audience"], &token["path"]), (&json!("rouse"), &json!("token")));
+    let ours = &pod["spec"]["initContainers"][0];
+    assert_eq!(
+        ours["volumeMounts"],
+        json!([
+            { "name": volumes[1]["name"], "mountPath": "/var/run/secrets/rouse.dev", "readOnly": true },
+        ])
+    );
+    assert_eq!(variable_of(ours, "AUTOSCALER_TOKEN").as_deref(), Some("/var/run/secrets/rouse.dev/token"));
+    assert_eq!(variable_of(ours, "AUTOSCALER_CA").as_deref(), Some("PEM"));
+}
+
+#[test]
+fn in_plain_tcp_there_is_nothing_to_prove() {
+    let mut pod = Shape::all()[0].pod.clone();
+    let plain = Sidecar { authorities: None, ..sidecar() };
+    let _ = inject(&mut pod, Some("m"), &plain, TOKEN);
+    assert_eq!(pod["spec"]["volumes"], Value::Null);
+    let ours = &pod["spec"]["initContainers"][0];
+    assert_eq!((&ours["volumeMounts"], variable_of(ours, "AUTOSCALER_CA")), (&Value::Null, None));
+    assert_eq!(variable_of(ours, "AUTOSCALER").as_deref(), Some("rouse-autoscaler.rouse.svc.cluster.local:8081"));
 }
 
 #[test]
@@ -245,12 +278,15 @@ prop_compose! {
         inits in prop::option::of(prop::collection::vec(any_container(), 0..3)),
         grace in prop::option::of(0_u32..1_000),
         host_network in any::<bool>(),
+        volumes in prop::option::of(prop::collection::vec("[a-c]{1,2}", 0..3)),
     ) -> Value {
+        let volume = |name: String| json!({ "name": name, "emptyDir": {} });
+        let volumes = volumes.map(|names| names.into_iter().map(volume).collect::<Vec<_>>());
         json!({
             "metadata": { "name": "m" },
             "spec": {
                 "containers": containers, "initContainers": inits, "terminationGracePeriodSeconds": grace,
-                "hostNetwork": host_network, "other": "kept",
+                "hostNetwork": host_network, "volumes": volumes, "other": "kept",
             },
         })
     }
@@ -283,6 +319,9 @@ proptest! {
         prop_assert_eq!(&*inits, before["initContainers"].as_array().map_or(&[][..], Vec::as_slice));
         let grace = |spec: &Map<String, Value>| spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
         prop_assert!(grace(before) <= grace(spec) && 315 <= grace(spec));
+        let volumes = spec["volumes"].as_array_mut().unwrap();
+        prop_assert_eq!(&volumes.pop().unwrap()["name"], "rouse-token");
+        prop_assert_eq!(&*volumes, before["volumes"].as_array().map_or(&[][..], Vec::as_slice));
         let mut moved = 0;
         for (after, before) in spec["containers"].as_array_mut().unwrap().iter_mut().zip(before["containers"].as_array().unwrap()) {
             if before["lifecycle"].is_null() {

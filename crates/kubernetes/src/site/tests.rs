@@ -46,8 +46,9 @@ fn every_object_is_named_marked_as_ours_and_in_our_namespace() {
         let name = at(&object, "/metadata/name");
         assert!(name.is_string() && at(&object, "/apiVersion").is_string(), "{object}");
         assert_eq!(object["metadata"]["labels"][PART_OF.0], PART_OF.1, "{name}");
-        let spans_the_cluster =
-            ["Namespace", "ClusterRole", "ClusterRoleBinding"].iter().any(|kind| object["kind"] == *kind);
+        let spans_the_cluster = ["Namespace", "ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration"]
+            .iter()
+            .any(|kind| object["kind"] == *kind);
         let namespace = object["metadata"]["namespace"].as_str();
         assert_eq!(namespace, (!spans_the_cluster).then_some("rouse"), "{name}");
     }
@@ -122,6 +123,37 @@ fn what_the_code_asks_for_by_name_is_what_its_role_names() {
     assert_eq!(token["audience"], AUDIENCE);
     object(&base, "ConfigMap", "config-autoscaler");
     object(&base, "ConfigMap", REVISIONS);
+}
+
+#[test]
+fn the_webhook_stands_in_nobodys_way_and_leads_to_the_port_that_is_served() {
+    let base = base();
+    let registered = object(&base, "MutatingWebhookConfiguration", WEBHOOK);
+    let webhooks = at(registered, "/webhooks").as_array().unwrap();
+    assert_eq!(webhooks.len(), 1);
+    let webhook = &webhooks[0];
+    assert_eq!((&webhook["failurePolicy"], &webhook["reinvocationPolicy"]), (&"Ignore".into(), &"Never".into()));
+    assert!(at(webhook, "/timeoutSeconds").as_u64().unwrap() <= 3);
+    assert_eq!(at(webhook, "/objectSelector/matchLabels")[crate::names::INJECT], "true");
+    let rule = &webhook["rules"][0];
+    assert_eq!(rule["resources"], serde_json::json!(["pods"]));
+    assert_eq!(rule["operations"], serde_json::json!(["CREATE"]));
+    let service = at(webhook, "/clientConfig/service");
+    assert_eq!((&service["name"], &service["path"]), (&WEBHOOK.into(), &crate::webhook::PATH.into()));
+    assert_eq!(
+        webhook["clientConfig"].get("caBundle"),
+        None,
+        "that is the leader's, and an installation must not undo it"
+    );
+    let port = at(object(&base, "Service", WEBHOOK), "/spec/ports/0");
+    assert_eq!(port["port"], service["port"]);
+    let container = at(object(&base, "Deployment", "rouse-autoscaler"), "/spec/template/spec/containers/0");
+    let named = container["ports"].as_array().unwrap().iter().find(|declared| declared["name"] == port["targetPort"]);
+    assert_eq!(named.unwrap()["containerPort"], 8443);
+    let role = object(&base, "ClusterRole", "rouse-autoscaler");
+    let rules = role["rules"].as_array().unwrap();
+    let of_webhooks = rules.iter().find(|rule| rule["resources"][0] == "mutatingwebhookconfigurations").unwrap();
+    assert_eq!(of_webhooks["resourceNames"], serde_json::json!([WEBHOOK]));
 }
 
 #[test]

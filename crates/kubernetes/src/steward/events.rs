@@ -105,6 +105,19 @@ impl Allowance {
 
 /// The Event of a change of an endpoint, reported by a pod.
 pub(crate) fn event(key: &EndpointKey, uid: &str, change: &Change, pod: &str, now: Moment) -> Event {
+    let endpoint = ObjectReference {
+        api_version: Some(api::API_VERSION.to_owned()),
+        kind: Some("ModelEndpoint".to_owned()),
+        name: Some(key.name.to_string()),
+        namespace: Some(key.namespace.to_string()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    };
+    about(endpoint, "Reconcile", change, pod, now)
+}
+
+/// The Event of a change of any object, in its namespace.
+pub(crate) fn about(object: ObjectReference, action: &str, change: &Change, pod: &str, now: Moment) -> Event {
     let micros = i64::try_from(now.unix().as_micros()).unwrap_or(i64::MAX);
     let mut note = change.note.clone();
     if LONGEST_NOTE < note.len() {
@@ -114,23 +127,16 @@ pub(crate) fn event(key: &EndpointKey, uid: &str, change: &Change, pod: &str, no
     Event {
         metadata: ObjectMeta {
             // A dot at its end is refused.
-            generate_name: Some(format!("{}-", key.name)),
-            namespace: Some(key.namespace.to_string()),
+            generate_name: object.name.as_ref().map(|name| format!("{name}-")),
+            namespace: object.namespace.clone(),
             ..ObjectMeta::default()
         },
         event_time: jiff::Timestamp::from_microsecond(micros).ok().map(MicroTime),
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(pod.to_owned()),
-        action: Some("Reconcile".to_owned()),
+        action: Some(action.to_owned()),
         reason: Some(change.reason.to_owned()),
-        regarding: Some(ObjectReference {
-            api_version: Some(api::API_VERSION.to_owned()),
-            kind: Some("ModelEndpoint".to_owned()),
-            name: Some(key.name.to_string()),
-            namespace: Some(key.namespace.to_string()),
-            uid: Some(uid.to_owned()),
-            ..ObjectReference::default()
-        }),
+        regarding: Some(object),
         note: Some(note),
         type_: Some(if change.warns { "Warning" } else { "Normal" }.to_owned()),
         ..Event::default()
