@@ -41,6 +41,8 @@ pub struct Config {
     /// Who it is to sidecars, and whom it takes for one. A clone is kept by whoever changes the certificates. `None`: plain
     /// TCP, which is for one machine; models without a sidecar are spoken to in plain TCP in any case.
     pub sidecar_tls: Option<ClientTls>,
+    /// Whether sidecars that take plain TCP are spoken to in it all the same.
+    pub plain_sidecars: bool,
     /// What requests may take while they wait, all together: shared with whatever else holds requests in this process.
     pub budget: Budget,
     /// How long it serves on when it leaves, once no path leads to it any more: proxies and resolvers hear of that late.

@@ -336,6 +336,7 @@ impl Follower {
                     self.directory.clock,
                     settings.subscribe(),
                     self.directory.config.sidecar_tls.clone(),
+                    self.directory.config.plain_sidecars,
                 );
                 let task = self.fleets.spawn(fleet.run(revision));
                 self.revisions.push((key, settings, task));
@@ -524,6 +525,7 @@ mod tests {
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,
+            plain_sidecars: true,
             budget: Budget::new(1),
             quiet,
             drain: ByClass::all(Duration::from_secs(300)),

@@ -25,6 +25,7 @@ pub(crate) struct Fleet {
     clock: Clock,
     upstream: watch::Receiver<UpstreamSettings>,
     sidecar_tls: Option<ClientTls>,
+    plain_sidecars: bool,
     members: Vec<Member>,
     probes: JoinSet<(ReplicaId, Moment)>,
 }
@@ -50,8 +51,9 @@ impl Fleet {
         clock: Clock,
         upstream: watch::Receiver<UpstreamSettings>,
         sidecar_tls: Option<ClientTls>,
+        plain_sidecars: bool,
     ) -> Self {
-        Self { hold, clock, upstream, sidecar_tls, members: Vec::new(), probes: JoinSet::new() }
+        Self { hold, clock, upstream, sidecar_tls, plain_sidecars, members: Vec::new(), probes: JoinSet::new() }
     }
 
     /// Runs for as long as the revision is in the catalogue. May be dropped at any await: probes end with it.
@@ -108,8 +110,8 @@ impl Fleet {
         sidecar: bool,
     ) -> Member {
         let id = self.hold.number_replica();
-        let replica =
-            Replica::new(id, Arc::clone(&seen.name), address, settings, sidecar, self.sidecar_tls.clone(), since);
+        let tls = self.sidecar_tls.clone().filter(|_| seen.encrypted || !self.plain_sidecars);
+        let replica = Replica::new(id, Arc::clone(&seen.name), address, settings, sidecar, tls, since);
         Member { replica: Arc::new(replica), state: seen.state, probe_begun: None, probing: None }
     }
 

@@ -15,7 +15,7 @@ use breaker::seal::LONGEST_TTL;
 use daemon::{Admin, Clock, Draining, Readiness, Stop, Tasks, Unavailable};
 use kubernetes::{Cluster, Program};
 use prometheus::Registry;
-use tracing::info;
+use tracing::{info, warn};
 
 use credentials::Credentials;
 pub(crate) use settings::{ABOUT, Launch, Settings};
@@ -43,17 +43,24 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     // Every port first: that one is taken should be the first thing anyone hears.
     let admin = Admin::bind(admin_listen).context("the admin port (ADMIN_LISTEN)")?;
     let cluster = Cluster::connect(site.clone(), clock).await.map_err(|error| Unavailable(format!("{error:#}")))?;
-    let trust = Credentials::unless(site.plaintext, token);
+    let trust = Credentials::waiting(token);
+    if site.plaintext {
+        warn!(
+            "speaks plain TCP with sidecars that have no AUTOSCALER_CA: keep others away from their port for activators, or set \
+             PLAINTEXT to false here and on the autoscalers once every sidecar has it"
+        );
+    }
     let config = activator::Config {
         namespace: site.namespace,
         name: site.pod_name,
         uid: site.pod_uid,
         listen,
         autoscalers: cluster.autoscalers(),
-        autoscaler_trust: trust.as_ref().map(|trust| trust.autoscalers.clone()),
+        autoscaler_trust: Some(trust.autoscalers.clone()),
         cluster_domain: site.cluster_domain,
         alone_answers_every_host: false,
-        sidecar_tls: trust.as_ref().map(|trust| trust.sidecars.clone()),
+        sidecar_tls: Some(trust.sidecars.clone()),
+        plain_sidecars: site.plaintext,
         budget,
         quiet,
         drain,
@@ -73,10 +80,8 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     });
     let mut tasks = Tasks::new();
     tasks.data("activator", activator.run(cluster.catalogue(), tasks.draining()));
-    if let Some(trust) = trust {
-        let cluster = cluster.clone();
-        tasks.support("credentials", async move { Ok(cluster.follow_credentials(|is| trust.take(is)).await) });
-    }
+    let showing = cluster.clone();
+    tasks.support("credentials", async move { Ok(showing.follow_credentials(|is| trust.take(is)).await) });
     tasks.support("cluster", async move { cluster.follow(Program::Activator).await });
     tasks.support("admin", admin.serve(daemon::basic_routes(registry, readiness)));
     tasks.run(draining.begun(), drain.most() + CLOSING).await

@@ -94,7 +94,7 @@ impl Autoscaler {
         Ok(Self { ground, catalogue, ends, listener, gate: None })
     }
 
-    /// With streams in TLS, on which everyone proves who it is. Without, they are plain TCP and everyone is believed: for
+    /// With streams in TLS, on which everyone proves who it is. Without, all are plain TCP and everyone is believed: for
     /// loopback.
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {

@@ -62,16 +62,14 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     };
     let config = autoscaler::Config { startup_aware, ..autoscaler::Config::usual() };
     let mut tasks = Tasks::new();
-    let mut autoscaler = Autoscaler::on(streams, config, platform, clock, &registry)?;
+    let (trust, keeping) = trusting::trust(&cluster, namespace, plaintext, clock);
+    let autoscaler = Autoscaler::on(streams, config, platform, clock, &registry)?.trusting(trust);
+    tasks.support("trust", keeping.run());
     if plaintext {
         warn!(
-            "streams are plain TCP, and whoever reaches this port is believed: keep others away from it, or set PLAINTEXT to \
-             false here and on the activators"
+            "plain TCP is taken too, and who speaks it is believed: keep others away from this port, or set PLAINTEXT to \
+             false here and on the activators once every sidecar has AUTOSCALER_CA"
         );
-    } else {
-        let (trust, keeping) = trusting::trust(&cluster, namespace, clock);
-        autoscaler = autoscaler.trusting(trust);
-        tasks.support("trust", keeping.run());
     }
     info!(streams = %autoscaler.streams_address(), admin = %admin.address(), "working");
 

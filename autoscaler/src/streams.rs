@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use daemon::{Clock, Listener};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,7 +40,7 @@ pub(crate) struct Streams {
     pub(crate) epoch: watch::Receiver<Option<u64>>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
-    /// Who is believed; `None`: everyone, in plain TCP.
+    /// Who is believed on those in TLS; `None`: there are none, and everyone is believed.
     pub(crate) gate: Option<Arc<Gate>>,
     /// Within which a hello must come and a write must end.
     pub(crate) patience: Duration,
@@ -125,7 +126,7 @@ impl Streams {
                 // Dropping `accept` loses nothing: a connection stays in the backlog.
                 (io, from) = listener.accept() => {
                     let span = info_span!("stream", %from, role = field::Empty, peer = field::Empty);
-                    open.spawn(self.clone().accepted(io).instrument(span));
+                    open.spawn(self.clone().connected(io).instrument(span));
                 }
                 Some(ended) = open.join_next() => {
                     if let Err(panic) = ended {
@@ -137,10 +138,19 @@ impl Streams {
     }
 
     /// One connection, from its first byte.
-    pub(crate) async fn accepted(self, io: impl AsyncRead + AsyncWrite + Unpin) {
-        let Some(gate) = self.gate.clone() else { return self.stream(io).await };
+    async fn connected(self, io: TcpStream) {
+        let Some(gate) = self.gate.clone() else { return self.stream(io, None).await };
+        match timeout(self.patience, gate.guards(&io)).await {
+            Ok(true) => self.guarded(io, &gate).await,
+            Ok(false) => self.stream(io, None).await,
+            Err(_) => self.ended(&End::NoHello(self.patience)),
+        }
+    }
+
+    /// One in TLS, on which everyone proves who it is.
+    pub(crate) async fn guarded(self, io: impl AsyncRead + AsyncWrite + Unpin, gate: &Gate) {
         let end = match timeout(self.patience, gate.tls().accept(io)).await {
-            Ok(Ok(io)) => return self.stream(io).await,
+            Ok(Ok(io)) => return self.stream(io, Some(gate)).await,
             Ok(Err(error)) => End::NoTls(error),
             Err(_) => End::NoHello(self.patience),
         };
@@ -148,7 +158,7 @@ impl Streams {
     }
 
     /// One stream, from its hello to its end.
-    pub(crate) async fn stream(self, io: impl AsyncRead + AsyncWrite) {
+    pub(crate) async fn stream(self, io: impl AsyncRead + AsyncWrite, gate: Option<&Gate>) {
         let (reader, writer) = tokio::io::split(io);
         // Thousands of sidecars that say 60 bytes a second: small buffers, which grow where needed.
         let mut frames = FramedRead::with_capacity(reader, FrameDecoder, 512);
@@ -159,20 +169,11 @@ impl Streams {
             Ok(Some(Ok(ToAutoscaler { kind: Some(Up::Hello(hello)) }))) => Ok(hello),
             Ok(Some(Ok(_))) => Err(End::NotAllowed { what: "something before its hello" }),
         };
-        let end = match self.known(hello).await {
+        let end = match known(hello, gate).await {
             Ok((peer, handing)) => self.talk(peer, handing, frames, writer).await,
             Err(end) => end,
         };
         self.ended(&end);
-    }
-
-    /// Who that is, and what it is to be given.
-    async fn known(&self, hello: Result<Hello, End>) -> Result<(Peer, Option<Handing>), End> {
-        let hello = hello?;
-        let Some(gate) = &self.gate else { return Ok((Peer::of(hello)?, None)) };
-        gate.admit(&hello).await?;
-        let handing = gate.handing(&hello);
-        Ok((Peer::of(hello)?, handing))
     }
 
     fn ended(&self, end: &End) {
@@ -350,6 +351,15 @@ impl Streams {
             self.metrics.message_dropped();
         }
     }
+}
+
+/// Who that is, and what it is to be given.
+async fn known(hello: Result<Hello, End>, gate: Option<&Gate>) -> Result<(Peer, Option<Handing>), End> {
+    let hello = hello?;
+    let Some(gate) = gate else { return Ok((Peer::of(hello)?, None)) };
+    gate.admit(&hello).await?;
+    let handing = gate.handing(&hello);
+    Ok((Peer::of(hello)?, handing))
 }
 
 /// What is next to be given to a peer that is given anything.

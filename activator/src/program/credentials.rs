@@ -6,7 +6,7 @@ use daemon::tls::{Client, Proving};
 use forward::tls::{ClientTls, Parties, Pem};
 use tracing::{info, warn};
 
-/// What there is for connections in TLS. Nothing yet: until it is there, nobody is connected to.
+/// What there is for connections in TLS. Until it is there, nobody is connected to in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     pub(crate) sidecars: ClientTls,
@@ -14,17 +14,10 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// `None` where plain TCP is spoken.
-    pub(crate) fn unless(plaintext: bool, token: PathBuf) -> Option<Self> {
-        if plaintext {
-            warn!(
-                "speaks plain TCP with sidecars and autoscalers: keep others away from their ports, or set PLAINTEXT to \
-                 false here and on the autoscalers"
-            );
-            return None;
-        }
+    /// Nothing yet, and the token in this file.
+    pub(crate) fn waiting(token: PathBuf) -> Self {
         let autoscalers = Proving { client: Client::default(), token };
-        Some(Self { sidecars: ClientTls::waiting(Parties::OF_ACTIVATOR), autoscalers })
+        Self { sidecars: ClientTls::waiting(Parties::OF_ACTIVATOR), autoscalers }
     }
 
     /// From now on it is these. What cannot be used changes nothing.

@@ -81,3 +81,20 @@ async fn a_replica_that_speaks_no_tls_is_never_sent_anything() {
     }
     assert_eq!(plain.begun(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn where_plain_tcp_is_spoken_too_each_replica_is_spoken_to_as_it_says() {
+    let authority = Authority::new();
+    let mut running = JoinSet::new();
+    let (guarded, plain) = (Replica::ready("guarded").await, Replica::ready("plain").await);
+    let guarded_at = sidecar(&authority, &guarded, &mut running);
+    for (encrypted, address, says) in [(true, guarded_at, "guarded"), (false, plain.address, "plain")] {
+        let world = World::trusting_or_plain(activator_of(&authority)).await;
+        world.put_endpoint(endpoint("model", &[("v1", 100)]));
+        let mut revision = revision_at("v1", &[("a", address)]);
+        revision.replicas[0].encrypted = encrypted;
+        world.boards.revisions.put(revision_key("v1"), revision);
+        world.autoscaler.acknowledged("model", 1).await;
+        assert_eq!(world.get("/").await.body, says);
+    }
+}

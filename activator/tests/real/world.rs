@@ -75,6 +75,12 @@ impl World {
         Self::configured(|config| config.sidecar_tls = Some(sidecar_tls)).await.that_is_known()
     }
 
+    /// The same, where sidecars that take plain TCP are spoken to in it.
+    pub(crate) async fn trusting_or_plain(sidecar_tls: ClientTls) -> Self {
+        let world = Self::configured(|config| (config.sidecar_tls, config.plain_sidecars) = (Some(sidecar_tls), true));
+        world.await.that_is_known()
+    }
+
     /// The same, with time of the test's own for leaving.
     pub(crate) async fn leaving_within(quiet: Duration, drain: ByClass<Duration>) -> Self {
         Self::configured(|config| (config.quiet, config.drain) = (quiet, drain)).await
@@ -99,6 +105,7 @@ impl World {
             cluster_domain: "cluster.local".into(),
             alone_answers_every_host: false,
             sidecar_tls: None,
+            plain_sidecars: false,
             budget: Budget::new(1 << 30),
             quiet: Duration::ZERO,
             drain: ByClass::all(Duration::from_secs(10)),
@@ -231,6 +238,7 @@ pub(crate) fn revision_at(name: &str, replicas: &[(&str, SocketAddr)]) -> Revisi
     let replica = |(name, address): &(&str, SocketAddr)| platform::Replica {
         name: Arc::from(*name),
         address: Some(*address),
+        encrypted: false,
         state: ReplicaState::Starting,
         since: now,
         created: now,

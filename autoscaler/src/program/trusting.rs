@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 /// What the autoscaler is given, and what keeps it up to date.
-pub(crate) fn trust(cluster: &Cluster, namespace: Arc<str>, clock: Clock) -> (Trust, Keeping) {
+pub(crate) fn trust(cluster: &Cluster, namespace: Arc<str>, plaintext: bool, clock: Clock) -> (Trust, Keeping) {
     let (tls, signer) = (Server::default(), watch::Sender::new(None));
     let trust = Trust {
         tls: tls.clone(),
@@ -21,6 +21,7 @@ pub(crate) fn trust(cluster: &Cluster, namespace: Arc<str>, clock: Clock) -> (Tr
         namespace,
         activators: kubernetes::ACTIVATOR_ACCOUNT.into(),
         signer: signer.subscribe(),
+        plaintext,
     };
     (trust, Keeping { authority: cluster.authority(), clock, tls, signer })
 }

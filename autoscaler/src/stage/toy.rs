@@ -184,6 +184,7 @@ impl World {
             revision.replicas.push(Replica {
                 name: format!("v1-{}", inner.made).into(),
                 address: None,
+                encrypted: false,
                 state: if inner.never_ready { ReplicaState::Starting } else { ReplicaState::Ready },
                 since: now,
                 created: now,
@@ -339,7 +340,7 @@ impl Toy {
     pub(crate) async fn activator(&mut self, uid: &str) -> Activator {
         self.world.add_activator(uid);
         let (theirs, ours) = duplex(64 << 10);
-        self.tasks.spawn(self.streams.clone().stream(ours));
+        self.tasks.spawn(self.streams.clone().stream(ours, None));
         let (reader, writer) = split(theirs);
         let state = Arc::new(Mutex::new(State::default()));
         let writer = Arc::new(tokio::sync::Mutex::new(writer));
@@ -361,7 +362,7 @@ impl Toy {
     /// A sidecar of a replica.
     pub(crate) async fn sidecar(&mut self, replica: &str) -> super::Peer<DuplexStream> {
         let (theirs, ours) = duplex(64 << 10);
-        self.tasks.spawn(self.streams.clone().stream(ours));
+        self.tasks.spawn(self.streams.clone().stream(ours, None));
         super::Peer::sidecar(theirs, "v1", replica).await
     }
 

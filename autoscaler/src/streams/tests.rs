@@ -31,7 +31,13 @@ impl Port {
 
     fn connect(&mut self, pipe_bytes: usize) -> DuplexStream {
         let (theirs, ours) = duplex(pipe_bytes);
-        self.open.spawn(self.streams.clone().accepted(ours));
+        let streams = self.streams.clone();
+        self.open.spawn(async move {
+            match streams.gate.clone() {
+                Some(gate) => streams.guarded(ours, &gate).await,
+                None => streams.stream(ours, None).await,
+            }
+        });
         theirs
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use daemon::tls::Server;
 use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 use wire::{Down, FromAutoscaler, Hello, Role};
@@ -77,6 +78,8 @@ pub struct Trust {
     pub activators: Arc<str>,
     /// What sidecars are given; each change goes to all. `None`: nothing yet.
     pub signer: watch::Receiver<Option<Signer>>,
+    /// Whether who speaks plain TCP is taken too, and believed.
+    pub plaintext: bool,
 }
 
 /// The same, in use.
@@ -94,6 +97,19 @@ impl fmt::Debug for Gate {
 impl Gate {
     pub(crate) fn new(trust: Trust) -> Self {
         Self { trust, asking: Semaphore::new(AT_ONCE) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Is this to be in TLS? Whether it is shows in the first byte: a handshake begins with 22, a frame of ours with 0.
+    pub(crate) async fn guards(&self, connection: &TcpStream) -> bool {
+        const HANDSHAKE: u8 = 22;
+        let mut first = [0];
+        // Who says nothing is waited for elsewhere.
+        !self.trust.plaintext || matches!(connection.peek(&mut first).await, Ok(1)) && first == [HANDSHAKE]
     }
 
     pub(crate) fn tls(&self) -> &Server {

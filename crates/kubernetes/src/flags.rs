@@ -61,7 +61,7 @@ pub const FLAGS: [Flag; 8] = [
         variable: "PLAINTEXT",
         value: "BOOL",
         default: Some("false"),
-        help: "Speak plain TCP with Rouse's other programs, and believe whoever reaches this one; the same on both",
+        help: "Also speak plain TCP with Rouse's other programs, and believe who does; the same on both",
     },
     Flag {
         name: "admin-listen",

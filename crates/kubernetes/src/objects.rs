@@ -94,6 +94,8 @@ impl Deployment {
 pub(crate) struct Shape {
     /// It has a queue-proxy: a container or init container of that name, or one that listens on 8012 and 8013.
     pub(crate) sidecar: bool,
+    /// That one takes activators in TLS: it is told whom to believe.
+    pub(crate) encrypted: bool,
     /// The model's port: of a container port named `http1`, `h2c` or `http`, else the first, else 8080.
     pub(crate) model_port: u16,
     /// That port's name says h2c.

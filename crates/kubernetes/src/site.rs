@@ -59,7 +59,7 @@ pub struct Site {
     pub shared_port: u16,
     /// Where autoscalers take streams.
     pub streams_port: u16,
-    /// Whether Rouse's programs speak plain TCP with each other, and believe whoever reaches them.
+    /// Whether Rouse's programs also speak plain TCP with each other, and believe who does.
     pub plaintext: bool,
 }
 

@@ -60,10 +60,10 @@ impl Cluster {
     fn sidecar(&self, image: &str) -> Option<Sidecar> {
         let site = &self.site;
         let sidecar = Sidecar::of(image, &site.namespace, &site.cluster_domain, site.streams_port);
-        if site.plaintext {
-            return Some(sidecar);
+        match self.authority().borrow().as_deref() {
+            Some(authority) => Some(Sidecar { authorities: Some(Arc::from(authority.ca_bundle())), ..sidecar }),
+            // Where plain TCP is spoken too, one that speaks it is better than none.
+            None => site.plaintext.then_some(sidecar),
         }
-        let authority = self.authority().borrow().clone()?;
-        Some(Sidecar { authorities: Some(Arc::from(authority.ca_bundle())), ..sidecar })
     }
 }

@@ -23,7 +23,7 @@ impl Member {
     /// One that has just been made. `leave` is what it listens to.
     pub(crate) fn new(number: u64, name: Arc<str>, generation: u64, now: Moment, leave: CancellationToken) -> Self {
         let state = ReplicaState::Starting;
-        let replica = Replica { name, address: None, state, since: now, created: now, spawned: None };
+        let replica = Replica { name, address: None, encrypted: false, state, since: now, created: now, spawned: None };
         Self { number, generation, replica, ready_since: None, leave }
     }
 

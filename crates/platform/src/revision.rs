@@ -145,6 +145,8 @@ pub struct Replica {
     /// Where activators send: the sidecar's proxied port, or the model's own without one. `None` until it has one, and
     /// until it is ready where only the platform can tell (an exec or startup probe): who has an address may be probed.
     pub address: Option<SocketAddr>,
+    /// Whether its sidecar takes activators in TLS; as it says where it is declared.
+    pub encrypted: bool,
     /// How far it is.
     pub state: ReplicaState,
     /// Since when it is in that state.

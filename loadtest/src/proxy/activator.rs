@@ -77,6 +77,7 @@ pub(crate) async fn serve(between: &Between) -> anyhow::Result<()> {
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: between.sidecar_tls()?,
+        plain_sidecars: false,
         quiet: Duration::ZERO,
         drain: activator::ByClass::all(Duration::from_secs(30)),
     };
@@ -139,6 +140,7 @@ fn running(
     let replica = Replica {
         name: "iris-v1-0".into(),
         address: Some(between.replica),
+        encrypted: false,
         state: ReplicaState::Ready,
         since: now,
         created: now,

@@ -159,6 +159,7 @@ fn activator(
         cluster_domain: "cluster.local".into(),
         alone_answers_every_host: true,
         sidecar_tls: None,
+        plain_sidecars: true,
         budget: budget.clone(),
         // Whoever could still be on the way here is a person's own client, and that person has pressed Ctrl-C.
         quiet: Duration::ZERO,

@@ -60,10 +60,22 @@ impl Trusting {
             namespace: "default".into(),
             activators: "rouse-activator".into(),
             signer: receiver,
+            plaintext: false,
         };
         let mut port = Port::new();
         port.streams.gate = Some(Arc::new(Gate::new(trust)));
         Self { port, client, signer: sender, asked }
+    }
+
+    /// The same port, which takes plain TCP too, with a socket.
+    async fn with_plaintext(mut self) -> (Self, std::net::SocketAddr, JoinSet<anyhow::Result<Infallible>>) {
+        let gate = self.port.streams.gate.take().unwrap();
+        let trust = Trust { plaintext: true, ..gate.trust().clone() };
+        self.port.streams.gate = Some(Arc::new(Gate::new(trust)));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let (address, mut serving) = (listener.address(), JoinSet::new());
+        serving.spawn(self.port.streams.clone().serve(listener));
+        (self, address, serving)
     }
 
     async fn connect(&mut self) -> Io {
@@ -182,4 +194,23 @@ async fn a_sidecar_with_a_certificate_of_its_own_is_told_whom_to_believe() {
     sidecar.say(Up::Hello(Hello { proof: Some(proof), ..hello(Role::Sidecar, "v1-1", "v1") })).await;
     assert_eq!(sidecar.next().await, LEADING);
     assert_eq!(sidecar.next().await, given(1, ""));
+}
+
+#[tokio::test]
+async fn where_plain_tcp_is_taken_too_each_is_spoken_to_as_it_speaks() {
+    let (stage, address, _serving) = Trusting::new().with_plaintext().await;
+    let connect = async || tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut plain = stage::Peer::activator(connect().await, "plain").await;
+    assert_eq!(plain.next().await, LEADING);
+    let proving = async |token: &str| {
+        let mut peer = stage::Peer::silent(stage.client.connect(connect().await, AUTOSCALER).await.unwrap());
+        let proof = wire::Proof { token: token.to_owned(), public_key: vec![4; 65] };
+        peer.say(Up::Hello(Hello { proof: Some(proof), ..hello(Role::Sidecar, "v1-1", "v1") })).await;
+        peer
+    };
+    let mut sidecar = proving("of-v1-1").await;
+    assert_eq!((sidecar.next().await, sidecar.next().await), (LEADING, given(1, "1 certifies 4 for sidecar.rouse")));
+    // Who begins to prove something is held to it.
+    assert_eq!(proving("of-v1-2").await.next().await, None);
+    assert_eq!(stage.asked.load(Ordering::Relaxed), 2);
 }

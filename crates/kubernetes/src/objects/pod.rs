@@ -44,6 +44,8 @@ struct Container {
     name: String,
     #[serde(default, deserialize_with = "or_default")]
     ports: Vec<Port>,
+    #[serde(default, deserialize_with = "or_default")]
+    env: Vec<Variable>,
     readiness_probe: Option<Probe>,
     startup_probe: Option<IgnoredAny>,
 }
@@ -54,6 +56,13 @@ struct Port {
     name: Option<String>,
     container_port: Option<i64>,
     protocol: Option<String>,
+}
+
+/// What it is called; what it says is nobody's business here.
+#[derive(Debug, Deserialize)]
+struct Variable {
+    #[serde(default, deserialize_with = "or_default")]
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,6 +153,11 @@ impl Container {
         self.name == SIDECAR || (listens_on(DIRECT_PORT) && listens_on(PROXIED_PORT))
     }
 
+    /// Is a sidecar told whom to believe? By an autoscaler, from `AUTOSCALER_CA` on, or from files.
+    fn is_encrypted(&self) -> bool {
+        self.env.iter().any(|variable| ["AUTOSCALER_CA", "PROXIED_TLS_CA"].contains(&variable.name.as_str()))
+    }
+
     fn only_platform_tells(&self) -> bool {
         self.startup_probe.is_some() || self.readiness_probe.as_ref().is_some_and(|probe| probe.exec.is_some())
     }
@@ -163,8 +177,10 @@ impl Spec {
             })
         });
         let chosen = port_of_model(declared);
+        let sidecars = || self.containers.iter().chain(&self.init_containers).filter(|it| it.is_sidecar());
         Shape {
-            sidecar: self.containers.iter().chain(&self.init_containers).any(Container::is_sidecar),
+            sidecar: sidecars().next().is_some(),
+            encrypted: sidecars().any(Container::is_encrypted),
             model_port: chosen.map_or(8080, |chosen| chosen.port),
             speaks_h2c: chosen.is_some_and(|chosen| chosen.name == Some("h2c")),
             only_platform_tells: self.models().any(Container::only_platform_tells),

@@ -83,6 +83,7 @@ fn replica(name: &Arc<str>, pod: &Pod, own_port: Option<u16>) -> Replica {
     Replica {
         name: Arc::clone(name),
         address: pod.addresses.first().filter(|_| may_be_tried).map(|address| SocketAddr::new(*address, port)),
+        encrypted: pod.shape.encrypted,
         state: pod.state,
         since: pod.since.moment,
         created: pod.created.moment,

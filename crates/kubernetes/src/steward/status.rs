@@ -38,7 +38,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) told: Option<&'a admin::Endpoint>,
     /// The cluster's domain.
     pub(crate) domain: &'a str,
-    /// Whether Rouse's programs speak plain TCP with each other.
+    /// Whether Rouse's programs also speak plain TCP with each other.
     pub(crate) plaintext: bool,
 }
 

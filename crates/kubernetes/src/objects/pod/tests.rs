@@ -77,13 +77,29 @@ fn at(text: &str) -> Moment {
 #[test]
 fn a_real_pod_with_a_native_sidecar_is_understood() {
     let pod = decoded(real());
-    let shape = Shape { sidecar: true, model_port: 9000, speaks_h2c: true, only_platform_tells: false };
+    let shape =
+        Shape { sidecar: true, encrypted: false, model_port: 9000, speaks_h2c: true, only_platform_tells: false };
     assert_eq!(pod.shape, shape);
     assert_eq!(*pod.addresses, ["10.1.2.3".parse::<IpAddr>().unwrap(), "fd00::3".parse().unwrap()]);
     assert_eq!((pod.state, pod.since.moment), (ReplicaState::Ready, at("2026-01-01T12:00:04Z")));
     assert_eq!(pod.created.moment, at("2026-01-01T12:00:00Z"));
     assert_eq!(pod.spawned.unwrap().moment, at("2026-01-01T12:00:03Z"));
     assert_eq!((pod.ended, pod.crashes(), pod.trouble), (false, 0, None));
+}
+
+#[test]
+fn a_sidecar_takes_tls_where_it_is_told_whom_to_believe() {
+    let encrypted = |container: &str, variable: &str| {
+        let mut object = real();
+        let env = json!([{ "name": "UPSTREAM", "value": "127.0.0.1:8080" }, { "name": variable, "value": "PEM" }]);
+        let init = json!([{ "name": "queue-proxy", "restartPolicy": "Always" }]);
+        object["spec"]["initContainers"] = init;
+        let (list, place) = if container == "queue-proxy" { ("initContainers", 0) } else { ("containers", 0) };
+        object["spec"][list][place]["env"] = env;
+        decoded(object).shape.encrypted
+    };
+    assert!(encrypted("queue-proxy", "AUTOSCALER_CA") && encrypted("queue-proxy", "PROXIED_TLS_CA"));
+    assert!(!encrypted("queue-proxy", "AUTOSCALER") && !encrypted("model", "AUTOSCALER_CA"));
 }
 
 #[test]
