@@ -65,11 +65,12 @@ rouse.dev/container-concurrency.";
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     use std::io::Write as _;
 
+    let (mut out, mut faults, mut template) = (String::new(), Vec::new(), false);
     let token = match &args.token {
         Some(token) => {
-            let fault =
-                |why: &str| api::Fault::of_flag("--token", "", format!("{why}; openssl rand -hex 16 makes one"));
-            daemon::Token::new(token).map_err(|why| api::Faults(vec![fault(why)]))?;
+            if let Err(why) = daemon::Token::new(token) {
+                faults.push(api::Fault::of_flag("--token", "", format!("{why}; openssl rand -hex 16 makes one")));
+            }
             token.clone()
         }
         None => kubernetes::new_token()?,
@@ -77,7 +78,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let domain = &args.cluster_domain;
     let mut sidecar =
         kubernetes::Sidecar::of(&args.image, &args.rouse_namespace, domain, kubernetes::Site::STREAMS_PORT);
-    let (mut out, mut faults, mut template) = (String::new(), Vec::new(), false);
     if let Some(file) = &args.ca {
         match believed(file) {
             Ok(authorities) => sidecar.authorities = Some(authorities.into()),

@@ -2,6 +2,7 @@
 //! webhook is not there.
 
 use anyhow::{Context as _, ensure};
+use cluster::clients::Clients;
 use cluster::ground::Ground;
 use cluster::installed::until;
 use cluster::model::Model;
@@ -13,6 +14,7 @@ use crate::taking_over::condition;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_deployment_with_the_label_has_a_sidecar_that_restricted_pod_security_takes", injected),
+    ("injected_pods_that_are_deleted_under_load_lose_nothing", deleted),
     ("a_pod_that_cannot_have_a_sidecar_starts_and_an_event_says_why", left_alone),
     ("without_the_webhook_pods_start_are_served_and_it_is_said", without),
 ];
@@ -38,6 +40,16 @@ async fn webhook(ground: &Ground) -> anyhow::Result<()> {
         let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
         let bundle = ground.kubectl(&["get", CONFIGURATION, "-o", path]).await?;
         ensure!(!bundle.is_empty(), "there is no caBundle");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until an endpoint says this of the way that its requests take.
+async fn says(ground: &Ground, model: &Model, endpoint: &str, what: &str) -> anyhow::Result<()> {
+    until(&format!("{endpoint} says: {what}"), async || {
+        let (_, said) = condition(ground, model, endpoint, "RoutesReady").await?;
+        ensure!(said.contains(what), "{said}");
         Ok(())
     })
     .await
@@ -79,15 +91,47 @@ fn injected(stage: Stage) -> anyhow::Result<()> {
         ensure!(hook == Some("/drained"), "{hook:?}");
         ensure!(spec.termination_grace_period_seconds == Some(315), "{:?}", spec.termination_grace_period_seconds);
         // Only with a sidecar that is connected and has its settings do requests go past the activators.
-        until("the path is direct", async || {
-            let (_, said) = condition(&ground, &model, "plain", "RoutesReady").await?;
-            ensure!(said.contains("straight to the replicas"), "{said}");
-            Ok(())
-        })
-        .await?;
+        says(&ground, &model, "plain", "straight to the replicas").await?;
         let answer = client.connecting_anew().get("/").await;
         ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
         Ok(())
+    })
+}
+
+fn deleted(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        webhook(&ground).await?;
+        ground.namespace("deleted").await?;
+        let model = Model { replicas: Some(2), ..Model::new("deleted", "worker-v1").with(&["--service-time", "30ms"]) };
+        ground.apply(&labelled(&model)).await?;
+        let mut endpoint = model.endpoint("worker");
+        endpoint["spec"]["autoscaling"] =
+            json!({ "target": 100, "minReplicas": 2, "maxReplicas": 2, "targetBurstCapacity": 0 });
+        ground.apply(&endpoint).await?;
+        ground.available("deleted", "worker-v1").await?;
+        let client = ground.client_of("deleted", "worker").await?;
+        let clients = Clients::start(&client, 4);
+        for path in ["auto", "proxied"] {
+            endpoint["spec"]["path"] = json!(path);
+            ground.apply(&endpoint).await?;
+            // Clients that are connected to the sidecar itself need the model for longest.
+            let way = if path == "auto" { "straight to the replicas" } else { "through the activators" };
+            says(&ground, &model, "worker", way).await?;
+            let pods = ground.pods("deleted", "app=worker-v1").await?;
+            let there = pods.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
+            let name = there.and_then(|pod| pod.metadata.name).context("no pod")?;
+            ground.kubectl(&["-n", "deleted", "delete", "pod", &name, "--wait=false"]).await?;
+            until(&format!("{name} is gone and another one is there"), async || {
+                let pods = ground.pods("deleted", "app=worker-v1").await?;
+                let names: Vec<_> = pods.iter().filter_map(|pod| pod.metadata.name.as_deref()).collect();
+                ensure!(pods.len() == 2 && !names.contains(&name.as_str()), "{names:?}");
+                Ok(())
+            })
+            .await?;
+            ground.available("deleted", "worker-v1").await?;
+        }
+        clients.end().await.all_good(500)
     })
 }
 
@@ -134,12 +178,7 @@ fn without(stage: Stage) -> anyhow::Result<()> {
             ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
             let pod = only_pod(&ground, &model).await?;
             ensure!(pod.spec.is_some_and(|spec| spec.init_containers.is_none()), "it has a sidecar");
-            until("it is said", async || {
-                let (_, said) = condition(&ground, &model, "bare", "RoutesReady").await?;
-                ensure!(said.contains("the webhook was not there when it was made"), "{said}");
-                Ok(())
-            })
-            .await
+            says(&ground, &model, "bare", "the webhook was not there when it was made").await
         };
         let served = served.await;
         lead_to("rouse-webhook").await?;
