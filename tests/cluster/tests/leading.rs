@@ -1,7 +1,7 @@
 //! The election, over a real Lease.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::ground::Ground;
@@ -13,7 +13,7 @@ use kubernetes::{Cluster, Site};
 use platform::Leadership;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const TESTS: &[Test] = &[

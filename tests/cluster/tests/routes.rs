@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use cluster::ground::Ground;
@@ -21,6 +20,7 @@ use platform::{Actuator, Leadership, Path, Route, RouteOrder};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use units::EndpointKey;
 use wired::Client;
 
