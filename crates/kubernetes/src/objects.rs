@@ -100,7 +100,7 @@ pub(crate) struct Shape {
     pub(crate) model_port: u16,
     /// That port's name says h2c.
     pub(crate) speaks_h2c: bool,
-    /// Readiness is only Kubernetes' to say: a startup probe, or an exec readiness probe.
+    /// Readiness is only Kubernetes' to say: a startup probe, or a readiness probe that is a command or for HTTPS.
     pub(crate) only_platform_tells: bool,
 }
 

@@ -66,8 +66,24 @@ struct Variable {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Probe {
     exec: Option<IgnoredAny>,
+    http_get: Option<HttpGet>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HttpGet {
+    scheme: Option<String>,
+}
+
+impl Probe {
+    /// Nobody but the kubelet asks these: a command runs in its container, and of TLS neither a sidecar nor an activator
+    /// knows whom to believe.
+    fn is_for_the_kubelet(&self) -> bool {
+        let is_https = |get: &HttpGet| get.scheme.as_deref() == Some("HTTPS");
+        self.exec.is_some() || self.http_get.as_ref().is_some_and(is_https)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -159,7 +175,7 @@ impl Container {
     }
 
     fn only_platform_tells(&self) -> bool {
-        self.startup_probe.is_some() || self.readiness_probe.as_ref().is_some_and(|probe| probe.exec.is_some())
+        self.startup_probe.is_some() || self.readiness_probe.as_ref().is_some_and(Probe::is_for_the_kubelet)
     }
 }
 

@@ -187,3 +187,17 @@ fn a_pod_is_kept_in_half_a_kilobyte() {
     let kept = size_of::<Pod>() + 16 + pod.uid.len() + 16 + size_of_val(&*pod.addresses);
     assert!(of_entry + kept <= 512, "{} bytes", of_entry + kept);
 }
+
+#[test]
+fn readiness_is_kubernetes_to_say_where_nobody_else_can_ask() {
+    let only_platform = |probe: &str, how: Value| {
+        let mut object = real();
+        object["spec"]["containers"][0][probe] = how;
+        decoded(object).shape.only_platform_tells
+    };
+    let get = |scheme: &str| json!({ "httpGet": { "path": "/", "port": 8080, "scheme": scheme } });
+    assert!(only_platform("readinessProbe", json!({ "exec": { "command": ["ready"] } })));
+    assert!(only_platform("readinessProbe", get("HTTPS")) && only_platform("startupProbe", get("HTTP")));
+    assert!(!only_platform("readinessProbe", get("HTTP")));
+    assert!(!only_platform("readinessProbe", json!({ "tcpSocket": { "port": 8080 } })));
+}
