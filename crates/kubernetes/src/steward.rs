@@ -9,15 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use platform::Leadership;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 use units::{EndpointKey, Moment, RevisionKey};
 
 use crate::cluster::Cluster;
@@ -26,6 +26,7 @@ use crate::world::{Kind, Seen};
 
 mod drift;
 mod events;
+mod lanes;
 mod needs;
 mod ports;
 mod release;
@@ -40,6 +41,7 @@ pub(crate) use status::time;
 
 use drift::History;
 use events::Allowance;
+use lanes::{Kind as Lane, Lanes, Subject};
 use needs::{Needs, Owned};
 use ports::{Claim, Ports};
 use release::{End, Releases};
@@ -53,9 +55,6 @@ const TICK: Duration = Duration::from_secs(1);
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
 /// Between two tries of anything else of one endpoint: what was done is seen by then.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Calls at a time. The leader has a Lease to renew on the same connection pool.
-const AT_ONCE: usize = 8;
-
 impl Cluster {
     /// Keeps order for as long as it is polled; does nothing while this program does not lead. `told` is what the
     /// autoscaler says of an endpoint.
@@ -67,21 +66,35 @@ impl Cluster {
         leadership: watch::Receiver<Leadership>,
         told: impl Fn(&EndpointKey) -> Option<admin::Endpoint> + Send + Sync,
     ) -> anyhow::Result<Infallible> {
+        let mut leads = leadership.clone();
+        let hands = self.actuator(leadership.clone());
         let mut steward = Steward::new(self, leadership, told);
+        let mut under_way = FuturesUnordered::new();
         let mut changes = self.world.changes();
+        let mut look_at = None;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_tick = tokio::select! {
-                _ = ticks.tick() => true,
-                Ok(()) = changes.changed() => {
-                    sleep(SETTLE).await;
+            if steward.led_until_now_and_not_any_more() {
+                // What was not done is found again by whoever leads.
+                under_way.clear();
+            }
+            while let Some(work) = steward.lanes.begin() {
+                let hands = Arc::clone(&hands);
+                under_way.push(async move { (work.kind(), work.subject(), work.run(self, &*hands).await) });
+            }
+            tokio::select! {
+                _ = ticks.tick() => steward.look(true),
+                Ok(()) = changes.changed(), if look_at.is_none() => look_at = Some(self.clock.now().plus(SETTLE)),
+                () = self.clock.sleep_until(look_at.unwrap_or(Moment::from_unix_millis(0))), if look_at.is_some() => {
+                    look_at = None;
                     changes.mark_unchanged();
-                    false
+                    steward.look(false);
                 }
-            };
-            steward.look(is_tick);
-            steward.work().await;
+                Some((kind, subject, end)) = under_way.next() => steward.ended(kind, subject.as_ref(), end),
+                // Whether it is still this one is looked at above.
+                Ok(()) = leads.changed() => {}
+            }
         }
     }
 }
@@ -109,7 +122,9 @@ struct Steward<'a, T> {
     releases: Releases,
     /// Which half is looked at.
     odd: bool,
-    to_do: Vec<Work>,
+    /// The leadership that what is in the lanes is for.
+    epoch: Option<u64>,
+    lanes: Lanes,
 }
 
 impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
@@ -123,7 +138,8 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
             histories: BTreeMap::new(),
             releases: Releases::new(),
             odd: false,
-            to_do: Vec::new(),
+            epoch: None,
+            lanes: Lanes::new(),
         }
     }
 
@@ -159,11 +175,11 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         let restraints = self.restraints(now, seen);
         self.files.retain(|key, file| seen.endpoints.get(key).is_some_and(|object| object.uid == file.uid));
         self.odd ^= is_tick;
-        let Some(epoch) = self.leading(now) else {
-            self.to_do.clear();
-            return restraints;
-        };
-        self.to_do.extend(self.releases.due(now, epoch, seen));
+        let Some(epoch) = self.leading(now) else { return restraints };
+        self.epoch = Some(epoch);
+        if !self.lanes.is_busy(&Subject::Releases) {
+            self.releases.due(now, epoch, seen).into_iter().for_each(|work| self.lanes.push(work));
+        }
         let owned = Owned::of(seen);
         for (index, (key, object)) in seen.endpoints.iter().enumerate() {
             let is_its_turn = is_tick && (index % 2 == 1) == self.odd;
@@ -188,15 +204,15 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
             states: BTreeMap::new(),
             events: Allowance::full(now),
         });
-        if object.leaving {
+        if object.leaving || self.lanes.is_busy(&Subject::Endpoint(key.clone())) {
             return;
         }
         let may = |last: Option<Moment>, pause| last.is_none_or(|last| pause <= now.since(last));
-        let before = self.to_do.len();
+        let mut to_do = Vec::new();
         let needs = Needs::of(seen, owned, key, object);
         let (missing_services, names_taken) = (needs.missing.clone(), needs.taken.clone());
         if may(file.tried_at, PAUSE) {
-            self.to_do.extend(Work::of_services(key, object, needs));
+            to_do.extend(Work::of_services(key, object, needs));
         }
         let port = self.ports.of(&object.uid);
         let lacks_port = port.is_some() && object.status.activator_port != port;
@@ -231,12 +247,12 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                 if status != *object.status {
                     changes.extend(events::of_conditions(&object.status, &status));
                     file.status_at = Some(now);
-                    self.to_do.push(Work::status(key, object, &status));
+                    to_do.push(Work::status(key, object, &status));
                 }
             }
             for change in changes.into_iter().filter(|_| file.events.take(now)) {
                 let event = events::event(key, &object.uid, &change, &self.cluster.site.pod_name, now);
-                self.to_do.push(Work::Tell { event: Box::new(event) });
+                to_do.push(Work::Tell { event: Box::new(event) });
             }
             if let (Some(told), Some(found)) = (told, found)
                 && may(file.tried_at, PAUSE)
@@ -244,12 +260,13 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                 let is_written = |name: &str| found.revisions.get(name).is_none_or(|found| found.adopted);
                 let adopted = told.revisions.iter().filter(|told| told.adopted && !is_written(&told.name));
                 let adopted: Vec<&str> = adopted.map(|revision| revision.name.as_str()).collect();
-                self.to_do.extend(Work::adoption(key, object, &adopted));
+                to_do.extend(Work::adoption(key, object, &adopted));
             }
         }
-        if self.to_do[before..].iter().any(Work::is_tried_again) {
+        if to_do.iter().any(Work::is_tried_again) {
             file.tried_at = Some(now);
         }
+        to_do.into_iter().for_each(|work| self.lanes.push(work));
     }
 
     /// Who else writes `replicas` of which revision.
@@ -272,27 +289,23 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         restraints
     }
 
-    /// Does what is to be done, for as long as this program leads.
-    async fn work(&mut self) {
-        let to_do = std::mem::take(&mut self.to_do);
-        let Some(epoch) = self.leading(self.cluster.clock.now()).filter(|_| !to_do.is_empty()) else { return };
-        let hands = self.cluster.actuator(self.leadership.clone());
-        let mut leadership = self.leadership.clone();
-        let over = async {
-            let leads =
-                |leadership: &Leadership| matches!(leadership, Leadership::Leading { epoch: now, .. } if *now == epoch);
-            let _ = leadership.wait_for(|leadership| !leads(leadership)).await;
-        };
-        let work =
-            futures_util::stream::iter(to_do).map(|work| work.run(self.cluster, &*hands)).buffer_unordered(AT_ONCE);
-        tokio::select! {
-            // What was not done is found again by whoever leads.
-            () = over => {}
-            ends = work.filter_map(ready).collect::<Vec<End>>() => {
-                let now = self.cluster.clock.now();
-                ends.into_iter().for_each(|end| self.releases.ended(now, end));
-            }
+    /// Something that was begun is over.
+    fn ended(&mut self, kind: Lane, subject: Option<&Subject>, end: Option<End>) {
+        self.lanes.ended(kind, subject);
+        if let Some(end) = end {
+            self.releases.ended(self.cluster.clock.now(), end);
         }
+    }
+
+    /// Is the leadership over that what is in the lanes is for? They are empty then.
+    fn led_until_now_and_not_any_more(&mut self) -> bool {
+        let now = self.cluster.clock.now();
+        let is_over = self.epoch.is_some() && self.leading(now) != self.epoch;
+        if is_over {
+            self.epoch = None;
+            self.lanes = Lanes::new();
+        }
+        is_over
     }
 }
 

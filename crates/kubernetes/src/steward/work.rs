@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use units::{EndpointKey, RevisionKey};
 
+use super::lanes::{Kind, Subject};
 use super::needs::Needs;
 use super::release::{self, End, Record};
 use super::status;
@@ -96,6 +97,23 @@ impl Work {
         }
         let patch = json!({ "metadata": { "uid": &*object.uid, "annotations": annotations } });
         Some(Self::Adopt { key: key.clone(), patch })
+    }
+
+    /// What nothing else is begun about meanwhile.
+    pub(super) fn subject(&self) -> Option<Subject> {
+        match self {
+            Self::Create { key, .. } | Self::Reshape { key, .. } | Self::Delete { key, .. } => {
+                Some(Subject::Endpoint(key.clone()))
+            }
+            Self::Status { key, .. } | Self::Adopt { key, .. } => Some(Subject::Endpoint(key.clone())),
+            Self::Raise { .. } | Self::Recall { .. } | Self::Record { .. } => Some(Subject::Releases),
+            // Nothing is found by looking that would tell of it again.
+            Self::Tell { .. } => None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        if matches!(self, Self::Create { .. }) { Kind::Service } else { Kind::Other }
     }
 
     /// Is it found again, while it is not seen to be done?
