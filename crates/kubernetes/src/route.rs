@@ -74,6 +74,12 @@ impl Hands {
         };
         let mut ends = Vec::new();
         for name in services_of(spec) {
+            // A thousand new endpoints would otherwise ask for what is not there a thousand times a second, and hold up the
+            // API server in making it.
+            if self.cluster.world.knows_of_no_service(&order.endpoint.namespace, &name) {
+                ends.push(Err(RouteError { why: format!("Service {name} does not exist yet") }));
+                continue;
+            }
             let drive = Drive::new(self, order.epoch, &object.uid, &order.endpoint.namespace, &name);
             ends.push(drive.run(|service| goal.of(service)).await);
         }

@@ -161,6 +161,14 @@ impl World {
         self.look(|seen| seen.deployments.get(key).cloned())
     }
 
+    /// Is there certainly no such Service? `false` as long as those of the namespace are not known.
+    pub(crate) fn knows_of_no_service(&self, namespace: &Arc<str>, name: &str) -> bool {
+        self.look(|seen| {
+            seen.is_listed(Kind::Services, Some(namespace))
+                && !seen.services.contains_key(&(Arc::clone(namespace), Arc::from(name)))
+        })
+    }
+
     /// What is to be said of an endpoint, beside what is on the boards. `None` until it was looked at.
     pub(crate) fn findings(&self, key: &EndpointKey) -> Option<Arc<Findings>> {
         self.findings.read().get(key).cloned()

@@ -7,7 +7,7 @@ use super::shapes::service_of;
 use super::*;
 use crate::fake::store::{Objects, Store};
 use crate::fake::{answer, refusal};
-use crate::objects::{EndpointObject, OwnPod};
+use crate::objects::{EndpointObject, OwnPod, Service as ServiceSeen, Sight};
 
 const SERVICES: &str = "/api/v1/namespaces/shop/services";
 const ENDPOINTS: &str = "/api/v1/namespaces/shop/endpoints";
@@ -285,4 +285,14 @@ async fn without_a_port_or_an_address_nothing_is_written() {
     });
     assert!(shop.through(&["a"]).await.unwrap_err().why.contains("port"));
     assert_eq!(shop.store.writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_known_not_to_exist_is_not_asked_for() {
+    let shop = Shop::new();
+    shop.store.trouble(|_, _| Some(answer(403, &refusal(403, "asked"))));
+    assert_eq!(shop.through(&["a"]).await.unwrap_err().why, "asked");
+    let sight = Sight { now: Moment::from_unix_millis(0), live: false };
+    shop.hands.cluster.world.all::<ServiceSeen>(Some(&"shop".into()), Vec::new(), sight);
+    assert_eq!(shop.through(&["a"]).await.unwrap_err().why, "Service recommender does not exist yet");
 }
