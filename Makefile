@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa storm example-iris run-recommender
+.PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa bench-endpoints storm example-iris run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,9 +21,9 @@ test: ## run every test that this machine can run; the last line counts
 	@tests/run.sh
 
 test-cluster: ## only those on a real control plane with a real kubelet; ONE=NAME runs one, ROUSE_CLUSTER_KEEP=1 keeps a failed one
-	cargo build --workspace --locked --bins --test cluster --features rouse/cluster
+	cargo build --workspace --locked --bins --test cluster --test many --features rouse/cluster
 	@tests/control-plane/build.sh
-	cargo test --workspace --locked --features rouse/cluster --test cluster -- $(ONE)
+	cargo test --workspace --locked --features rouse/cluster --test cluster --test many -- $(ONE)
 
 lint: ## format, clippy, who may depend on whom, file lengths, parity
 	cargo fmt --all --check
@@ -68,6 +68,11 @@ bench-memory: ## a gigabyte through sidecar and activator, 10,000 requests that 
 
 bench-kpa: ## what decisions cost: one, 10,000 revisions, a day (profile dist); ROW=docs/performance.md adds a row
 	cargo bench --profile dist -p kpa --bench decisions -- $(if $(ROW),--row $(abspath $(ROW)))
+
+bench-endpoints: ## a thousand idle endpoints on a real control plane: memory, requests to it, and how soon each is decided about (profile release)
+	@tests/control-plane/build.sh
+	cargo build --release -p autoscaler -p activator -p queue-proxy -p cri -p rouse --bins --features rouse/cluster
+	cargo test --release -p cluster --test many
 
 run-recommender: ## scale a stand-in model on this machine; then try hey or oha at it
 	cargo run --release -- up -f examples/recommender.yaml

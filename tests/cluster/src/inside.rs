@@ -82,7 +82,7 @@ fn within(command: &[&OsStr], stderr: Stdio) -> Result<Output, String> {
         }
     }
     drop(go);
-    if is_kept() {
+    if is_kept() && !is_a_trial {
         eprintln!(
             "cluster: to look inside: nsenter --target {} --user --net --mount --preserve-credentials",
             child.id()

@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod ground;
+pub mod herd;
 pub mod images;
 pub mod inside;
 pub mod installed;

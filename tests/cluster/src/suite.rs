@@ -80,7 +80,9 @@ fn play(mut arguments: Arguments, tests: &[Test], binaries: &Binaries) -> anyhow
     if inside::is_kept() {
         let kept = runtime.block_on(ground.read()).folder().display().to_string();
         eprintln!("cluster: kept until it is interrupted; logs and kubeconfigs are in {kept}");
-        std::thread::park();
+        loop {
+            std::thread::park();
+        }
     }
     Ok(conclusion.exit_code())
 }

@@ -45,6 +45,8 @@ pub(super) fn apiserver(folder: &Path, identities: &Identities) -> anyhow::Resul
             file("token-auth-file", "tokens.csv"),
             flag("audit-policy-file", folder.join("audit.json")),
             flag("audit-log-path", folder.join("audit.log")),
+            // All of it in one file, for whoever counts.
+            "--audit-log-maxsize=10000".to_owned(),
         ])
         .collect())
 }
