@@ -304,6 +304,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         if is_over {
             self.epoch = None;
             self.lanes = Lanes::new();
+            self.releases.interrupted();
         }
         is_over
     }

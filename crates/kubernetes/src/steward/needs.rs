@@ -23,30 +23,30 @@ pub(super) struct Needs {
     pub(super) superfluous: Vec<(String, Arc<str>)>,
 }
 
-/// Services by the UID of who owns them.
+/// Services by their namespace and the UID of who owns them: whoever names an owner of another namespace has none.
 #[derive(Debug)]
-pub(super) struct Owned<'a>(BTreeMap<&'a str, Vec<(&'a Arc<str>, &'a Service)>>);
+pub(super) struct Owned<'a>(BTreeMap<(&'a str, &'a str), Vec<(&'a Arc<str>, &'a Service)>>);
 
 impl<'a> Owned<'a> {
     /// Made once for a look at all endpoints.
     pub(super) fn of(seen: &'a Seen) -> Self {
         let mut owned = BTreeMap::<_, Vec<_>>::new();
-        for ((_, name), service) in &seen.services {
+        for ((namespace, name), service) in &seen.services {
             if let Some(owner) = &service.owner {
-                owned.entry(&**owner).or_default().push((name, &**service));
+                owned.entry((&**namespace, &**owner)).or_default().push((name, &**service));
             }
         }
         Self(owned)
     }
 
-    fn by(&self, uid: &str) -> impl Iterator<Item = (&'a Arc<str>, &'a Service)> + '_ {
-        self.0.get(uid).into_iter().flatten().copied()
+    fn by(&self, namespace: &'a str, uid: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Service)> + '_ {
+        self.0.get(&(namespace, uid)).into_iter().flatten().copied()
     }
 }
 
 impl Needs {
     /// Nothing, of one that is leaving or not understood, and while the Services of its namespace are not known.
-    pub(super) fn of(seen: &Seen, owned: &Owned<'_>, key: &EndpointKey, object: &EndpointObject) -> Self {
+    pub(super) fn of<'a>(seen: &Seen, owned: &Owned<'a>, key: &'a EndpointKey, object: &'a EndpointObject) -> Self {
         let mut needs = Self::default();
         let Ok(spec) = &object.spec else { return needs };
         let namespace = &key.namespace;
@@ -64,7 +64,7 @@ impl Needs {
                 Some(_) => needs.outdated.push(name.clone()),
             }
         }
-        let superfluous = owned.by(&object.uid).filter(|(name, _)| wanted.iter().all(|it| *it != ***name));
+        let superfluous = owned.by(namespace, &object.uid).filter(|(name, _)| wanted.iter().all(|it| *it != ***name));
         needs.superfluous = superfluous.map(|(name, service)| (name.to_string(), Arc::clone(&service.uid))).collect();
         needs
     }

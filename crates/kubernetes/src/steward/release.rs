@@ -114,6 +114,13 @@ impl Releases {
         work
     }
 
+    /// What was due and under way was given up. What came of it is not known: the record is read again, in which stands
+    /// whatever was not raised.
+    pub(super) fn interrupted(&mut self) {
+        self.recalled = None;
+        self.tried_at = None;
+    }
+
     /// Something came of what was due.
     pub(super) fn ended(&mut self, now: Moment, end: End) {
         match end {

@@ -365,6 +365,26 @@ async fn what_endpoints_name_is_recorded_and_what_was_raised_is_not_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_late_to_renew_and_leads_again_reads_again_what_was_let_go_of() {
+    let mut stage = Stage::usual();
+    stage.begin();
+    seconds(20).await;
+    let read = || stage.asked("GET", "/configmaps/rouse-revisions").len();
+    let so_far = read();
+    stage.leads.send_modify(|leads| {
+        if let Leadership::Leading { until, .. } = leads {
+            *until = stage.cluster.clock.now();
+        }
+    });
+    seconds(3).await;
+    assert_eq!(read(), so_far, "who does not lead reads nothing");
+    // What was under way was given up: nobody knows whether it was done.
+    stage.leads.send_replace(Leadership::ALONE);
+    seconds(20).await;
+    assert_eq!(read(), so_far + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revision_that_an_endpoint_names_is_left_at_zero() {
     let mut stage = Stage::usual();
     *stage.deployments.lock() = vec![deployment("v1", 0, "rouse")];
