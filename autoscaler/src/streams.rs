@@ -169,6 +169,14 @@ impl Streams {
             Ok(Some(Ok(ToAutoscaler { kind: Some(Up::Hello(hello)) }))) => Ok(hello),
             Ok(Some(Ok(_))) => Err(End::NotAllowed { what: "something before its hello" }),
         };
+        // An activator always proves itself: a sidecar that is believed in plain TCP lies about its own model only.
+        let is_plain = self.gate.is_some() && gate.is_none();
+        let hello = hello.and_then(|hello| match hello.role() {
+            Role::Activator if is_plain => {
+                Err(End::Unproven(Unproven::Refused("an activator proves itself in TLS, and this is none".to_owned())))
+            }
+            _ => Ok(hello),
+        });
         let end = match known(hello, gate).await {
             Ok((peer, handing)) => self.talk(peer, handing, frames, writer).await,
             Err(end) => end,

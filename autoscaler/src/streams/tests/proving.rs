@@ -200,8 +200,11 @@ async fn a_sidecar_with_a_certificate_of_its_own_is_told_whom_to_believe() {
 async fn where_plain_tcp_is_taken_too_each_is_spoken_to_as_it_speaks() {
     let (stage, address, _serving) = Trusting::new().with_plaintext().await;
     let connect = async || tokio::net::TcpStream::connect(address).await.unwrap();
-    let mut plain = stage::Peer::activator(connect().await, "plain").await;
+    let mut plain = stage::Peer::silent(connect().await);
+    plain.say(Up::Hello(hello(Role::Sidecar, "v1-0", "v1"))).await;
     assert_eq!(plain.next().await, LEADING);
+    // Whoever could speak for an activator could take what is up down for everybody.
+    assert_eq!(stage::Peer::activator(connect().await, "plain").await.next().await, None);
     let proving = async |token: &str| {
         let mut peer = stage::Peer::silent(stage.client.connect(connect().await, AUTOSCALER).await.unwrap());
         let proof = wire::Proof { token: token.to_owned(), public_key: vec![4; 65] };
