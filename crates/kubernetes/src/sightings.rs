@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 /// The pause after a watch broke.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,7 +24,8 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut found = false;
+    let (mut found, mut failing) = (false, false);
+    let what = name.to_owned();
     let events = watcher::watcher(api, config).then(move |event| async move {
         if event.is_err() {
             clock.sleep_until(clock.now().plus(PAUSE)).await;
@@ -31,6 +33,13 @@ where
         event
     });
     let sightings = events.filter_map(move |event| {
+        match &event {
+            Ok(_) => failing = false,
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                warn!(%error, name = what, "it cannot be watched, trying again");
+            }
+            Err(_) => {}
+        }
         let sighting = match event {
             Ok(Event::Init) => {
                 found = false;

@@ -134,7 +134,16 @@ fn resources(spec: &PodSpec) -> Option<Value> {
         return Some(json!({ "requests": all, "limits": all }));
     }
     // Half of the limit is for what waits.
-    Some(json!({ "requests": { "cpu": "25m", "memory": "32Mi" }, "limits": { "memory": "256Mi" } }))
+    let mut resources = json!({ "requests": { "cpu": "25m", "memory": "32Mi" }, "limits": { "memory": "256Mi" } });
+    // A quota on it refuses a pod of which one container has none.
+    let has_limit = |container: &Container| {
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        limits.is_some_and(|limits| limits.contains_key("cpu"))
+    };
+    if !spec.containers.is_empty() && all_containers(spec).all(has_limit) {
+        resources["limits"]["cpu"] = json!("1");
+    }
+    Some(resources)
 }
 
 fn is_guaranteed(container: &Container) -> bool {

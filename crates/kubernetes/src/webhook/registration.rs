@@ -35,7 +35,8 @@ pub(super) async fn keep(cluster: &Cluster, mut leadership: watch::Receiver<Lead
     let mut failing = false;
     loop {
         let now = cluster.clock.now();
-        let leads = matches!(*leadership.borrow_and_update(), Leadership::Leading { until, .. } if now < until);
+        let standing = *leadership.borrow_and_update();
+        let leads = matches!(standing, Leadership::Leading { until, .. } if now < until);
         let believed = authority.borrow_and_update().clone();
         let mut next = LOOK;
         if let Some(believed) = believed.filter(|_| leads) {
@@ -53,7 +54,7 @@ pub(super) async fn keep(cluster: &Cluster, mut leadership: watch::Receiver<Lead
         let until = cluster.clock.now().plus(next);
         tokio::select! {
             // A leadership that is renewed says nothing new.
-            Ok(()) = changed_hands(&mut leadership, leads) => {}
+            Ok(()) = changed_hands(&mut leadership, matches!(standing, Leadership::Leading { .. })) => {}
             Ok(()) = authority.changed() => {}
             () = cluster.clock.sleep_until(until) => {}
         }

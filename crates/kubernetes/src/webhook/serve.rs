@@ -31,8 +31,12 @@ pub(crate) const PATH: &str = "/inject";
 /// Connections served at once; more wait to be accepted. API servers are few, and keep theirs.
 const MAX_CONNECTIONS: usize = 128;
 
-/// How long a handshake, a head or a body may take.
+/// How long a handshake or a body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent between two questions: longer than an API server keeps one that it does not use, so
+/// that none is closed under a question that is just coming.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// What a question may be long: an object has 1.5 MiB at most, and comes with some words about it.
 const LONGEST_BYTES: usize = 4 << 20;
@@ -79,7 +83,7 @@ pub(super) async fn serve(
                         return;
                     };
                     let mut http = http1::Builder::new();
-                    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+                    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
                     let service = service_fn(|request| answer(request, sidecar(), &tell));
                     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
                         debug!(%error, %peer, "a connection to the webhook broke");
