@@ -2,20 +2,26 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use daemon::tls::Server;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tracing::warn;
 use wire::{Down, FromAutoscaler, Hello, Role};
 
 /// The name in the certificates that sidecars show to activators.
 const SIDECAR: &str = "sidecar.rouse";
 
-/// Tokens that are asked about at once: when an autoscaler starts, every sidecar comes within seconds.
+/// Tokens of sidecars that are asked about at once, and as many of activators: when an autoscaler starts, every sidecar comes
+/// within seconds, and no wake is to wait for them.
 const AT_ONCE: usize = 16;
+
+/// Who waits longer to be asked about comes again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who holds a token: a pod, and as what it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +91,8 @@ pub struct Trust {
 /// The same, in use.
 pub(crate) struct Gate {
     trust: Trust,
-    asking: Semaphore,
+    asking_of_sidecars: Semaphore,
+    asking_of_activators: Semaphore,
 }
 
 impl fmt::Debug for Gate {
@@ -96,7 +103,8 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     pub(crate) fn new(trust: Trust) -> Self {
-        Self { trust, asking: Semaphore::new(AT_ONCE) }
+        let asking = || Semaphore::new(AT_ONCE);
+        Self { trust, asking_of_sidecars: asking(), asking_of_activators: asking() }
     }
 
     #[cfg(test)]
@@ -120,7 +128,10 @@ impl Gate {
     pub(crate) async fn admit(&self, hello: &Hello) -> Result<(), Unproven> {
         let token = hello.proof.as_ref().map(|proof| proof.token.as_str()).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| Unproven::Refused("it brought none".to_owned()))?;
-        let permit = self.asking.acquire().await;
+        let asking =
+            if hello.role() == Role::Activator { &self.asking_of_activators } else { &self.asking_of_sidecars };
+        let permit = timeout(PATIENCE, asking.acquire()).await;
+        let permit = permit.map_err(|_| Unproven::Unknown(format!("too many came before it for {PATIENCE:?}")))?;
         let holder = (self.trust.who_holds)(token.to_owned()).await;
         drop(permit);
         self.is_itself(hello, &holder?).map_err(Unproven::Refused)

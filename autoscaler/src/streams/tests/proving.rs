@@ -51,7 +51,9 @@ impl Trusting {
                 "while-nobody-answers" => Unproven::Unknown("no answer".to_owned()),
                 _ => Unproven::Refused("expired".to_owned()),
             });
-            Box::pin(async move { answer }) as futures_util::future::BoxFuture<'static, _>
+            let never = token == "never-answered";
+            Box::pin(async move { if never { std::future::pending().await } else { answer } })
+                as futures_util::future::BoxFuture<'static, _>
         };
         let (sender, receiver) = watch::channel(Some(signer(1)));
         let trust = Trust {
@@ -144,6 +146,19 @@ async fn who_proves_something_else_or_nothing_is_cut_off_counted_and_has_no_effe
         assert!(inbox.try_recv().is_err(), "{token}");
         assert!(stage.port.streams.peers.activators().is_empty(), "{token}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activator_does_not_wait_behind_sidecars_that_nobody_answers_about() {
+    let mut stage = Trusting::new();
+    let mut waiting = Vec::new();
+    for _ in 0..17 {
+        waiting.push(stage.greeted(hello(Role::Sidecar, "v1-1", "v1"), "never-answered").await);
+    }
+    let mut activator = stage.greeted(hello(Role::Activator, "a", ""), "of-activator-a").await;
+    assert_eq!(activator.next().await, LEADING);
+    stage.port.open.join_next().await.unwrap().unwrap();
+    assert_eq!(stage.ended("not-looked-at"), 1, "who waits for too long comes again");
 }
 
 #[tokio::test]
