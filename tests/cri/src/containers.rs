@@ -30,6 +30,17 @@ impl Runtime {
         if !state.sandboxes.contains_key(&request.pod_sandbox_id) {
             return Err(Status::not_found(format!("no sandbox {}", request.pod_sandbox_id)));
         }
+        let name = |config: &p::ContainerConfig| config.metadata.as_ref().map(|metadata| metadata.name.clone());
+        let other = state.containers.iter().find(|(_, other)| {
+            let is_same = other.sandbox == request.pod_sandbox_id && name(&other.config) == name(&config);
+            is_same && matches!(*other.phase.borrow(), Phase::Running { .. })
+        });
+        if let Some((other, _)) = other {
+            // A kubelet whose picture is older than its last action would start what runs already, and find every port taken
+            // for as long as it tries. So it is told once more what there is.
+            self.tell(&state, other, Kind::ContainerStartedEvent);
+            return Err(Status::failed_precondition(format!("{} runs already", name(&config).unwrap_or_default())));
+        }
         let (phase, _) = watch::channel(Phase::Created);
         let id = new_id();
         let container = Container { sandbox: request.pod_sandbox_id, config, image, created_at: now(), phase };

@@ -120,6 +120,16 @@ impl Node {
 
     /// Creates a container with the image `shell`, whose script it is given; not started.
     pub(crate) async fn create(&mut self, sandbox: &str, pod: &str, script: &str, mounts: Vec<p::Mount>) -> String {
+        self.try_to_create(sandbox, pod, script, mounts).await.unwrap()
+    }
+
+    pub(crate) async fn try_to_create(
+        &mut self,
+        sandbox: &str,
+        pod: &str,
+        script: &str,
+        mounts: Vec<p::Mount>,
+    ) -> Result<String, tonic::Status> {
         let config = p::ContainerConfig {
             metadata: Some(p::ContainerMetadata { name: "main".into(), attempt: 0 }),
             image: Some(p::ImageSpec { image: "shell:latest".into(), ..Default::default() }),
@@ -134,7 +144,7 @@ impl Node {
             config: Some(config),
             sandbox_config: Some(self.pod(pod)),
         };
-        self.runtime.create_container(request).await.unwrap().into_inner().container_id
+        self.runtime.create_container(request).await.map(|created| created.into_inner().container_id)
     }
 
     pub(crate) async fn start_container(&mut self, id: &str) -> Result<(), tonic::Status> {

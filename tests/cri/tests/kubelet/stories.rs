@@ -27,6 +27,7 @@ pub(crate) fn play(arguments: &Arguments) -> ExitCode {
         a_container_sees_its_own_machine_and_cannot_change_this_one
         what_a_container_says_is_in_its_log_by_the_time_it_has_ended
         a_program_that_is_not_there_fails_the_start
+        what_runs_is_not_made_a_second_time_beside_itself
         sigterm_comes_first_and_sigkill_after_the_grace
         commands_run_within_the_container_and_end_in_time
         every_change_is_told_and_every_pod_again_and_again
@@ -146,6 +147,17 @@ async fn a_program_that_is_not_there_fails_the_start() {
     assert!(refused.message().contains("cannot run /not/there"), "{refused}");
     assert_eq!(node.status(&id).await.state(), p::ContainerState::ContainerCreated);
     assert!(cri::running(&node.folder.path().join("root")).unwrap().is_empty());
+}
+
+async fn what_runs_is_not_made_a_second_time_beside_itself() {
+    let mut node = Node::start(30, shell(), &[]).await;
+    let (sandbox, _) = node.sandbox("pod").await;
+    let id = node.run(&sandbox, "pod", "exec sleep 1000").await;
+    let refused = node.try_to_create(&sandbox, "pod", "true", Vec::new()).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, "main runs already"));
+    node.stop(&id, 0).await;
+    node.ended(&id).await;
+    node.try_to_create(&sandbox, "pod", "true", Vec::new()).await.unwrap();
 }
 
 async fn sigterm_comes_first_and_sigkill_after_the_grace() {
