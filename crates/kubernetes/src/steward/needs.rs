@@ -23,14 +23,17 @@ pub(super) struct Needs {
     pub(super) superfluous: Vec<(String, Arc<str>)>,
 }
 
+/// Services of one owner, by name.
+type Named<'a> = Vec<(&'a Arc<str>, &'a Service)>;
+
 /// Services by their namespace and the UID of who owns them: whoever names an owner of another namespace has none.
 #[derive(Debug)]
-pub(super) struct Owned<'a>(BTreeMap<(&'a str, &'a str), Vec<(&'a Arc<str>, &'a Service)>>);
+pub(super) struct Owned<'a>(BTreeMap<(&'a str, &'a str), Named<'a>>);
 
 impl<'a> Owned<'a> {
     /// Made once for a look at all endpoints.
     pub(super) fn of(seen: &'a Seen) -> Self {
-        let mut owned = BTreeMap::<_, Vec<_>>::new();
+        let mut owned = BTreeMap::<_, Named<'_>>::new();
         for ((namespace, name), service) in &seen.services {
             if let Some(owner) = &service.owner {
                 owned.entry((&**namespace, &**owner)).or_default().push((name, &**service));
