@@ -45,7 +45,7 @@ use units::EndpointKey;
 
 pub use config::Config;
 pub use metrics::{Metrics, every_metric};
-pub use streams::trust::{Certify, Holder, Signer, Trust, Unproven, WhoHolds};
+pub use streams::trust::{Certify, Signer, Trust, WhoHolds};
 
 use crate::endpoints::Endpoints;
 use crate::ground::Ground;

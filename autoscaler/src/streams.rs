@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use daemon::{Clock, Listener};
 use futures_util::StreamExt as _;
+use platform::Unproven;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ use wire::{Down, FrameError, FromAutoscaler, Hello, Lead, Role, ToAutoscaler, Up
 use crate::inbox::{Heard, Inboxes};
 use crate::metrics::Metrics;
 use crate::peers::{Activator, Outbox, Peers, Sidecar};
-use trust::{Gate, Handing, Unproven};
+use trust::{Gate, Handing};
 
 #[cfg(test)]
 mod tests;

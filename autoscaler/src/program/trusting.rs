@@ -4,10 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use autoscaler::{Holder, Signer, Trust, Unproven};
+use autoscaler::{Signer, Trust};
 use daemon::Clock;
 use daemon::tls::{AUTOSCALER, Server};
-use futures_util::future::BoxFuture;
 use kubernetes::{Authority, Cluster};
 use tokio::sync::watch;
 use tracing::info;
@@ -27,17 +26,9 @@ pub(crate) fn trust(cluster: &Cluster, namespace: Arc<str>, plaintext: bool, clo
 }
 
 fn who_holds(cluster: Cluster) -> autoscaler::WhoHolds {
-    Arc::new(move |token: String| -> BoxFuture<'static, Result<Holder, Unproven>> {
+    Arc::new(move |token: String| {
         let cluster = cluster.clone();
-        Box::pin(async move {
-            match cluster.who_holds(&token).await {
-                Ok(kubernetes::Holder { namespace, account, pod_name, pod_uid }) => {
-                    Ok(Holder { namespace, account, pod_name, pod_uid })
-                }
-                Err(kubernetes::Unproven::Refused(why)) => Err(Unproven::Refused(why)),
-                Err(kubernetes::Unproven::Unknown(why)) => Err(Unproven::Unknown(why)),
-            }
-        })
+        Box::pin(async move { cluster.who_holds(&token).await })
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use daemon::tls::Server;
 use futures_util::future::BoxFuture;
+use platform::{Holder, Unproven};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -22,30 +23,6 @@ const AT_ONCE: usize = 16;
 
 /// Who waits longer to be asked about comes again.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Who holds a token: a pod, and as what it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of its ServiceAccount.
-    pub account: String,
-    /// Name of the pod.
-    pub pod_name: String,
-    /// UID of the pod.
-    pub pod_uid: String,
-}
-
-/// Why it is not known who holds a token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
-    /// It proves nothing.
-    #[error("its token is refused: {0}")]
-    Refused(String),
-    /// Nobody could be asked; the same token may be good.
-    #[error("its token could not be looked at: {0}")]
-    Unknown(String),
-}
 
 /// Tells who holds a token.
 pub type WhoHolds = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Holder, Unproven>> + Send + Sync>;

@@ -47,6 +47,5 @@ pub use inject::{Changed, Outcome, Sidecar, inject, inject_workload};
 pub use reach::Leader;
 pub use site::{ACTIVATOR_ACCOUNT, AUDIENCE, CA_BUNDLE, COMPONENT, MANAGER, PART_OF, Site, TRUST};
 pub use token::new_token;
-pub use trust::{Holder, Unproven};
 #[cfg(feature = "people")]
 pub use uninstall::{Leaving, uninstall};

@@ -3,6 +3,7 @@
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::Api;
 use kube::api::PostParams;
+use platform::{Holder, Unproven};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, PROMPT};
@@ -12,30 +13,6 @@ use crate::site::AUDIENCE;
 /// What the API server calls the pod that a token was made for, beside its user.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
-
-/// Who holds a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Namespace of its ServiceAccount, and of its pod.
-    pub namespace: String,
-    /// Name of its ServiceAccount.
-    pub account: String,
-    /// Name of the pod that it was made for.
-    pub pod_name: String,
-    /// UID of the pod that it was made for.
-    pub pod_uid: String,
-}
-
-/// Why it is not known who holds a token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
-    /// It proves nothing: forged, expired, for somebody else, or of a pod that is gone.
-    #[error("{0}")]
-    Refused(String),
-    /// The API server could not be asked.
-    #[error("the API server could not be asked: {0}")]
-    Unknown(String),
-}
 
 impl Cluster {
     /// Asks the API server who holds a token for the audience [`AUDIENCE`], of a pod that is there.

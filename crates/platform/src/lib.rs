@@ -11,12 +11,14 @@ mod actuator;
 mod board;
 mod boards;
 mod endpoint;
+mod holder;
 mod revision;
 
 pub use actuator::{Actuator, Leadership, Path, Route, RouteError, RouteOrder, ScaleError, ScaleOrder};
 pub use board::{Board, Event, Feed};
 pub use boards::Boards;
 pub use endpoint::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Target, Timeouts, UpstreamProtocol};
+pub use holder::{Holder, Unproven};
 pub use revision::{
     ActivatorPod, Layer, Replica, ReplicaState, Revision, Scale, ScaleVersion, Source, Trouble, Workload,
 };

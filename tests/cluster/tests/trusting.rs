@@ -11,7 +11,7 @@ use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 use daemon::tls::{AUTOSCALER, Client as Believing};
 use k8s_openapi::api::core::v1::Pod;
-use kubernetes::Unproven;
+use platform::Unproven;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

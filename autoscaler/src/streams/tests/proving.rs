@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use certs::{Use, Valid};
 use daemon::tls::{AUTOSCALER, Client, Io, Server};
 
-use super::super::trust::{Holder, Signer, Trust};
+use platform::Holder;
+
+use super::super::trust::{Signer, Trust};
 use super::*;
 
 /// A port with TLS, and an API server that knows some tokens.
