@@ -3,10 +3,13 @@
 use http::Method;
 use wired::{Client, Load, Outcome};
 
-/// Two kinds of clients at one endpoint: those that keep their connections, and those that connect anew each time.
+/// How many of each kind of clients that are not of the two usual kinds.
+const OF_THE_OTHERS: usize = 2;
+
+/// Clients of several kinds at one endpoint: those that keep their connections, those that connect anew each time, and those
+/// whose answers take long.
 pub struct Clients {
-    keeping: Load,
-    connecting: Load,
+    loads: Vec<(&'static str, Load)>,
 }
 
 /// What was not answered 200.
@@ -21,23 +24,29 @@ pub struct Ended {
 }
 
 impl Clients {
-    /// So many of each kind.
+    /// So many of each of the two usual kinds.
     pub fn start(client: &Client, of_each: usize) -> Self {
-        Self {
-            keeping: Load::start(client, of_each, &Method::POST, "/"),
-            connecting: Load::start(&client.clone().connecting_anew(), of_each, &Method::POST, "/"),
-        }
+        let load = |client| Load::start(client, of_each, &Method::POST, "/");
+        Self { loads: vec![("keeping", load(client)), ("connecting", load(&client.clone().connecting_anew()))] }
     }
 
-    /// Requests begun so far, of the kind of which there are fewer.
+    /// And some whose answers come in pieces, and some that talk over WebSockets.
+    pub fn of_all_kinds(client: &Client, of_each: usize) -> Self {
+        let mut clients = Self::start(client, of_each);
+        let events = Load::start(client, OF_THE_OTHERS, &Method::GET, "/events?n=20&every=100ms");
+        clients.loads.extend([("streaming", events), ("talking", Load::talking(client, OF_THE_OTHERS))]);
+        clients
+    }
+
+    /// Requests begun so far, of that of the usual kinds of which there are fewer.
     pub fn begun(&self) -> u64 {
-        self.keeping.begun().min(self.connecting.begun())
+        self.loads.iter().take(2).map(|(_, load)| load.begun()).min().unwrap_or(0)
     }
 
     /// Begins no more, and tells what became of all.
     pub async fn end(self) -> Ended {
         let mut ended = Ended::default();
-        for (kind, load) in [("keeping", self.keeping), ("connecting", self.connecting)] {
+        for (kind, load) in self.loads {
             for (id, outcome) in load.end().await {
                 ended.asked += 1;
                 match outcome {

@@ -40,7 +40,13 @@ impl Ground {
         for program in ["rouse-autoscaler", "rouse-activator"] {
             self.available("rouse", program).await?;
         }
-        Ok(())
+        until("the API server has been told whom to believe when it asks the webhook", async || {
+            let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
+            let bundle = self.kubectl(&["get", "mutatingwebhookconfiguration/rouse-webhook", "-o", path]).await?;
+            ensure!(!bundle.is_empty(), "there is no caBundle");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until all replicas of a Deployment are there and ready.
@@ -85,6 +91,15 @@ impl Ground {
     pub async fn replicas(&self, namespace: &str, name: &str) -> anyhow::Result<i32> {
         let deployments: Api<Deployment> = Api::namespaced(self.client(), namespace);
         Ok(deployments.get(name).await?.spec.and_then(|spec| spec.replicas).unwrap_or(1))
+    }
+
+    /// A client of a port of a pod, past every Service.
+    ///
+    /// # Errors
+    /// If it has no address yet.
+    pub fn client_of_pod(&self, pod: &Pod, port: u16) -> anyhow::Result<Client> {
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("no address")?;
+        Ok(Client::that_asks(SocketAddr::new(address.parse()?, port), "pod"))
     }
 
     /// Pods with a label.

@@ -17,12 +17,10 @@ pub struct Model {
     pub name: String,
     /// Flags of `rouse predictor`.
     pub flags: Vec<String>,
-    /// Whether each replica has a queue-proxy beside it.
-    pub sidecar: bool,
+    /// What each replica has beside it.
+    pub beside: Beside,
     /// `spec.replicas`; `None`: left out, as in files that are kept in git.
     pub replicas: Option<u32>,
-    /// Whom the sidecar believes to be an autoscaler, PEM; `None`: it speaks plain TCP.
-    pub trusts: Option<String>,
     /// The most that one replica works on at once, as the sidecar is told; 0: no limit.
     pub limit: u32,
     /// Annotations of the Deployment.
@@ -33,6 +31,17 @@ pub struct Model {
     pub grace_seconds: u32,
 }
 
+/// What a replica has beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// The sidecar that the webhook gives to whoever asks for one.
+    Injected,
+    /// One that a person has written. Whom it believes to be an autoscaler, PEM; `None`: it speaks plain TCP.
+    ByHand(Option<String>),
+}
+
 impl Model {
     /// Without a sidecar, at zero.
     pub fn new(namespace: &str, name: &str) -> Self {
@@ -40,9 +49,8 @@ impl Model {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             flags: Vec::new(),
-            sidecar: false,
+            beside: Beside::Nothing,
             replicas: Some(0),
-            trusts: None,
             limit: 0,
             annotations: json!({}),
             log: None,
@@ -57,16 +65,16 @@ impl Model {
         self
     }
 
-    /// With the sidecar.
+    /// With the sidecar, as it is injected.
     #[must_use]
     pub fn with_sidecar(self) -> Self {
-        Self { sidecar: true, ..self }
+        Self { beside: Beside::Injected, ..self }
     }
 
-    /// With a sidecar that speaks TLS with those of this authority, PEM, and proves to them who it is.
+    /// With a sidecar that is written by hand, and speaks TLS with those of this authority, PEM, if there is one.
     #[must_use]
-    pub fn trusting(self, authority: &str) -> Self {
-        Self { trusts: Some(authority.to_owned()), ..self }
+    pub fn with_sidecar_by_hand(self, authority: Option<&str>) -> Self {
+        Self { beside: Beside::ByHand(authority.map(str::to_owned)), ..self }
     }
 
     /// Its Deployment.
@@ -90,14 +98,14 @@ impl Model {
             model["volumeMounts"] = json!([{ "name": "begun", "mountPath": "/begun" }]);
             volumes.push(json!({ "name": "begun", "hostPath": { "path": folder, "type": "Directory" } }));
         }
-        if self.trusts.is_some() {
+        if matches!(self.beside, Beside::ByHand(Some(_))) {
             let token = json!({ "audience": "rouse", "path": "token", "expirationSeconds": 3600 });
             volumes.push(json!({ "name": "token", "projected": { "sources": [{ "serviceAccountToken": token }] } }));
         }
         pod["volumes"] = json!(volumes);
         model["args"] = json!(args);
-        if self.sidecar {
-            pod["initContainers"] = json!([self.queue_proxy()]);
+        if let Beside::ByHand(authority) = &self.beside {
+            pod["initContainers"] = json!([self.queue_proxy(authority.as_deref())]);
             // So that the model outlives its last request.
             let token = [json!({ "name": "Authorization", "value": format!("Bearer {TOKEN}") })];
             model["lifecycle"] =
@@ -106,9 +114,18 @@ impl Model {
             model["readinessProbe"] = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
         }
         pod["containers"] = json!([model]);
+        let mut metadata = json!({ "labels": labels });
+        if self.beside == Beside::Injected {
+            metadata["labels"]["rouse.dev/inject"] = json!("true");
+            // So that the grace stays as it is given here.
+            let longest = format!("{}s", self.grace_seconds.saturating_sub(15).max(1));
+            metadata["annotations"] = json!({
+                "rouse.dev/request-timeout": longest, "rouse.dev/container-concurrency": self.limit.to_string(),
+            });
+        }
         let mut spec = json!({
             "selector": { "matchLabels": labels },
-            "template": { "metadata": { "labels": labels }, "spec": pod },
+            "template": { "metadata": metadata, "spec": pod },
         });
         if let Some(replicas) = self.replicas {
             spec["replicas"] = json!(replicas);
@@ -118,7 +135,7 @@ impl Model {
     }
 
     /// The sidecar, as a person writes it by hand.
-    fn queue_proxy(&self) -> Value {
+    fn queue_proxy(&self, authority: Option<&str>) -> Value {
         let mut container = json!({
             "name": "queue-proxy",
             "image": "rouse.dev/queue-proxy",
@@ -141,7 +158,7 @@ impl Model {
             "readinessProbe": { "httpGet": { "path": "/readyz", "port": 8022 }, "periodSeconds": 1 },
             "lifecycle": { "preStop": { "exec": { "command": ["queue-proxy", "leave"] } } },
         });
-        if let (Some(authority), Some(env)) = (&self.trusts, container["env"].as_array_mut()) {
+        if let (Some(authority), Some(env)) = (authority, container["env"].as_array_mut()) {
             env.push(json!({ "name": "AUTOSCALER_CA", "value": authority }));
             env.push(json!({ "name": "AUTOSCALER_TOKEN", "value": "/var/run/secrets/rouse.dev/token" }));
             container["volumeMounts"] = json!([{ "name": "token", "mountPath": "/var/run/secrets/rouse.dev" }]);

@@ -2,7 +2,6 @@
 //! webhook is not there.
 
 use anyhow::{Context as _, ensure};
-use cluster::clients::Clients;
 use cluster::ground::Ground;
 use cluster::installed::until;
 use cluster::model::Model;
@@ -14,39 +13,25 @@ use crate::taking_over::condition;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_deployment_with_the_label_has_a_sidecar_that_restricted_pod_security_takes", injected),
-    ("injected_pods_that_are_deleted_under_load_lose_nothing", deleted),
     ("a_pod_that_cannot_have_a_sidecar_starts_and_an_event_says_why", left_alone),
     ("without_the_webhook_pods_start_are_served_and_it_is_said", without),
 ];
 
 const CONFIGURATION: &str = "mutatingwebhookconfiguration/rouse-webhook";
 
-/// A model as a person deploys it who knows nothing of sidecars but the label.
-fn labelled(model: &Model) -> Value {
+/// As a person deploys it who knows nothing of sidecars but the label, under the strictest standard of pod security.
+fn restricted(model: &Model) -> Value {
     let mut deployment = model.deployment();
-    let template = &mut deployment["spec"]["template"];
-    template["metadata"]["labels"]["rouse.dev/inject"] = json!("true");
-    template["spec"]["containers"][0]["securityContext"] = json!({
+    deployment["spec"]["template"]["metadata"]["annotations"] = json!({});
+    deployment["spec"]["template"]["spec"]["containers"][0]["securityContext"] = json!({
         "allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65532,
         "capabilities": { "drop": ["ALL"] }, "seccompProfile": { "type": "RuntimeDefault" },
     });
     deployment
 }
 
-/// Waits until the API server has been told whom to believe.
-async fn webhook(ground: &Ground) -> anyhow::Result<()> {
-    ground.with_rouse().await?;
-    until("the webhook is believed", async || {
-        let path = "jsonpath={.webhooks[0].clientConfig.caBundle}";
-        let bundle = ground.kubectl(&["get", CONFIGURATION, "-o", path]).await?;
-        ensure!(!bundle.is_empty(), "there is no caBundle");
-        Ok(())
-    })
-    .await
-}
-
 /// Waits until an endpoint says this of the way that its requests take.
-async fn says(ground: &Ground, model: &Model, endpoint: &str, what: &str) -> anyhow::Result<()> {
+pub(crate) async fn says(ground: &Ground, model: &Model, endpoint: &str, what: &str) -> anyhow::Result<()> {
     until(&format!("{endpoint} says: {what}"), async || {
         let (_, said) = condition(ground, model, endpoint, "RoutesReady").await?;
         ensure!(said.contains(what), "{said}");
@@ -64,12 +49,12 @@ async fn only_pod(ground: &Ground, model: &Model) -> anyhow::Result<Pod> {
 fn injected(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
         let ground = stage.ground.read().await;
-        webhook(&ground).await?;
+        ground.with_rouse().await?;
         ground.namespace("injected").await?;
         let strict = "pod-security.kubernetes.io/enforce=restricted";
         ground.kubectl(&["label", "namespace", "injected", strict]).await?;
-        let model = Model::new("injected", "plain-v1");
-        ground.apply(&labelled(&model)).await?;
+        let model = Model::new("injected", "plain-v1").with_sidecar();
+        ground.apply(&restricted(&model)).await?;
         let mut endpoint = model.endpoint("plain");
         endpoint["spec"]["autoscaling"] =
             json!({ "target": 100, "minReplicas": 1, "targetBurstCapacity": 0, "window": "6s" });
@@ -98,50 +83,13 @@ fn injected(stage: Stage) -> anyhow::Result<()> {
     })
 }
 
-fn deleted(stage: Stage) -> anyhow::Result<()> {
-    stage.play(async {
-        let ground = stage.ground.read().await;
-        webhook(&ground).await?;
-        ground.namespace("deleted").await?;
-        let model = Model { replicas: Some(2), ..Model::new("deleted", "worker-v1").with(&["--service-time", "30ms"]) };
-        ground.apply(&labelled(&model)).await?;
-        let mut endpoint = model.endpoint("worker");
-        endpoint["spec"]["autoscaling"] =
-            json!({ "target": 100, "minReplicas": 2, "maxReplicas": 2, "targetBurstCapacity": 0 });
-        ground.apply(&endpoint).await?;
-        ground.available("deleted", "worker-v1").await?;
-        let client = ground.client_of("deleted", "worker").await?;
-        let clients = Clients::start(&client, 4);
-        for path in ["auto", "proxied"] {
-            endpoint["spec"]["path"] = json!(path);
-            ground.apply(&endpoint).await?;
-            // Clients that are connected to the sidecar itself need the model for longest.
-            let way = if path == "auto" { "straight to the replicas" } else { "through the activators" };
-            says(&ground, &model, "worker", way).await?;
-            let pods = ground.pods("deleted", "app=worker-v1").await?;
-            let there = pods.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none());
-            let name = there.and_then(|pod| pod.metadata.name).context("no pod")?;
-            ground.kubectl(&["-n", "deleted", "delete", "pod", &name, "--wait=false"]).await?;
-            until(&format!("{name} is gone and another one is there"), async || {
-                let pods = ground.pods("deleted", "app=worker-v1").await?;
-                let names: Vec<_> = pods.iter().filter_map(|pod| pod.metadata.name.as_deref()).collect();
-                ensure!(pods.len() == 2 && !names.contains(&name.as_str()), "{names:?}");
-                Ok(())
-            })
-            .await?;
-            ground.available("deleted", "worker-v1").await?;
-        }
-        clients.end().await.all_good(500)
-    })
-}
-
 fn left_alone(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
         let ground = stage.ground.read().await;
-        webhook(&ground).await?;
+        ground.with_rouse().await?;
         ground.namespace("left-alone").await?;
-        let model = Model { replicas: Some(1), ..Model::new("left-alone", "hosted-v1") };
-        let mut deployment = labelled(&model);
+        let model = Model { replicas: Some(1), ..Model::new("left-alone", "hosted-v1").with_sidecar() };
+        let mut deployment = restricted(&model);
         deployment["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{ "containerPort": 8012 }]);
         ground.apply(&deployment).await?;
         until("the pod is there", async || only_pod(&ground, &model).await).await?;
@@ -163,16 +111,16 @@ fn without(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
         // Alone: what it takes away others need.
         let ground = stage.ground.write().await;
-        webhook(&ground).await?;
+        ground.with_rouse().await?;
         let lead_to = async |service: &str| {
             let patch = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig/service/name", "value": service }]);
             ground.kubectl(&["patch", CONFIGURATION, "--type=json", "-p", &patch.to_string()]).await
         };
         lead_to("nobody").await?;
         let served = async {
-            let model = Model::new("without", "bare-v1");
+            let model = Model::new("without", "bare-v1").with_sidecar();
             ground.namespace("without").await?;
-            ground.apply(&labelled(&model)).await?;
+            ground.apply(&restricted(&model)).await?;
             let client = deploy_endpoint(&ground, &model).await?;
             let answer = client.get("/").await;
             ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());

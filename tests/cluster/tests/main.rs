@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod addresses;
 mod containers;
+mod ending;
 mod faults;
 mod ground;
 mod injection;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         taking_over::TESTS,
         paths::TESTS,
         injection::TESTS,
+        ending::TESTS,
         faults::TESTS,
         trusting::TESTS,
         leaving::TOLD,

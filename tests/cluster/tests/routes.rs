@@ -57,7 +57,7 @@ impl Stand {
         activators["spec"]["selector"]["matchLabels"] = labels.clone();
         activators["spec"]["template"]["metadata"]["labels"] = labels;
         ground.apply(&activators).await?;
-        let model = Model { replicas: Some(1), ..Model::new(namespace, "v1").with_sidecar() };
+        let model = Model { replicas: Some(1), ..Model::new(namespace, "v1").with_sidecar_by_hand(None) };
         ground.apply(&model.deployment()).await?;
         ground.apply(&model.endpoint("recommender")).await?;
         ground.available(&system, "activator").await?;

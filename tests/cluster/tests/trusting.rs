@@ -124,7 +124,7 @@ fn rotations(stage: Stage) -> anyhow::Result<()> {
 
 async fn rotate_under_load(ground: &Ground) -> anyhow::Result<()> {
     let first = until("the leader says whom to believe", async || bundle(ground).await).await?;
-    let model = Model::new("trusting", "trusting-v1").with_sidecar().trusting(&first);
+    let model = Model::new("trusting", "trusting-v1").with_sidecar_by_hand(Some(&first));
     let mut endpoint = model.endpoint("trusting");
     endpoint["spec"]["autoscaling"] = json!({ "target": 10, "minReplicas": 1, "maxReplicas": 1 });
     // Over 8013, all of them.

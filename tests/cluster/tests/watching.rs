@@ -36,7 +36,8 @@ impl Followed {
             .await?;
         ground.namespace(namespace).await?;
         let annotations = json!({ "autoscaling.knative.dev/min-scale": "1" });
-        let model = Model { annotations, replicas: Some(1), ..Model::new(namespace, "kept-v1").with_sidecar() };
+        let model =
+            Model { annotations, replicas: Some(1), ..Model::new(namespace, "kept-v1").with_sidecar_by_hand(None) };
         ground.apply(&model.deployment()).await?;
         until("the kind of endpoints is served", async || ground.apply(&model.endpoint("kept")).await).await?;
         Ok(Self { cluster: seen_by(ground, "rouse", "follower").await?, key: RevisionKey::new(namespace, "kept-v1") })

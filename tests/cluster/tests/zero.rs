@@ -6,7 +6,7 @@ use cluster::ground::Ground;
 use cluster::installed::until;
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
-use serde_json::json;
+use serde_json::{Value, json};
 use wired::Client;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -16,13 +16,19 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Deploys a model with an endpoint before it, and waits until that is answered at all.
-pub(crate) async fn deploy(ground: &Ground, model: &Model, endpoint: &serde_json::Value) -> anyhow::Result<Client> {
+pub(crate) async fn deploy(ground: &Ground, model: &Model, endpoint: &Value) -> anyhow::Result<Client> {
+    deploy_as(ground, &model.deployment(), endpoint).await
+}
+
+/// The same for a Deployment that was changed.
+pub(crate) async fn deploy_as(ground: &Ground, deployment: &Value, endpoint: &Value) -> anyhow::Result<Client> {
     ground.with_rouse().await?;
-    ground.namespace(&model.namespace).await?;
-    ground.apply(&model.deployment()).await?;
+    let namespace = deployment["metadata"]["namespace"].as_str().unwrap_or_default();
+    ground.namespace(namespace).await?;
+    ground.apply(deployment).await?;
     ground.apply(endpoint).await?;
     let name = endpoint["metadata"]["name"].as_str().unwrap_or_default();
-    let client = ground.client_of(&model.namespace, name).await?;
+    let client = ground.client_of(namespace, name).await?;
     // Until its Service leads to an activator, a connection is refused.
     until(&format!("{name} answers"), async || {
         let answer = client.ask(client.request("/"), "").await.map_err(anyhow::Error::msg)?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::HOST;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -14,6 +15,7 @@ use hyper_util_client::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Longer than anything a test waits for; so that what hangs fails with a name.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -96,6 +98,50 @@ impl Client {
             Err(error) => panic!("GET {path} at {}: {error}", self.host),
         }
     }
+
+    /// A WebSocket at `/ws`, on a connection of its own.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub async fn web_socket(&self) -> Result<WebSocket, String> {
+        let opening = async {
+            let socket = TcpStream::connect(self.to).await.map_err(|error| chain(&error))?;
+            let opened = tokio_tungstenite::client_async(format!("ws://{}/ws", self.host), socket).await;
+            opened.map(|(socket, _)| socket).map_err(|error| chain(&error))
+        };
+        tokio::time::timeout(PATIENCE, opening).await.unwrap_or_else(|_| Err(format!("not open after {PATIENCE:?}")))
+    }
+
+    /// Says something over a WebSocket so many times, each once the one before has come back; then closes it.
+    ///
+    /// # Errors
+    /// If anything does not come back.
+    pub async fn talk(&self, times: u32, pause: Duration) -> Result<(), String> {
+        let mut socket = self.web_socket().await?;
+        for number in 0..times {
+            let back = said(&mut socket, &number.to_string()).await;
+            back.map_err(|error| format!("message {number} of {times}: {error}"))?;
+            tokio::time::sleep(pause).await;
+        }
+        socket.close(None).await.map_err(|error| format!("closing: {}", chain(&error)))
+    }
+}
+
+/// Says something over a WebSocket, and waits until it has come back.
+///
+/// # Errors
+/// If it does not, or something else does.
+pub async fn said(socket: &mut WebSocket, text: &str) -> Result<(), String> {
+    let echoed = async {
+        socket.send(Message::text(text)).await.map_err(|error| chain(&error))?;
+        match socket.next().await {
+            Some(Ok(message)) if message.to_text().is_ok_and(|back| back == text) => Ok(()),
+            Some(Ok(other)) => Err(format!("{other:?} came back")),
+            Some(Err(error)) => Err(chain(&error)),
+            None => Err("it was closed".to_owned()),
+        }
+    };
+    tokio::time::timeout(PATIENCE, echoed).await.unwrap_or_else(|_| Err(format!("nothing after {PATIENCE:?}")))
 }
 
 impl Answer {

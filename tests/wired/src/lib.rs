@@ -20,7 +20,7 @@ mod program;
 mod wait;
 
 pub use browser::{Browser, Seen, on_path};
-pub use client::{Answer, Client, SlowRequest, WebSocket, web_socket};
+pub use client::{Answer, Client, SlowRequest, WebSocket, said, web_socket};
 pub use file::{File, Model};
 pub use load::{Load, Outcome};
 pub use processes::{Mark, alive, command_line};

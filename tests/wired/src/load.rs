@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -30,26 +31,49 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts it. The id of the nth request is `<endpoint>-<n>`.
+    /// Starts it. The id of the nth request is `request-<n>`.
     pub fn start(client: &Client, connections: usize, method: &Method, path: &str) -> Self {
+        let (client, method, path) = (client.clone(), method.clone(), path.to_owned());
+        Self::of(connections, move |id| {
+            let (client, request) = (client.clone(), client.request(&path).method(method.clone()));
+            async move {
+                match client.ask(request.header("x-request-id", &id), Bytes::new()).await {
+                    Ok(answer) if answer.status == 200 => Outcome::Good,
+                    Ok(answer) => {
+                        let reason = answer.header("rouse-reason").to_owned();
+                        Outcome::Bad(answer.status.as_u16(), reason, answer.text())
+                    }
+                    Err(error) => Outcome::Lost(error),
+                }
+            }
+        })
+    }
+
+    /// The same with WebSockets: each is opened, talks for a second, and is closed.
+    pub fn talking(client: &Client, connections: usize) -> Self {
+        let client = client.clone();
+        Self::of(connections, move |_| {
+            let client = client.clone();
+            async move {
+                let talked = client.talk(10, Duration::from_millis(100)).await;
+                talked.map_or_else(Outcome::Lost, |()| Outcome::Good)
+            }
+        })
+    }
+
+    fn of<Asked>(connections: usize, ask: impl Fn(String) -> Asked + Clone + Send + 'static) -> Self
+    where
+        Asked: Future<Output = Outcome> + Send,
+    {
         let (enough, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut running = JoinSet::new();
         for _ in 0..connections {
-            let (client, method, path) = (client.clone(), method.clone(), path.to_owned());
-            let (enough, begun) = (Arc::clone(&enough), Arc::clone(&begun));
+            let (ask, enough, begun) = (ask.clone(), Arc::clone(&enough), Arc::clone(&begun));
             running.spawn(async move {
                 let mut outcomes = Vec::new();
                 while !enough.load(Ordering::Relaxed) {
                     let id = format!("request-{}", begun.fetch_add(1, Ordering::Relaxed));
-                    let request = client.request(&path).method(method.clone()).header("x-request-id", &id);
-                    let outcome = match client.ask(request, Bytes::new()).await {
-                        Ok(answer) if answer.status == 200 => Outcome::Good,
-                        Ok(answer) => {
-                            let reason = answer.header("rouse-reason").to_owned();
-                            Outcome::Bad(answer.status.as_u16(), reason, answer.text())
-                        }
-                        Err(error) => Outcome::Lost(error),
-                    };
+                    let outcome = ask(id.clone()).await;
                     outcomes.push((id, outcome));
                 }
                 outcomes
