@@ -46,8 +46,8 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     let trust = Credentials::waiting(token);
     if site.plaintext {
         warn!(
-            "speaks plain TCP with sidecars that have no AUTOSCALER_CA: keep others away from their port for activators, or set \
-             PLAINTEXT to false here and on the autoscalers once every sidecar has it"
+            "speaks plain TCP with sidecars that have no AUTOSCALER_CA: keep others away from their port for activators, or take \
+             PLAINTEXT out here and of the autoscalers once every sidecar has it"
         );
     }
     let config = activator::Config {

@@ -67,8 +67,8 @@ async fn work(settings: Settings, draining: Draining) -> anyhow::Result<()> {
     tasks.support("trust", keeping.run());
     if plaintext {
         warn!(
-            "plain TCP is taken too, and who speaks it is believed: keep others away from this port, or set PLAINTEXT to \
-             false here and on the activators once every sidecar has AUTOSCALER_CA"
+            "plain TCP is taken too, and who speaks it is believed: keep others away from this port, or take PLAINTEXT \
+             out here and of the activators once every sidecar has AUTOSCALER_CA"
         );
     }
     info!(streams = %autoscaler.streams_address(), admin = %admin.address(), "working");

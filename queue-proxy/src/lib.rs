@@ -159,7 +159,7 @@ impl QueueProxy {
             asking.readiness.keep_asking(&probe, &asking.gate).await;
         });
         if !config.autoscalers.is_empty() {
-            let (reporting, identity) = (shared.clone(), config.identity);
+            let (waiting, reporting, identity) = (shared.clone(), shared.clone(), config.identity);
             let report = move |address, known| {
                 let (shared, identity) = (reporting.clone(), identity.clone());
                 Reporter { shared, identity, address, number: 0 }.run(known)
@@ -167,7 +167,12 @@ impl QueueProxy {
             let resolve = async |name: &str| Ok(tokio::net::lookup_host(name).await?.collect());
             let follow = autoscalers::follow(config.autoscalers, resolve, report);
             support.spawn(async move {
-                let _: Infallible = follow.await;
+                let told = async {
+                    if let Some(proven) = &waiting.proven {
+                        proven.tell_while_waiting().await;
+                    }
+                };
+                tokio::join!(follow, told);
             });
         }
         if let Some(trusted) = trusted {

@@ -12,6 +12,7 @@ use daemon::tls::{self, Client, Io, Proving};
 use daemon::{Problem, Problems, Vars};
 use forward::tls::{OwnKey, Parties, ServerTls};
 use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
@@ -24,6 +25,10 @@ pub struct AutoscalerTrust {
     /// The file of its ServiceAccount token.
     pub token: PathBuf,
 }
+
+/// The first stream takes a second or two.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The same, in use.
 #[derive(Debug)]
@@ -53,6 +58,23 @@ impl Proven {
     /// What the port for activators is guarded by.
     pub(crate) fn guard(&self) -> Option<&ServerTls> {
         self.port.as_ref().map(|(tls, _)| tls)
+    }
+
+    /// Says so from time to time until there is a certificate, for who wonders why activators wait.
+    pub(crate) async fn tell_while_waiting(&self) {
+        let begun = Instant::now();
+        let mut pause = FIRST_PATIENCE;
+        loop {
+            sleep(pause).await;
+            if self.port.is_none() || *self.generation.lock() != 0 {
+                return;
+            }
+            warn!(
+                after = ?begun.elapsed(),
+                "no autoscaler has given a certificate yet, so activators have to wait; direct requests are served"
+            );
+            pause = PATIENCE;
+        }
     }
 
     /// A stream to an autoscaler that is one, and what to prove oneself with on it.
@@ -126,5 +148,17 @@ mod tests {
         assert_eq!(named(&[("AUTOSCALER_TOKEN", "/token")]), ["AUTOSCALER_CA"]);
         assert_eq!(named(&[("AUTOSCALER_CA", "/a/path"), ("AUTOSCALER_TOKEN", "/token")]), ["AUTOSCALER_CA"]);
         assert_eq!(named(&[("AUTOSCALER_CA", &pem), ("AUTOSCALER_TOKEN", "/token")]), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_said_until_there_is_a_certificate_and_not_any_more() {
+        let authorities = certs::Authority::new().pem();
+        let trust = AutoscalerTrust { authorities: authorities.clone(), token: "/token".into() };
+        let metrics = Metrics::register(&prometheus::Registry::new(), &breaker::Budget::new(1)).unwrap();
+        let proven = Proven::new(trust, true, &metrics).unwrap();
+        let long = Duration::from_secs(3_600);
+        assert!(tokio::time::timeout(long, proven.tell_while_waiting()).await.is_err());
+        proven.take(&wire::Trust { generation: 1, authorities, ..wire::Trust::default() });
+        assert!(tokio::time::timeout(long, proven.tell_while_waiting()).await.is_ok());
     }
 }

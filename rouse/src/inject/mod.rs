@@ -46,7 +46,7 @@ spec.template.metadata.labels. Deployments, ReplicaSets, StatefulSets, Pods and 
 document passes unchanged, to the byte. Of a document that is changed the comments within are lost. What was done and
 what was left alone, with the reason, is said on standard error. Injecting twice changes nothing more.
 
-Where Rouse is installed with PLAINTEXT=false a sidecar has to know whom to believe:
+A sidecar has to know whom to believe, but where Rouse has PLAINTEXT=true:
   kubectl -n rouse get configmap rouse-trust -o jsonpath='{.data.ca\\.crt}' > ca.crt
   rouse inject -f model.yaml --ca ca.crt
 

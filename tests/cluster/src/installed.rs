@@ -27,10 +27,13 @@ impl Ground {
         self.installed.get_or_try_init(|| self.install()).await.copied()
     }
 
-    /// With short graces, so that what tests wait for comes soon.
+    /// As it is shipped, but with short graces, so that what tests wait for comes soon.
     async fn install(&self) -> anyhow::Result<()> {
         let base = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/base");
         self.kubectl(&["apply", "--server-side", "-k", base]).await?;
+        // What believes an authority follows it in seconds, and not within a day.
+        let of_autoscalers = ["-n", "rouse", "set", "env", "deployment/rouse-autoscaler", "AUTHORITY_STEP=3s"];
+        self.kubectl(&of_autoscalers).await?;
         self.apply(&json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "namespace": "rouse", "name": "config-autoscaler" },

@@ -18,11 +18,14 @@ use tokio::net::TcpStream;
 use wire::{Hello, Proof, Role, SidecarStats, ToAutoscaler, Up};
 use wired::Client;
 
+use crate::injection::says;
 use crate::leading::seen_by;
+use crate::taking_over::{condition, holds};
 use crate::zero::deploy;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_token_says_which_pod_holds_it_and_nothing_else_does", tokens),
+    ("plain_tcp_is_spoken_only_where_a_switch_says_so_and_a_condition_tells_of_it", plaintext),
     ("authorities_change_twice_under_load_and_a_false_peer_is_cut_off", rotations),
 ];
 
@@ -70,23 +73,6 @@ fn tokens(stage: Stage) -> anyhow::Result<()> {
     })
 }
 
-/// Has Rouse's programs speak TLS, or plain TCP, with each other.
-async fn speak(ground: &Ground, plaintext: bool) -> anyhow::Result<()> {
-    let plaintext = format!("PLAINTEXT={plaintext}");
-    for (program, more) in [("rouse-autoscaler", &["AUTHORITY_STEP=3s"][..]), ("rouse-activator", &[])] {
-        let name = format!("deployment/{program}");
-        let args: Vec<&str> =
-            ["-n", "rouse", "set", "env", &name, &plaintext].into_iter().chain(more.iter().copied()).collect();
-        ground.kubectl(&args).await?;
-    }
-    for program in ["rouse-autoscaler", "rouse-activator"] {
-        ground
-            .kubectl(&["-n", "rouse", "rollout", "status", &format!("deployment/{program}"), "--timeout=120s"])
-            .await?;
-    }
-    Ok(())
-}
-
 async fn bundle(ground: &Ground) -> anyhow::Result<String> {
     let said =
         ground.kubectl(&["-n", "rouse", "get", "configmap", "rouse-trust", "-o", r"jsonpath={.data.ca\.crt}"]).await?;
@@ -112,13 +98,9 @@ async fn pods(ground: &Ground, namespace: &str, label: &str) -> anyhow::Result<B
 
 fn rotations(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
-        // Nobody else's models are to be about while Rouse speaks another way.
-        let ground = stage.ground.write().await;
+        let ground = stage.ground.read().await;
         ground.with_rouse().await?;
-        speak(&ground, false).await?;
-        let done = rotate_under_load(&ground).await;
-        speak(&ground, true).await?;
-        done
+        rotate_under_load(&ground).await
     })
 }
 
@@ -176,6 +158,69 @@ async fn rotate_under_load(ground: &Ground) -> anyhow::Result<()> {
     false_peer(ground, &known).await
 }
 
+/// Has both of Rouse's programs take plain TCP too, or not.
+async fn speak(ground: &Ground, plaintext: &str) -> anyhow::Result<()> {
+    for program in ["rouse-autoscaler", "rouse-activator"] {
+        ground.kubectl(&["-n", "rouse", "set", "env", &format!("deployment/{program}"), plaintext]).await?;
+    }
+    for program in ["rouse-autoscaler", "rouse-activator"] {
+        ground.available("rouse", program).await?;
+    }
+    Ok(())
+}
+
+/// Streams to the leader that did not begin with TLS.
+async fn without_tls(ground: &Ground) -> anyhow::Result<u64> {
+    let leader = ground.leader().await?.pod;
+    let pods = ground.pods("rouse", "app.kubernetes.io/component=autoscaler").await?;
+    let leader = pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&leader)).context("no leader")?;
+    counted(&ground.client_of_pod(leader, 9090)?, "rouse_stream_ends_total{reason=\"no-tls\"}").await
+}
+
+/// What a counter stands at; nothing is none yet.
+async fn counted(metrics: &Client, name: &str) -> anyhow::Result<u64> {
+    let text = metrics.get("/metrics").await.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    Ok(line.map_or(Ok(0), |value| value.trim().parse())?)
+}
+
+fn plaintext(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        // Nobody else's models are to be about while Rouse speaks another way.
+        let ground = stage.ground.write().await;
+        ground.with_rouse().await?;
+        let model = Model { replicas: Some(1), ..Model::new("plaintext", "old-v1").with_sidecar_by_hand(None) };
+        let mut endpoint = model.endpoint("old");
+        endpoint["spec"]["autoscaling"] =
+            json!({ "target": 10, "minReplicas": 1, "maxReplicas": 1, "targetBurstCapacity": 0 });
+        ground.namespace("plaintext").await?;
+        ground.apply(&model.deployment()).await?;
+        ground.apply(&endpoint).await?;
+        ground.available("plaintext", "old-v1").await?;
+        until("who speaks plain TCP is turned away and counted", async || {
+            ensure!(0 < without_tls(&ground).await?);
+            Ok(())
+        })
+        .await?;
+        ensure!(condition(&ground, &model, "old", "Plaintext").await?.0 != "True");
+
+        speak(&ground, "PLAINTEXT=true").await?;
+        let served = async {
+            holds(&ground, &model, "old", "Plaintext").await?;
+            says(&ground, &model, "old", "straight to the replicas").await?;
+            ensure!(ground.client_of("plaintext", "old").await?.get("/").await.status == 200);
+            endpoint["spec"]["path"] = json!("proxied");
+            ground.apply(&endpoint).await?;
+            says(&ground, &model, "old", "through the activators").await?;
+            ensure!(ground.client_of("plaintext", "old").await?.get("/").await.status == 200);
+            ground.kubectl(&["-n", "plaintext", "delete", "deployment,mep", "--all"]).await
+        };
+        let served = served.await;
+        speak(&ground, "PLAINTEXT-").await?;
+        served.map(drop)
+    })
+}
+
 /// Says that it is a pod of a model, and proves to be another.
 async fn false_peer(ground: &Ground, believed: &str) -> anyhow::Result<()> {
     let autoscaler = ground.leader().await?.pod;
@@ -194,11 +239,7 @@ async fn false_peer(ground: &Ground, believed: &str) -> anyhow::Result<()> {
     let token = ground.kubectl(&[&["-n", "trusting", "create", "token", "default"][..], &bound[..]].concat()).await?;
 
     let metrics = Client::that_asks(SocketAddr::new(ip, 9090), "autoscaler");
-    let unproven = async || {
-        let text = metrics.get("/metrics").await.text().to_owned();
-        let line = text.lines().find(|line| line.starts_with("rouse_stream_ends_total{reason=\"unproven\"}"));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).context("no such line")
-    };
+    let unproven = async || counted(&metrics, "rouse_stream_ends_total{reason=\"unproven\"}").await;
     let before = unproven().await?;
     let believing = Believing::default();
     believing.believe(believed.as_bytes())?;

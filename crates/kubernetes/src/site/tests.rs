@@ -95,7 +95,7 @@ fn pods_are_told_where_they_are_and_have_the_ports_that_the_code_speaks_to() {
         assert_eq!(container["image"], format!("rouse.dev/{component}"));
         let env = container["env"].as_array().unwrap();
         let set: Vec<&str> = env.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
-        assert_eq!(set, ["POD_NAMESPACE", "POD_NAME", "POD_UID", "PLAINTEXT"]);
+        assert_eq!(set, ["POD_NAMESPACE", "POD_NAME", "POD_UID"]);
         let ports = container["ports"].as_array().unwrap();
         let of = |name: &str| ports.iter().find(|port| port["name"] == name).map(|port| port["containerPort"].clone());
         assert_eq!(of(port), Some(number.into()));

@@ -242,8 +242,8 @@ fn limit_per_activator(facts: &Facts<'_>) -> Option<Said> {
 fn plaintext(facts: &Facts<'_>) -> Option<Said> {
     (facts.plaintext && facts.spec.is_ok()).then(|| {
         let message = "autoscalers also take plain TCP, and who speaks it to them or to a sidecar without AUTOSCALER_CA is \
-                       believed; keep others away from their ports by NetworkPolicies, or set PLAINTEXT to \
-                       false on both Deployments of Rouse once every sidecar has it";
+                       believed; keep others away from their ports by NetworkPolicies, or take \
+                       PLAINTEXT out of both Deployments of Rouse once every sidecar has it";
         holds(ConditionType::Plaintext, "NotEncrypted", message)
     })
 }
