@@ -47,6 +47,10 @@ pub(crate) const SIGNED_BY: &str = "rouse.dev/signed-by";
 /// Annotation of a Secret with a certificate: nobody believes it from then on.
 pub(crate) const EXPIRES: &str = "rouse.dev/expires";
 
+/// Annotation of a pod, Kubernetes' own: what it costs to take it away. A ReplicaSet takes the cheapest of its ready pods
+/// first; without it a pod costs 0.
+pub(crate) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// Label of the objects that are made for an endpoint: its name.
 pub(crate) const ENDPOINT: &str = "rouse.dev/endpoint";
 

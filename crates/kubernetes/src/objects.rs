@@ -125,6 +125,8 @@ pub(crate) struct Pod {
     pub(crate) ends_before: u32,
     /// Why a container waits or how it ended last, in words: `ImagePullBackOff: …`, `exit status 3`.
     pub(crate) trouble: Option<Arc<str>>,
+    /// What a ReplicaSet is told it costs to take it away; `None`: nothing, or nothing that is a number.
+    pub(crate) deletion_cost: Option<i32>,
 }
 
 impl Pod {

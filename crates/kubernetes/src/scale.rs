@@ -1,7 +1,7 @@
 //! Orders for replicas: the merge patch of `Deployment/scale`, and what its answers mean.
 //!
 //! A call ends within [`PROMPT`] whatever happens, and nothing is tried again but what was refused for the sake of its
-//! version alone. Which replicas to take first on the way down is not passed on: the ReplicaSet chooses.
+//! version alone. Which replicas to take first on the way down is said in their pods, see `victims`.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::Scale as ScaleObject;
@@ -39,6 +39,7 @@ impl Hands {
         if let Some(why) = restraint.and_then(|restraint| restraint.forbids(order)) {
             return Err(ScaleError::Refused { why });
         }
+        self.mark_victims(order).await;
         let deployments = self.deployments(&order.revision);
         let mut patch = patch_of(order, None)?;
         loop {
@@ -121,6 +122,8 @@ impl From<Fault> for ScaleError {
         }
     }
 }
+
+mod victims;
 
 #[cfg(test)]
 mod tests;

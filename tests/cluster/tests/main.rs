@@ -6,6 +6,7 @@ mod addresses;
 mod containers;
 mod ending;
 mod faults;
+mod fewer;
 mod ground;
 mod injection;
 mod leading;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         zero::TESTS,
         addresses::TESTS,
         taking_over::TESTS,
+        fewer::TESTS,
         paths::TESTS,
         injection::TESTS,
         ending::TESTS,

@@ -12,7 +12,7 @@ use super::envelope::{Kept, Meta, or_default, port};
 use super::labels::Interned;
 use super::{Labels, OwnPod, Pod, Shape, Sight, Stamp};
 use crate::model::{Declared, is_tcp, port_of_model};
-use crate::names::{DIRECT_PORT, PROXIED_PORT, SIDECAR};
+use crate::names::{DELETION_COST, DIRECT_PORT, PROXIED_PORT, SIDECAR};
 use crate::site::COMPONENT;
 use crate::world::{Key, Kind, Seen};
 
@@ -358,6 +358,7 @@ impl Kept for Pod {
             since,
             ended: status.has_ended(),
             shape: spec.shape(),
+            deletion_cost: metadata.annotations.get(DELETION_COST).and_then(|cost| cost.parse().ok()),
             spawned: model.and_then(ContainerStatus::spawned),
             ends,
             ends_before: match state {
