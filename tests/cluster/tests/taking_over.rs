@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use cluster::clients::Clients;
 use cluster::ground::Ground;
 use cluster::installed::until;
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio::net::TcpStream;
 use wired::Client;
 
 use crate::zero::{at, deploy};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_deployment_that_serves_already_keeps_its_replicas_until_it_is_asked_through_rouse", found),
+    ("a_connection_past_the_sidecar_keeps_its_replica_until_it_ends", past_the_sidecar),
     ("replicas_that_are_applied_under_load_are_corrected", corrected),
+    ("a_deployment_that_somebody_writes_all_the_time_is_scaled_all_the_same", restless),
     ("an_autoscaler_of_others_is_told_of_and_not_fought", not_fought),
     ("of_two_endpoints_with_one_deployment_the_older_has_it", older),
     ("a_revision_that_is_let_go_at_zero_is_raised", let_go),
@@ -80,6 +86,28 @@ fn found(stage: Stage) -> anyhow::Result<()> {
     })
 }
 
+fn past_the_sidecar(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        let model = Model::new("past", "visited-v1").with_sidecar();
+        deploy(&ground, &model, &model.endpoint("visited")).await?;
+        let pods = ground.pods("past", "app=visited-v1").await?;
+        let address =
+            pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone()).context("a pod has an address")?;
+        let visit = TcpStream::connect((address, 8080)).await?;
+        let told = holds(&ground, &model, "visited", "Bypassed").await?;
+        ensure!(told.contains("visited-v1"), "{told}");
+        // Longer than its window and the grace.
+        let long = tokio::time::Instant::now() + Duration::from_secs(12);
+        while tokio::time::Instant::now() < long {
+            ensure!(ground.replicas("past", "visited-v1").await? == 1, "it was lowered under a connection");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        drop(visit);
+        at(&ground, &model, 0).await
+    })
+}
+
 fn corrected(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
         let ground = stage.ground.read().await;
@@ -94,6 +122,43 @@ fn corrected(stage: Stage) -> anyhow::Result<()> {
         ground.kubectl(&["-n", "corrected", "scale", "deployment", "steady-v1", "--replicas=1"]).await?;
         at(&ground, &model, 3).await?;
         clients.end().await.all_good(100)
+    })
+}
+
+/// Of all that is ordered, most finds another version than was decided on: then what `scale` says is read, and the order
+/// stands, since nobody but Rouse wrote `replicas`.
+fn restless(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        let model = Model::new("restless", "annotated-v1");
+        let mut endpoint = model.endpoint("annotated");
+        deploy(&ground, &model, &endpoint).await?;
+        let deployments: Api<Deployment> = Api::namespaced(ground.client(), "restless");
+        let writing = async {
+            for number in 0_u64.. {
+                let patch = json!({ "metadata": { "annotations": { "somebody": number.to_string() } } });
+                deployments.patch("annotated-v1", &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            }
+            Ok(())
+        };
+        let scaling = async {
+            for replicas in 2..=8 {
+                endpoint["spec"]["autoscaling"]["minReplicas"] = replicas.into();
+                ground.apply(&endpoint).await?;
+                at(&ground, &model, replicas).await?;
+            }
+            let audit = ground.audit()?;
+            let reads = audit.iter().filter(|entry| {
+                let of = &entry["objectRef"];
+                entry["verb"] == "get" && of["subresource"] == "scale" && of["namespace"] == "restless"
+            });
+            ensure!(0 < reads.count(), "no order found another version than was decided on: nothing was shown");
+            Ok(())
+        };
+        tokio::select! {
+            end = writing => end,
+            end = scaling => end,
+        }
     })
 }
 
