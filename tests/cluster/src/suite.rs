@@ -1,9 +1,11 @@
 //! How these tests are run: one cluster for all, inside namespaces of its own, and libtest's words for what came of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use anyhow::{Context as _, bail};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -40,8 +42,15 @@ pub fn run(tests: &[&[Test]]) -> ExitCode {
         let trials = tests.iter().map(|(name, _)| Trial::test(*name, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    let binaries = match binaries() {
-        Ok(binaries) => binaries,
+    let ours = match programs() {
+        Ok(ours) => ours,
+        Err(error) => {
+            eprintln!("cluster: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let binaries = match kubernetes() {
+        Ok(kubernetes) => Binaries { kubernetes, ours },
         Err(why) => return left_out(&why),
     };
     if !inside::is_inside() {
@@ -93,22 +102,37 @@ fn left_out(why: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn binaries() -> Result<Binaries, String> {
+fn kubernetes() -> Result<PathBuf, String> {
     let built = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../control-plane/build.sh"))
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(|error| format!("tests/control-plane/build.sh: {error}"))?;
     let told = String::from_utf8_lossy(&built.stdout);
-    let Some(kubernetes) = told.lines().last().filter(|_| built.status.success()) else {
-        return Err("its programs cannot be had (tests/control-plane/build.sh says why)".to_owned());
-    };
-    // The test binary is in `deps` beside the programs.
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = told.lines().last().filter(|_| built.status.success());
+    folder
+        .map(PathBuf::from)
+        .ok_or_else(|| "its programs cannot be had (tests/control-plane/build.sh says why)".to_owned())
+}
+
+/// Where Rouse's own programs are: in the folder above the test's own `deps`. `cargo test` alone builds none of them, so
+/// they may be missing, or older than what is to be tested.
+fn programs() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
     let ours = own.parent().and_then(|deps| deps.parent()).map(PathBuf::from).unwrap_or_default();
     for program in ["rouse", "queue-proxy", "activator", "autoscaler", "cri"] {
-        if !ours.join(program).is_file() {
-            return Err(format!("{program} is not built: make test-cluster builds it"));
+        let built = modified(&ours.join(program));
+        let built = built.with_context(|| format!("{program} is not built: make test-cluster builds it"))?;
+        // Beside a program cargo writes what it is made of, as make does.
+        let made_of = std::fs::read_to_string(ours.join(program).with_extension("d")).unwrap_or_default();
+        let mut sources = made_of.split_once(": ").map_or("", |(_, sources)| sources).split_ascii_whitespace();
+        let newer = sources.find(|source| modified(Path::new(source)).is_ok_and(|changed| built < changed));
+        if let Some(source) = newer {
+            bail!("{program} is older than {source}: make test-cluster builds it anew");
         }
     }
-    Ok(Binaries { kubernetes: kubernetes.into(), ours })
+    Ok(ours)
+}
+
+fn modified(file: &Path) -> std::io::Result<SystemTime> {
+    file.metadata()?.modified()
 }
