@@ -50,7 +50,10 @@ fn names_once<T>(all: &[Placed<T>], kind: &str, key: impl Fn(&T) -> String, faul
 fn revisions_exist(documents: &Documents, faults: &mut Vec<Fault>) {
     for endpoint in &documents.endpoints {
         for (i, key) in endpoint.value.revisions().enumerate().filter(|(_, key)| !key.name.is_empty()) {
-            if documents.deployment(&key).is_none() {
+            if endpoint.value.traffic[i].inference_service.is_some() {
+                let why = "InferenceServices are KServe's, on a cluster; on one machine `revision`, the name of a Deployment";
+                faults.push(endpoint.fault(&format!("spec.traffic[{i}].inferenceService"), why));
+            } else if documents.deployment(&key).is_none() {
                 let path = format!("spec.traffic[{i}].revision");
                 faults.push(endpoint.fault(&path, missing_revision(documents, &key)));
             }
@@ -61,7 +64,8 @@ fn revisions_exist(documents: &Documents, faults: &mut Vec<Fault>) {
 fn revisions_belong_to_one(documents: &Documents, faults: &mut Vec<Fault>) {
     let mut owners: BTreeMap<RevisionKey, &EndpointKey> = BTreeMap::new();
     for endpoint in &documents.endpoints {
-        for (i, key) in endpoint.value.revisions().enumerate().filter(|(_, key)| !key.name.is_empty()) {
+        let named = |i: usize| !endpoint.value.traffic[i].is_unknown();
+        for (i, key) in endpoint.value.revisions().enumerate().filter(|(i, key)| !key.name.is_empty() && named(*i)) {
             let path = format!("spec.traffic[{i}].revision");
             match owners.get(&key) {
                 Some(owner) if **owner != endpoint.value.key => {

@@ -48,6 +48,7 @@ impl ModelEndpoint {
             port: None,
             traffic: vec![TrafficTarget {
                 revision: revision.to_owned(),
+                inference_service: None,
                 percent: everything,
                 tag: None,
                 autoscaling: Autoscaling::default(),
@@ -92,14 +93,37 @@ pub enum Protocol {
 /// A revision's part in an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrafficTarget {
-    /// Its name; it lives in the endpoint's namespace.
+    /// The name of its Deployment; it lives in the endpoint's namespace. Where an InferenceService is named instead, only
+    /// a cluster knows its Deployment: until it is found there stands what no Deployment can be called.
     pub revision: String,
+    /// The KServe InferenceService that is named in its place.
+    pub inference_service: Option<String>,
     /// Its exact share of unpinned requests.
     pub percent: Percent,
     /// Reached with `rouse-tag: <tag>` regardless of its share.
     pub tag: Option<String>,
     /// Overrides the endpoint's `autoscaling`, knob by knob.
     pub autoscaling: Autoscaling,
+}
+
+impl TrafficTarget {
+    /// What stands in `revision` while the Deployment of an InferenceService is not known.
+    pub fn unknown(inference_service: &str) -> String {
+        format!("{}{inference_service}", Self::UNKNOWN)
+    }
+
+    /// No name of an object has a colon in it.
+    const UNKNOWN: &str = "inferenceservice:";
+
+    /// Is its Deployment yet to be found?
+    pub fn is_unknown(&self) -> bool {
+        self.revision.starts_with(Self::UNKNOWN)
+    }
+
+    /// As a person wrote it.
+    pub fn name(&self) -> &str {
+        self.inference_service.as_deref().unwrap_or(&self.revision)
+    }
 }
 
 /// May requests go past the activator?

@@ -168,7 +168,7 @@ fn of_endpoint(endpoint: &ModelEndpoint) -> Yaml {
     });
     let traffic = list(&endpoint.traffic, |target| {
         Map::new()
-            .with("revision", &target.revision)
+            .with(if target.inference_service.is_some() { "inferenceService" } else { "revision" }, target.name())
             .with("percent", target.percent.get())
             .with_some("tag", target.tag.as_ref())
             .with_any("autoscaling", of_autoscaling(&target.autoscaling))

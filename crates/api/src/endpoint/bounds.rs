@@ -32,4 +32,3 @@ pub(crate) const NOT_SERVED: [(&str, &str); 4] = [
 ];
 pub(crate) const NO_FALLBACK: &str = "falling back is not served; `fail` is";
 pub(crate) const ONE_PORT: &str = "more than one port is not served";
-pub(crate) const NO_INFERENCE_SERVICE: &str = "InferenceServices are not served; name a Deployment in `revision`";

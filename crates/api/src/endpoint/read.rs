@@ -115,15 +115,26 @@ fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
     let mut targets = Vec::new();
     for item in items {
         let target = item.fields().map(|mut fields| {
-            if let Some(spot) = fields.get("inferenceService") {
-                spot.not_yet(bounds::NO_INFERENCE_SERVICE);
-                fields.get("revision");
+            let inference_service = fields.get("inferenceService");
+            let revision = match &inference_service {
+                Some(_) => fields.get("revision"),
+                None => fields.need("revision", "the name of a Deployment, or inferenceService"),
+            };
+            if let (Some(_), Some(spot)) = (&inference_service, &revision) {
+                spot.refuse("exactly one of revision (a Deployment) and inferenceService");
             }
-            let named = fields.names().any(|name| name == "inferenceService");
-            let revision = (!named)
-                .then(|| fields.need("revision", "the name of a Deployment"))
-                .flatten()
-                .and_then(|spot| unique(&mut seen, "revision", &spot, spot.name(NameRule::Subdomain)?));
+            // One name is one thing of the endpoint, whichever of the two it is.
+            let mut named = |spot: Option<Spot<'_>>| {
+                spot.and_then(|spot| unique(&mut seen, "revision", &spot, spot.name(NameRule::Subdomain)?))
+            };
+            let (inference_service, revision) = match inference_service {
+                Some(spot) => {
+                    let name = named(Some(spot));
+                    let unknown = name.as_deref().map(TrafficTarget::unknown);
+                    (name, unknown)
+                }
+                None => (None, named(revision)),
+            };
             let percent = match fields.get("percent") {
                 Some(spot) => {
                     let percent = spot.small::<u8>(bounds::PERCENT);
@@ -138,6 +149,7 @@ fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
             fields.done();
             TrafficTarget {
                 revision: revision.unwrap_or_default(),
+                inference_service,
                 percent: percent.and_then(Percent::new).unwrap_or_default(),
                 tag: tag.flatten(),
                 autoscaling: autoscaling.unwrap_or_default(),
@@ -146,6 +158,7 @@ fn read_traffic(spot: &Spot<'_>, endpoint: &str) -> Option<Vec<TrafficTarget>> {
         // An entry that cannot be read keeps its place, so that the others are found by their index.
         targets.push(target.unwrap_or_else(|| TrafficTarget {
             revision: String::new(),
+            inference_service: None,
             percent: Percent::default(),
             tag: None,
             autoscaling: Autoscaling::default(),

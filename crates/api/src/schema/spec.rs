@@ -133,10 +133,11 @@ fn traffic() -> Schema {
             "inferenceService",
             Schema::name(
                 NameRule::Subdomain,
-                "In place of `revision`: a KServe InferenceService of this namespace, in Standard mode and with \
-                 autoscalerClass external.",
-            )
-            .not_served(bounds::NO_INFERENCE_SERVICE),
+                "In place of `revision`: a KServe InferenceService of this namespace, in Standard mode and with the annotation \
+                 `serving.kserve.io/autoscalerClass: external`. The Deployment of its predictor is found by KServe's labels, and \
+                 its minReplicas, maxReplicas, scaleTarget, scaleMetric, containerConcurrency and timeout hold where this \
+                 endpoint says nothing.",
+            ),
         )
         .has(
             "percent",

@@ -76,6 +76,7 @@ fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
                 endpoint.traffic[0].percent = Percent::new(70).unwrap();
                 endpoint.traffic.push(TrafficTarget {
                     revision: "v2".to_owned(),
+                    inference_service: None,
                     percent: Percent::new(30).unwrap(),
                     tag: Some(tag),
                     autoscaling: more_knobs,
