@@ -30,6 +30,8 @@ pub struct ModelEndpoint {
     pub container_concurrency: ConcurrencyLimit,
     /// Limits that start when a replica has the request.
     pub timeouts: Timeouts,
+    /// Which of these two limits a person gave: one that was not given an InferenceService may give.
+    pub said: Said,
     /// Limits of waiting.
     pub queue: Queue,
     /// For each revision alone.
@@ -56,6 +58,7 @@ impl ModelEndpoint {
             path: PathMode::Auto,
             container_concurrency: ConcurrencyLimit::Unlimited,
             timeouts: Timeouts::default(),
+            said: Said::default(),
             queue: Queue::default(),
             autoscaling: Autoscaling::default(),
             answer_headers: true,
@@ -151,6 +154,15 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self { request: Some(Duration::from_secs(300)), response_start: None, idle: None }
     }
+}
+
+/// What stands in a `spec`, be it the default or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `containerConcurrency`.
+    pub container_concurrency: bool,
+    /// `timeouts.request`.
+    pub request_timeout: bool,
 }
 
 /// How much may wait, for each revision at each activator.

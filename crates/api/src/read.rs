@@ -349,11 +349,6 @@ impl<'a> Fields<'a> {
         self.spot.report.note(self.spot.node.at, &self.path_of(name), value, allowed);
     }
 
-    /// The names of the fields that are there.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.entries.iter().map(|entry| entry.name.as_str())
-    }
-
     /// Refuses every field that was not asked for, with the nearest one that was.
     pub(crate) fn done(self) {
         #[cfg(test)]

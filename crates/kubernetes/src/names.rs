@@ -35,6 +35,13 @@ pub(crate) const ADOPT: &str = "rouse.dev/adopt";
 /// Annotation of a ModelEndpoint: `adopted.rouse.dev/<revision>`, written once a first request has come through Rouse.
 pub(crate) const ADOPTED_DOMAIN: &str = "adopted.rouse.dev";
 
+/// Label of KServe's objects: the InferenceService for which they are. With the next one on it KServe takes an object for
+/// its own, and deletes Deployments and Services that it does not expect: nothing of Rouse's carries the two.
+pub(crate) const INFERENCE_SERVICE: &str = "serving.kserve.io/inferenceservice";
+
+/// Label of KServe's objects: `predictor`, `transformer` or `explainer`.
+pub(crate) const COMPONENT_OF_KSERVE: &str = "component";
+
 /// Annotation of the Lease: the number of the newest leadership.
 pub(crate) const EPOCH: &str = "rouse.dev/epoch";
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod deployment;
 pub(crate) mod envelope;
+pub(crate) mod inference_service;
 pub(crate) mod labels;
 pub(crate) mod others;
 pub(crate) mod pod;
@@ -42,6 +43,14 @@ pub(crate) struct EndpointObject {
     pub(crate) leaving: bool,
 }
 
+impl EndpointObject {
+    /// Does it name an InferenceService?
+    pub(crate) fn names_kserve(&self) -> bool {
+        let traffic = self.spec.as_ref().map(|spec| spec.traffic.as_slice()).unwrap_or_default();
+        traffic.iter().any(|target| target.inference_service.is_some())
+    }
+}
+
 /// A Deployment: what it runs and how many, and what its replicas are like.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deployment {
@@ -57,6 +66,8 @@ pub(crate) struct Deployment {
     pub(crate) replicas_by: Option<(Arc<str>, Moment)>,
     /// Which pods are its own.
     pub(crate) selector: Selector,
+    /// The InferenceService whose predictor it is, by KServe's labels.
+    pub(crate) predicts_for: Option<Arc<str>>,
     /// Labels of its pod template.
     pub(crate) template_labels: Labels,
     /// Annotations of its own.
@@ -144,6 +155,8 @@ pub(crate) struct Service {
     pub(crate) selector: BTreeMap<Arc<str>, Arc<str>>,
     /// The UID of the `ModelEndpoint` that owns it, if one does.
     pub(crate) owner: Option<Arc<str>>,
+    /// The InferenceService before whose predictor it is, by KServe's labels.
+    pub(crate) predicts_for: Option<Arc<str>>,
     /// Its address in the cluster; `None` for a headless one.
     pub(crate) cluster_ip: Option<IpAddr>,
     /// Of one that belongs to a `ModelEndpoint`: what it listens on. Others' are nobody's business.
@@ -178,6 +191,29 @@ pub(crate) struct Slice {
     /// Whom it names.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) port: Option<u16>,
+    /// The name of the endpoint for which it stands behind a Service of KServe's.
+    pub(crate) beside_for: Option<Arc<str>>,
+}
+
+/// KServe's InferenceService, as far as it is a revision: its predictor. What it does not say is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InferenceService {
+    /// Settings among its annotations, as KServe hands them on to its predictor.
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// `serving.kserve.io/autoscalerClass`: who writes replicas.
+    pub(crate) class: Option<Box<str>>,
+    /// How KServe serves it.
+    pub(crate) mode: Option<Box<str>>,
+    /// `serving.kserve.io/stop`: KServe deletes what serves it.
+    pub(crate) stopped: bool,
+    /// The name of the predictor, one of several while there is a canary.
+    pub(crate) predictor: Option<Box<str>>,
+    pub(crate) min_replicas: Option<i64>,
+    pub(crate) max_replicas: Option<i64>,
+    pub(crate) scale_target: Option<i64>,
+    pub(crate) scale_metric: Option<Box<str>>,
+    pub(crate) container_concurrency: Option<u32>,
+    pub(crate) timeout_seconds: Option<u64>,
 }
 
 /// Somebody else's scaler, and what it scales.

@@ -3,12 +3,13 @@
 //!
 //! A namespace is drawn as a whole, since its endpoints vie for its Deployments. `index` finds pods by labels, so that a
 //! namespace costs what it holds and not its square; `claims` says who keeps a host, which is asked across namespaces;
-//! `own` is about Rouse's own pods; `endpoint` and `revision` draw one of each.
+//! `own` is about Rouse's own pods; `kserve` says what an InferenceService means for an endpoint that names one; `endpoint` and `revision` draw one of each.
 
 pub(crate) mod claims;
 mod endpoint;
 mod findings;
 mod index;
+mod kserve;
 pub(crate) mod own;
 mod revision;
 
@@ -24,6 +25,7 @@ use crate::world::Seen;
 use claims::Claims;
 pub(crate) use findings::{Findings, RevisionFindings};
 use index::ByLabel;
+use kserve::Predictors;
 
 /// What bears on every namespace.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,8 @@ struct Subject<'a> {
 /// Draws a namespace that has been listed in full.
 pub(crate) fn draw(around: Around<'_>, namespace: &Arc<str>, memory: &mut Memory) -> Drawn {
     let mut drawn = Drawn::default();
-    let subjects = memory.subjects(around.seen, namespace, &mut drawn.findings);
+    let mut subjects = memory.subjects(around.seen, namespace, &mut drawn.findings);
+    resolve(around.seen, namespace, &mut subjects, &mut drawn.findings);
     let scene = Scene::of(around, namespace, &subjects);
     memory.look(around.seen, namespace, &scene.owners);
     for subject in &subjects {
@@ -93,6 +96,24 @@ pub(crate) fn draw(around: Around<'_>, namespace: &Arc<str>, memory: &mut Memory
         drawn.findings.insert(subject.key.clone(), findings);
     }
     drawn
+}
+
+/// Puts the Deployments of InferenceServices in their place.
+fn resolve(
+    seen: &Seen,
+    namespace: &Arc<str>,
+    subjects: &mut [Subject<'_>],
+    findings: &mut BTreeMap<EndpointKey, Findings>,
+) {
+    if !seen.names_kserve(namespace) {
+        return;
+    }
+    let predictors = Predictors::of(seen, namespace);
+    for subject in subjects {
+        let Some(spec) = kserve::resolved(seen, namespace, &predictors, &subject.spec) else { continue };
+        subject.spec = Arc::new(spec);
+        findings.entry(subject.key.clone()).or_default().resolved = Some(Arc::clone(&subject.spec));
+    }
 }
 
 impl Memory {
@@ -210,7 +231,12 @@ impl<'a> Scene<'a> {
         let key = (Arc::clone(&subject.key.namespace), Arc::from(name));
         let service = self.around.seen.services.get(&key)?;
         let is_own = service.owner.as_ref() == Some(&subject.object.uid);
-        is_own.then(|| (&**service, self.slices.get(name).cloned().unwrap_or_default()))
+        is_own.then(|| (&**service, self.slices_of(name)))
+    }
+
+    /// What of ours stands behind a Service.
+    fn slices_of(&self, service: &str) -> Vec<&'a Slice> {
+        self.slices.get(service).cloned().unwrap_or_default()
     }
 }
 

@@ -15,15 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use platform::{Route, RouteError, RouteOrder};
 use tokio::time::timeout;
+use units::EndpointKey;
 
 use crate::actuator::Hands;
 use crate::names::services_of;
 
 use self::drive::Drive;
 use self::plan::{Labels, Wanted};
-use self::shapes::{families_of, slice_of};
+use self::shapes::{Family, beside, families_of, slice_of};
 
 /// An order that has not come to its end by then is ordered anew, if it is still wanted.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -35,11 +37,29 @@ enum Goal {
 }
 
 impl Goal {
+    /// Of a Service of the endpoint.
     fn of(&self, service: &Service) -> Result<Wanted, RouteError> {
-        let (addresses, own_port) = match self {
-            Self::Pods(labels) => return Ok(Wanted::Pods(labels.clone())),
-            Self::Activators { addresses, own_port } => (addresses, *own_port),
-        };
+        match self {
+            Self::Pods(labels) => Ok(Wanted::Pods(labels.clone())),
+            Self::Activators { addresses, own_port } => {
+                Self::slices(service, addresses, *own_port).map(Wanted::Activators)
+            }
+        }
+    }
+
+    /// Of a Service of KServe's.
+    fn beside(&self, service: &Service, endpoint: &EndpointKey, uid: &str) -> Result<Wanted, RouteError> {
+        let Self::Activators { addresses, own_port } = self else { return Ok(Wanted::Left) };
+        let slices = Self::slices(service, addresses, *own_port)?;
+        let of_endpoint = |(family, slice)| (family, beside(slice, endpoint, uid));
+        Ok(Wanted::Beside(slices.into_iter().map(of_endpoint).collect()))
+    }
+
+    fn slices(
+        service: &Service,
+        addresses: &[IpAddr],
+        own_port: u16,
+    ) -> Result<BTreeMap<Family, EndpointSlice>, RouteError> {
         let slices: BTreeMap<_, _> = families_of(service)
             .into_iter()
             .filter(|family| addresses.iter().any(|address| family.has(address)))
@@ -49,7 +69,7 @@ impl Goal {
             let name = service.metadata.name.as_deref().unwrap_or_default();
             return Err(RouteError { why: format!("no activator has an address of a family that Service {name} has") });
         }
-        Ok(Wanted::Activators(slices))
+        Ok(slices)
     }
 }
 
@@ -67,6 +87,8 @@ impl Hands {
         let Ok(spec) = &object.spec else {
             return Err(RouteError { why: "the endpoint has faults".to_owned() });
         };
+        let found = self.cluster.world.findings(&order.endpoint);
+        let spec = found.as_ref().and_then(|found| found.resolved.as_ref()).unwrap_or(spec);
         let goal = match &order.route {
             Route::Proxied { through } => self.activators(through, object.status.activator_port)?,
             Route::Direct => self.pods(spec)?,
@@ -80,8 +102,12 @@ impl Hands {
                 ends.push(Err(RouteError { why: format!("Service {name} does not exist yet") }));
                 continue;
             }
-            let drive = Drive::new(self, order.epoch, &object.uid, &order.endpoint.namespace, &name);
+            let drive = Drive::new(self, order.epoch, Some(&object.uid), &order.endpoint.namespace, &name);
             ends.push(drive.run(|service| goal.of(service)).await);
+        }
+        for name in found.iter().flat_map(|found| &found.beside) {
+            let drive = Drive::new(self, order.epoch, None, &order.endpoint.namespace, name);
+            ends.push(drive.run(|service| goal.beside(service, &order.endpoint, &object.uid)).await);
         }
         // That one cannot be changed keeps no other from it.
         ends.into_iter().collect()

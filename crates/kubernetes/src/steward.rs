@@ -171,7 +171,8 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
             port: object.status.activator_port,
         };
         self.ports.look(now, seen.endpoints.values().map(claim).collect());
-        self.releases.look(now, seen);
+        let resolved = |key: &EndpointKey| self.cluster.world.findings(key)?.resolved.clone();
+        self.releases.look(now, seen, resolved);
         let restraints = self.restraints(now, seen);
         self.files.retain(|key, file| seen.endpoints.get(key).is_some_and(|object| object.uid == file.uid));
         self.odd ^= is_tick;
@@ -209,18 +210,21 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
         }
         let may = |last: Option<Moment>, pause| last.is_none_or(|last| pause <= now.since(last));
         let mut to_do = Vec::new();
-        let needs = Needs::of(seen, owned, key, object);
+        let found = self.cluster.world.findings(key);
+        let beside = found.as_ref().map(|found| &*found.beside);
+        let needs = Needs::of(seen, owned, (key, object), beside);
         let (missing_services, names_taken) = (needs.missing.clone(), needs.taken.clone());
         if may(file.tried_at, PAUSE) {
             to_do.extend(Work::of_services(key, object, needs));
         }
+        let resolved = found.as_ref().and_then(|found| found.resolved.as_deref()).filter(|_| object.names_kserve());
+        let spec = resolved.map_or(object.spec.as_deref(), Ok);
         let port = self.ports.of(&object.uid);
         let lacks_port = port.is_some() && object.status.activator_port != port;
         let may_write = may(file.status_at, STATUS_PAUSE);
         if is_its_turn || lacks_port && may_write {
             let told = (self.told)(key);
             let mut changes = states_changed(&mut file.states, told.as_ref());
-            let found = self.cluster.world.findings(key);
             // A new leader knows nothing for a moment, and what was said before is truer than nothing.
             let knows = found.is_some() && (told.is_some() || object.spec.is_err());
             if may_write && (knows || lacks_port) {
@@ -233,7 +237,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                     key,
                     generation: object.generation,
                     found: found.as_deref(),
-                    spec: object.spec.as_deref().map_err(|faults| &**faults),
+                    spec: spec.map_err(|faults| &**faults),
                     port,
                     missing_services,
                     names_taken,
@@ -254,13 +258,13 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                 let event = events::event(key, &object.uid, &change, &self.cluster.site.pod_name, now);
                 to_do.push(Work::Tell { event: Box::new(event) });
             }
-            if let (Some(told), Some(found)) = (told, found)
+            if let (Some(told), Some(found), Ok(spec)) = (told, &found, spec)
                 && may(file.tried_at, PAUSE)
             {
                 let is_written = |name: &str| found.revisions.get(name).is_none_or(|found| found.adopted);
                 let adopted = told.revisions.iter().filter(|told| told.adopted && !is_written(&told.name));
                 let adopted: Vec<&str> = adopted.map(|revision| revision.name.as_str()).collect();
-                to_do.extend(Work::adoption(key, object, &adopted));
+                to_do.extend(Work::adoption(key, object, spec, &adopted));
             }
         }
         if to_do.iter().any(Work::is_tried_again) {
@@ -281,7 +285,7 @@ impl<'a, T: Fn(&EndpointKey) -> Option<admin::Endpoint>> Steward<'a, T> {
                 let history = self.histories.entry(revision.clone()).or_default();
                 let was_restrained = || status::names_conflict(&object.status, &revision);
                 history.look(now, deployment.replicas_by.as_ref(), was_restrained);
-                if let Some(restraint) = history.restraint(found.scaled_by.first()) {
+                if let Some(restraint) = history.restraint(found.scaled_by.first(), found.rival.as_ref()) {
                     restraints.insert(revision, restraint);
                 }
             }

@@ -13,7 +13,7 @@ use units::{EndpointKey, RevisionKey};
 
 use crate::objects::labels::Interned;
 use crate::objects::{
-    Autoscaled, ConfigMap, Deployment, EndpointObject, Kept, OwnPod, Pod, Service, Sight, Slice, Watched,
+    Autoscaled, ConfigMap, Deployment, EndpointObject, InferenceService, Kept, OwnPod, Pod, Service, Sight, Slice, Watched,
 };
 use crate::picture::Findings;
 use crate::steward::Restraint;
@@ -30,6 +30,8 @@ pub(crate) struct World {
     dirty: Mutex<Dirty>,
     /// The namespaces that have an endpoint.
     namespaces: watch::Sender<BTreeSet<Arc<str>>>,
+    /// Those in which one names an InferenceService.
+    kserve: watch::Sender<BTreeSet<Arc<str>>>,
     /// What is to be said of each endpoint, beside what is put on the boards.
     findings: RwLock<BTreeMap<EndpointKey, Arc<Findings>>>,
     /// Revisions whose `replicas` others write too.
@@ -53,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) slices: BTreeMap<Key, Arc<Slice>>,
     /// HorizontalPodAutoscalers of these namespaces: who else writes `replicas`. Not in an activator.
     pub(crate) autoscaled: BTreeMap<Key, Arc<Autoscaled>>,
+    /// InferenceServices of namespaces that have an endpoint which names one.
+    pub(crate) inference_services: BTreeMap<Key, Arc<InferenceService>>,
     /// Rouse's own pods, by name.
     pub(crate) own_pods: BTreeMap<Arc<str>, Arc<OwnPod>>,
     /// `config-autoscaler`, if there is one. Not in an activator.
@@ -71,6 +75,7 @@ pub(crate) enum Kind {
     Services,
     Slices,
     Autoscaled,
+    InferenceServices,
     OwnPods,
     Config,
 }
@@ -96,6 +101,18 @@ impl Seen {
     /// The namespaces that have an endpoint.
     pub(crate) fn namespaces(&self) -> BTreeSet<Arc<str>> {
         self.endpoints.keys().map(|key| Arc::clone(&key.namespace)).collect()
+    }
+
+    /// Those in which one names an InferenceService.
+    fn namespaces_of_kserve(&self) -> BTreeSet<Arc<str>> {
+        let those = self.endpoints.iter().filter(|(_, object)| object.names_kserve());
+        those.map(|(key, _)| Arc::clone(&key.namespace)).collect()
+    }
+
+    /// Does an endpoint of this namespace name an InferenceService?
+    pub(crate) fn names_kserve(&self, namespace: &Arc<str>) -> bool {
+        let mut here = self.endpoints.range(EndpointKey::new(Arc::clone(namespace), "")..);
+        here.by_ref().take_while(|(key, _)| key.namespace == *namespace).any(|(_, object)| object.names_kserve())
     }
 
     pub(crate) fn has_endpoints(&self, namespace: &Arc<str>) -> bool {
@@ -125,6 +142,7 @@ impl World {
             changes: watch::Sender::new(0),
             dirty: Mutex::default(),
             namespaces: watch::Sender::default(),
+            kserve: watch::Sender::default(),
             findings: RwLock::default(),
             restraints: RwLock::default(),
             autoscalers: watch::Sender::new(None),
@@ -144,6 +162,11 @@ impl World {
     /// Tells which namespaces have an endpoint.
     pub(crate) fn namespaces(&self) -> watch::Receiver<BTreeSet<Arc<str>>> {
         self.namespaces.subscribe()
+    }
+
+    /// Tells in which namespaces an endpoint names an InferenceService.
+    pub(crate) fn kserve(&self) -> watch::Receiver<BTreeSet<Arc<str>>> {
+        self.kserve.subscribe()
     }
 
     /// What changed since this was asked last.
@@ -291,12 +314,9 @@ impl World {
             return;
         }
         if K::WHAT == Kind::Endpoints {
-            let namespaces = seen.namespaces();
-            self.namespaces.send_if_modified(|known| {
-                let differs = *known != namespaces;
-                *known = namespaces;
-                differs
-            });
+            let replace = |known: &mut BTreeSet<Arc<str>>, new: BTreeSet<Arc<str>>| std::mem::replace(known, new) != *known;
+            self.namespaces.send_if_modified(|known| replace(known, seen.namespaces()));
+            self.kserve.send_if_modified(|known| replace(known, seen.namespaces_of_kserve()));
         }
         drop(seen);
         let mut dirty = self.dirty.lock();
@@ -305,6 +325,7 @@ impl World {
             Kind::Config => dirty.config = true,
             Kind::Endpoints => dirty.endpoints = true,
             Kind::Deployments | Kind::Pods | Kind::Services | Kind::Autoscaled => {}
+            Kind::InferenceServices => {}
         }
         dirty.namespaces.extend(touched.into_iter().flatten());
         drop(dirty);

@@ -8,7 +8,7 @@ use units::{ConcurrencyLimit, EndpointKey, Percent};
 
 use super::bounds;
 use super::{
-    Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Timeouts, TrafficTarget,
+    Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts, TrafficTarget,
 };
 use crate::meta::read_meta;
 use crate::read::{Fields, NameRule, Spot, short_duration};
@@ -46,11 +46,15 @@ impl ModelEndpoint {
         let path = spec.get("path").map_or(Some(PathMode::Auto), |spot| {
             spot.one_of(&[("auto", PathMode::Auto), ("proxied", PathMode::Proxied)])
         });
-        let container_concurrency = spec
-            .get("containerConcurrency")
+        let mut said = Said::default();
+        let container_concurrency = spec.get("containerConcurrency");
+        said.container_concurrency = container_concurrency.is_some();
+        let container_concurrency = container_concurrency
             .map_or(Some(0), |spot| spot.small(bounds::CONCURRENCY))
             .map(ConcurrencyLimit::from_field);
-        let timeouts = spec.get("timeouts").map_or(Some(Timeouts::default()), read_timeouts);
+        let timeouts = spec
+            .get("timeouts")
+            .map_or(Some(Timeouts::default()), |spot| read_timeouts(spot, &mut said));
         let queue = spec.get("queue").map_or(Some(Queue::default()), read_queue);
         let autoscaling = spec.get("autoscaling").map_or(Some(Autoscaling::default()), read_autoscaling);
         let answer_headers = spec.get("answerHeaders").map_or(Some(true), |spot| spot.boolean());
@@ -65,6 +69,7 @@ impl ModelEndpoint {
             path: path.unwrap_or(PathMode::Auto),
             container_concurrency: container_concurrency.unwrap_or(ConcurrencyLimit::Unlimited),
             timeouts: timeouts.unwrap_or_default(),
+            said,
             queue: queue.unwrap_or_default(),
             autoscaling: autoscaling.unwrap_or_default(),
             answer_headers: answer_headers.unwrap_or(true),
@@ -204,8 +209,9 @@ fn check_sum(traffic: &Spot<'_>, percents: &[(Spot<'_>, Option<u8>)], alone: boo
     }
 }
 
-fn read_timeouts(spot: Spot<'_>) -> Option<Timeouts> {
+fn read_timeouts(spot: Spot<'_>, said: &mut Said) -> Option<Timeouts> {
     let mut fields = spot.fields()?;
+    said.request_timeout = fields.get("request").is_some();
     let defaults = Timeouts::default();
     let mut limit = |name, default| match fields.get(name) {
         Some(spot) => spot.duration(bounds::TIMEOUT).map(|limit| (limit != Duration::ZERO).then_some(limit)),

@@ -85,6 +85,8 @@ fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
             endpoint.autoscaling = knobs;
             endpoint.container_concurrency = ConcurrencyLimit::from_field(limit);
             endpoint.timeouts = Timeouts { request, response_start, idle };
+            let (container_concurrency, request_timeout) = (limit != 0, request != Timeouts::default().request);
+            endpoint.said = Said { container_concurrency, request_timeout };
             endpoint.queue = Queue {
                 max_requests: NonZeroU32::new(queue.0).unwrap(),
                 max_bytes: (1 << queue.1) - u64::from(queue.0),

@@ -170,6 +170,10 @@ impl Drawing {
         if has_endpoints && !are_listed(seen, of_namespaces(self.who), Some(namespace)) {
             return None;
         }
+        // Only where one is named are they looked at at all.
+        if seen.names_kserve(namespace) && !are_listed(seen, &[Kind::InferenceServices], Some(namespace)) {
+            return None;
+        }
         let around = Around { seen, claims: &self.claims, activators: &self.addresses, listen: self.listen };
         Some(picture::draw(around, namespace, &mut self.memory))
     }
@@ -225,7 +229,10 @@ impl Drawing {
 
     fn everything_is_listed(&self, seen: &Seen) -> bool {
         are_listed(seen, of_cluster(self.who), None)
-            && seen.namespaces().iter().all(|namespace| are_listed(seen, of_namespaces(self.who), Some(namespace)))
+            && seen.namespaces().iter().all(|namespace| {
+                let kserve: &[Kind] = if seen.names_kserve(namespace) { &[Kind::InferenceServices] } else { &[] };
+                are_listed(seen, of_namespaces(self.who), Some(namespace)) && are_listed(seen, kserve, Some(namespace))
+            })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which watches there are: some for the whole cluster, and some for each namespace that has an endpoint, from its first
-//! endpoint to its last.
+//! Which watches there are: some for the whole cluster, some for each namespace that has an endpoint, from its first
+//! endpoint to its last, and one of InferenceServices for each namespace in which an endpoint names one.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,7 +17,9 @@ use super::Program;
 use super::watching::{Ground, keep as keep_one};
 use crate::cluster::Cluster;
 use crate::names::MANAGED_BY;
-use crate::objects::{Autoscaled, ConfigMap, Deployment, EndpointObject, Kept, OwnPod, Pod, Service, Slice};
+use crate::objects::{
+    Autoscaled, ConfigMap, Deployment, EndpointObject, InferenceService, Kept, OwnPod, Pod, Service, Slice,
+};
 use crate::site::{MANAGER, PART_OF};
 use crate::world::{Kind, Seen};
 
@@ -51,8 +53,25 @@ pub(super) async fn keep(cluster: &Cluster, who: Program) -> Infallible {
     let mut watches = Watches::new();
     scopes.begin_cluster(who, &watches);
     let mut begun: BTreeMap<Arc<str>, CancellationToken> = BTreeMap::new();
-    let mut wanted = cluster.world.namespaces();
+    let mut begun_of_kserve: BTreeMap<Arc<str>, CancellationToken> = BTreeMap::new();
+    let (mut wanted, mut wanted_of_kserve) = (cluster.world.namespaces(), cluster.world.kserve());
     loop {
+        let namespaces = wanted_of_kserve.borrow_and_update().clone();
+        begun_of_kserve.retain(|namespace, ending| {
+            let stays = namespaces.contains(namespace);
+            if !stays {
+                ending.cancel();
+                cluster.world.forget::<InferenceService>(namespace);
+            }
+            stays
+        });
+        for namespace in namespaces {
+            begun_of_kserve.entry(namespace).or_insert_with_key(|namespace| {
+                let ending = CancellationToken::new();
+                scopes.begin::<InferenceService>(Some(namespace), Config::default(), &ending, &watches);
+                ending
+            });
+        }
         let namespaces = wanted.borrow_and_update().clone();
         begun.retain(|namespace, ending| {
             let stays = namespaces.contains(namespace);
@@ -75,6 +94,7 @@ pub(super) async fn keep(cluster: &Cluster, who: Program) -> Infallible {
                 Some(()) = watches.next() => {}
                 // The sender is the world's, which is there as long as the cluster.
                 _ = wanted.changed() => break,
+                _ = wanted_of_kserve.changed() => break,
             }
         }
     }

@@ -32,6 +32,9 @@ const STANDS_AFTER: Duration = Duration::from_secs(3);
 /// behind a dead connection is never heard of again.
 const LONGEST_LIST: Duration = Duration::from_secs(20);
 
+/// So long until a kind that the cluster does not have is asked for again: somebody may install it.
+const ABSENT: Duration = Duration::from_secs(10);
+
 /// What all watches have in common.
 pub(super) struct Ground<'a> {
     pub(super) world: &'a World,
@@ -53,6 +56,13 @@ pub(super) async fn keep<K: Kept>(
         one.listed = false;
         one.run(watcher(api.clone(), config.clone())).await;
     }
+}
+
+/// Is there no such kind in this cluster? Only of KServe's may that be so.
+fn is_absent<K: Kept>(error: &watcher::Error) -> bool {
+    const NOT_FOUND: u16 = 404;
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else { return false };
+    K::WHAT == Kind::InferenceServices && matches!(error, kube::Error::Api(status) if status.code == NOT_FOUND)
 }
 
 /// Would the same watch be refused for ever? kube's watcher lists anew when a watch that runs is told that its version is
@@ -110,6 +120,11 @@ impl One<'_> {
             };
             match event {
                 Some(Ok(event)) => self.told(event, &mut all),
+                Some(Err(error)) if is_absent::<K>(&error) => {
+                    self.absent::<K>();
+                    tokio::time::sleep(ABSENT.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
+                    return;
+                }
                 Some(Err(error)) => {
                     self.failed(&error);
                     tokio::time::sleep(self.next_pause()).await;
@@ -145,6 +160,13 @@ impl One<'_> {
                 self.ground.world.gone(&thing);
             }
         }
+    }
+
+    /// There is no such kind, so there are none of it, and that is known.
+    fn absent<K: Kept>(&mut self) {
+        self.stands();
+        let sight = self.sight();
+        self.ground.world.all::<K>(self.within.as_ref(), Vec::new(), Sight { live: false, ..sight });
     }
 
     fn sight(&self) -> Sight {

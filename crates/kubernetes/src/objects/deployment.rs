@@ -11,7 +11,7 @@ use units::RevisionKey;
 
 use super::Deployment;
 use super::envelope::{Kept, Meta, or_default};
-use super::labels::{self, Labels};
+use super::labels::{self, Labels, predicts_for};
 use super::pod;
 use crate::world::{Kind, Seen};
 
@@ -114,6 +114,7 @@ impl Kept for Deployment {
             replicas: spec.replicas.map_or(1, |replicas| u32::try_from(replicas.max(0)).unwrap_or(u32::MAX)),
             replicas_by: metadata.replicas_by(),
             selector: spec.selector.into(),
+            predicts_for: predicts_for(&metadata.labels),
             template_labels: Labels::from(template.metadata.labels),
             annotations: settings(std::mem::take(&mut metadata.annotations)),
             template_annotations: settings(template.metadata.annotations),
@@ -139,7 +140,7 @@ impl Kept for Deployment {
 }
 
 /// Of all annotations those that some rule reads; others, as the one in which kubectl keeps the whole object, are large.
-fn settings(annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(super) fn settings(annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let read = |key: &str| {
         let domain = key.split('/').next().unwrap_or_default();
         ["knative.dev", "rouse.dev"].iter().any(|known| domain.ends_with(known))

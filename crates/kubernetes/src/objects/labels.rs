@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::envelope::or_default;
+use crate::names::{COMPONENT_OF_KSERVE, INFERENCE_SERVICE};
 
 /// Labels of an object, sorted by key. Cheap to clone, and shared by all pods that have the same (see [`Interned`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,12 @@ impl From<BTreeMap<String, String>> for Labels {
         // A map's pairs come sorted by key.
         Self(labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
+}
+
+/// The InferenceService whose predictor KServe has made this for, by its labels.
+pub(super) fn predicts_for(labels: &BTreeMap<String, String>) -> Option<Arc<str>> {
+    let is_predictor = labels.get(COMPONENT_OF_KSERVE).is_some_and(|component| component == "predictor");
+    labels.get(INFERENCE_SERVICE).filter(|_| is_predictor).map(|name| name.as_str().into())
 }
 
 /// Hands out one and the same copy for equal labels: thousands of pods have a few dozen sets of them.

@@ -9,8 +9,9 @@ use serde_json::Value;
 use units::EndpointKey;
 
 use super::envelope::{Kept, Meta, or_default, port};
+use super::labels::predicts_for;
 use super::{Autoscaled, ConfigMap, EndpointObject, PortSeen, Service, Slice};
-use crate::names::SERVICE_NAME;
+use crate::names::{ENDPOINT, SERVICE_NAME};
 use crate::world::{Key, Kind, Seen};
 
 impl Kept for EndpointObject {
@@ -104,6 +105,7 @@ impl Kept for Service {
         let service = Self {
             uid: Arc::clone(&metadata.uid),
             selector: spec.selector,
+            predicts_for: predicts_for(&metadata.labels),
             ports: ports.map(|PortWire { name, port, app_protocol }| PortSeen { name, port, app_protocol }).collect(),
             owner,
             // Without one there is "None" in its place.
@@ -164,6 +166,7 @@ impl Kept for Slice {
             service: metadata.labels.get(SERVICE_NAME).map_or_else(Arc::default, |name| name.as_str().into()),
             addresses: addresses.filter_map(|text| text.parse::<IpAddr>().ok()).collect(),
             port: ports.first().and_then(|first| port(first.port)),
+            beside_for: metadata.labels.get(ENDPOINT).map(|name| name.as_str().into()),
         };
         (metadata, slice)
     }

@@ -7,16 +7,18 @@ use api::{PathMode, Protocol};
 use platform::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Route, Target, Timeouts, UpstreamProtocol};
 use units::RevisionKey;
 
-use super::{Findings, RevisionFindings, Scene, Subject};
+use super::{Findings, RevisionFindings, Scene, Subject, kserve};
 use crate::names::services_of;
+use crate::objects::{InferenceService, Service};
 use crate::route::seen::Sight;
 
 impl Scene<'_> {
     pub(super) fn endpoint(&self, subject: &Subject<'_>, findings: &mut Findings) -> Endpoint {
         let spec = &*subject.spec;
         findings.never_direct = self.never_direct(subject);
-        for revision in spec.revisions() {
-            let found = self.findings_of(subject, &revision);
+        findings.beside = self.beside(subject).into_iter().map(|(name, _)| Arc::clone(name)).collect();
+        for (target, revision) in spec.traffic.iter().zip(spec.revisions()) {
+            let found = self.findings_of(subject, target, &revision);
             findings.revisions.insert(revision.name, found);
         }
         Endpoint {
@@ -92,6 +94,9 @@ impl Scene<'_> {
             return Some("its Deployment belongs to an older endpoint");
         }
         let Some(deployment) = self.deployment(&revision) else { return Some("its Deployment is missing") };
+        if self.inference_service(subject, &spec.traffic[0]).is_some_and(|service| service.stopped) {
+            return Some("its InferenceService is stopped");
+        }
         if deployment.recreates {
             return Some("its Deployment has the strategy Recreate");
         }
@@ -118,6 +123,7 @@ impl Scene<'_> {
         let deployment = revision.and_then(|revision| self.deployment(&revision));
         Sight {
             services: services.filter_map(|name| self.service(subject, &name)).collect(),
+            beside: self.beside(subject).into_iter().map(|(name, _)| self.slices_of(name)).collect(),
             own_port: subject.object.status.activator_port,
             activators: self.around.activators,
             // Also where the direct path is not allowed any more: it is what there is until that is changed.
@@ -126,12 +132,45 @@ impl Scene<'_> {
         .route()
     }
 
-    fn findings_of(&self, subject: &Subject<'_>, revision: &RevisionKey) -> RevisionFindings {
+    /// Services of KServe's behind which Rouse is to stand too, until the path is direct: as what comes through one of
+    /// them goes where the endpoint's own requests go, only of one that names nothing else.
+    fn beside(&self, subject: &Subject<'_>) -> Vec<(&Arc<str>, &Service)> {
+        let [target] = subject.spec.traffic.as_slice() else { return Vec::new() };
+        let (Some(name), Some(revision)) = (&target.inference_service, subject.spec.revisions().next()) else {
+            return Vec::new();
+        };
+        let is_up = self.inference_service(subject, target).is_some_and(|service| !service.stopped);
+        let is_own = self.owners.get(&revision) == Some(subject.key);
+        let deployment = self.deployment(&revision).filter(|_| is_up && is_own);
+        let service = deployment.and_then(|of| kserve::service_of(self.around.seen, &subject.key.namespace, name, of));
+        service.into_iter().collect()
+    }
+
+    pub(super) fn inference_service(
+        &self,
+        subject: &Subject<'_>,
+        target: &api::TrafficTarget,
+    ) -> Option<&InferenceService> {
+        kserve::named(self.around.seen, &subject.key.namespace, target)
+    }
+
+    fn findings_of(
+        &self,
+        subject: &Subject<'_>,
+        target: &api::TrafficTarget,
+        revision: &RevisionKey,
+    ) -> RevisionFindings {
         let owner = self.owners.get(revision);
         let deployment = self.deployment(revision);
+        let service = self.inference_service(subject, target);
+        let name = target.inference_service.as_deref();
+        let why_missing = name.and_then(|name| kserve::hindrance(name, service, deployment.is_some()));
         let scalers = self.scalers.get(&*revision.name).into_iter().flatten();
         RevisionFindings {
-            is_missing: deployment.is_none(),
+            is_missing: deployment.is_none() || why_missing.is_some(),
+            why_missing,
+            rival: name.zip(service).and_then(|(name, service)| kserve::rival(name, service)),
+            passed_over: name.zip(service).and_then(|(name, service)| kserve::passed_over(name, service)),
             taken_by: owner.filter(|owner| *owner != subject.key).cloned(),
             bypassed_by: self.bypasses.get(revision).into_iter().flatten().map(|name| Arc::clone(name)).collect(),
             scaled_by: scalers.map(|scaler| Arc::clone(&scaler.by)).collect(),

@@ -16,15 +16,25 @@ pub(crate) struct Findings {
     pub(crate) hosts_of_others: Vec<(Arc<str>, EndpointKey)>,
     /// Why it never goes direct, in a sentence; `None` if it may.
     pub(crate) never_direct: Option<&'static str>,
-    /// Of each revision that it names, by name.
+    /// Its spec with the Deployments of the InferenceServices that it names, if it names any.
+    pub(crate) resolved: Option<Arc<api::ModelEndpoint>>,
+    /// Services of KServe's behind which Rouse stands too while it is not direct, so that their callers wake it.
+    pub(crate) beside: Vec<Arc<str>>,
+    /// Of each revision that it names, by the name of its Deployment.
     pub(crate) revisions: BTreeMap<Arc<str>, RevisionFindings>,
 }
 
 /// What was found about one revision of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RevisionFindings {
-    /// There is no such Deployment.
+    /// There is no such Deployment, or none that is to be woken.
     pub(crate) is_missing: bool,
+    /// Why that is so of an InferenceService, in a sentence.
+    pub(crate) why_missing: Option<Arc<str>>,
+    /// KServe's controller writes its `replicas`, and what to do about it: a sentence.
+    pub(crate) rival: Option<Arc<str>>,
+    /// What its InferenceService asks for and does not get, in a sentence.
+    pub(crate) passed_over: Option<Arc<str>>,
     /// The older endpoint to which it belongs.
     pub(crate) taken_by: Option<EndpointKey>,
     /// Services of others that lead to its pods past Rouse.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use platform::{Layer, Replica, ReplicaState, Revision, Scale, Source, Trouble, Workload};
 use units::{ReplicaCount, RevisionKey};
 
-use super::{Findings, Memory, Scene, Subject};
+use super::{Findings, Memory, Scene, Subject, kserve};
 use crate::names::{ADOPT, ADOPTED_DOMAIN, PROXIED_PORT, scale_version};
-use crate::objects::{Deployment, Pod};
+use crate::objects::{Deployment, InferenceService, Pod};
 
 impl Scene<'_> {
     pub(super) fn revision(
@@ -19,7 +19,9 @@ impl Scene<'_> {
         memory: &Memory,
         findings: &mut Findings,
     ) -> Revision {
-        let deployment = self.deployment(&key);
+        let service = self.inference_service(subject, target);
+        // One that is stopped is about to go, and what it has is not to be used any more.
+        let deployment = self.deployment(&key).filter(|_| service.is_none_or(|service| !service.stopped));
         let pods = deployment.map(|deployment| self.pods_of(deployment)).unwrap_or_default();
         let adopted = is_adopted(subject, &key, deployment) || memory.was_at_zero(&key);
         if let Some(found) = findings.revisions.get_mut(&key.name) {
@@ -35,7 +37,7 @@ impl Scene<'_> {
             container_concurrency: subject.spec.container_concurrency,
             sidecars: deployment.is_some_and(Deployment::is_to_have_sidecar)
                 && pods.iter().all(|(_, pod)| pod.shape.sidecar),
-            layers: layers(subject, target, deployment),
+            layers: layers(subject, target, deployment, service),
             adopted,
             // That takes more than one look: whoever draws knows it of the steward.
             contested: false,
@@ -54,14 +56,22 @@ fn workload(deployment: &Deployment) -> Workload {
     Workload::Present { generation: deployment.template_generation, scale: Scale { replicas, version } }
 }
 
-fn layers(subject: &Subject<'_>, target: &api::TrafficTarget, deployment: Option<&Deployment>) -> Vec<Layer> {
-    let mut layers = Vec::with_capacity(4);
+fn layers(
+    subject: &Subject<'_>,
+    target: &api::TrafficTarget,
+    deployment: Option<&Deployment>,
+    service: Option<&InferenceService>,
+) -> Vec<Layer> {
+    let mut layers = Vec::with_capacity(6);
+    let [of_annotations, of_fields] = service.map(kserve::layers).map_or([None, None], |layers| layers.map(Some));
     if let Some(deployment) = deployment {
         layers.push(Layer { source: Source::Deployment, values: deployment.annotations.clone() });
         layers.push(Layer { source: Source::PodTemplate, values: deployment.template_annotations.clone() });
     }
+    layers.extend(of_annotations);
     layers.push(Layer { source: Source::Traffic, values: target.autoscaling.annotations() });
     layers.push(Layer { source: Source::Endpoint, values: subject.spec.autoscaling.annotations() });
+    layers.extend(of_fields);
     layers
 }
 

@@ -1,6 +1,7 @@
 mod stage;
 
 mod endpoints;
+mod kserve;
 mod own_pods;
 mod revisions;
 mod vying;

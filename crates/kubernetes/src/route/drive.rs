@@ -44,8 +44,8 @@ const FAILURES: u32 = 3;
 pub(super) struct Drive<'a> {
     hands: &'a Hands,
     epoch: u64,
-    /// UID of the endpoint whose it is.
-    owner: &'a str,
+    /// UID of the endpoint whose it is; `None`: KServe's, whose slices alone are touched, and only our own.
+    owner: Option<&'a str>,
     name: &'a str,
     services: Api<Service>,
     slices: Api<EndpointSlice>,
@@ -89,7 +89,7 @@ struct Progress {
 }
 
 impl<'a> Drive<'a> {
-    pub(super) fn new(hands: &'a Hands, epoch: u64, owner: &'a str, namespace: &str, name: &'a str) -> Self {
+    pub(super) fn new(hands: &'a Hands, epoch: u64, owner: Option<&'a str>, namespace: &str, name: &'a str) -> Self {
         let client = &hands.cluster.prompt;
         Self {
             hands,
@@ -175,7 +175,7 @@ impl<'a> Drive<'a> {
         let Some(service) = in_time(self.services.get_opt(self.name)).await? else {
             return Err(end(format!("Service {} does not exist yet", self.name)));
         };
-        if !is_owned_by(&service.metadata, self.owner) {
+        if self.owner.is_some_and(|owner| !is_owned_by(&service.metadata, owner)) {
             return Err(end(format!(
                 "NameTaken: Service {} is not this endpoint's, and is left as it is; rename it or the endpoint",
                 self.name
@@ -203,7 +203,7 @@ impl<'a> Drive<'a> {
         let Found { service, behind } = found;
         match step {
             Step::Write(family) => {
-                let Wanted::Activators(slices) = wanted else { return Ok(()) };
+                let (Wanted::Activators(slices) | Wanted::Beside(slices)) = wanted else { return Ok(()) };
                 let Some(slice) = slices.get(&family) else { return Ok(()) };
                 let written = self.write(slice, behind.ours.get(&family)).await?;
                 behind.ours.insert(family, written);

@@ -28,6 +28,10 @@ pub(crate) enum Wanted {
     Activators(BTreeMap<Family, EndpointSlice>),
     /// The pods with these labels.
     Pods(Labels),
+    /// These slices of ours beside whatever stands there: of a Service that is not ours.
+    Beside(BTreeMap<Family, EndpointSlice>),
+    /// Nothing of ours beside whatever stands there.
+    Left,
 }
 
 /// What is behind a Service.
@@ -115,6 +119,20 @@ pub(crate) fn next(wanted: &Wanted, is: &Behind, waited: bool) -> Step {
     match wanted {
         Wanted::Activators(slices) => to_activators(slices, is, waited),
         Wanted::Pods(labels) => to_pods(labels, is, waited),
+        Wanted::Beside(slices) => beside(slices, is),
+        Wanted::Left => leave(is),
+    }
+}
+
+fn beside(slices: &BTreeMap<Family, EndpointSlice>, is: &Behind) -> Step {
+    let differs =
+        |(family, slice): &(&Family, &EndpointSlice)| !is.ours.get(family).is_some_and(|ours| is_like(ours, slice));
+    if let Some((family, _)) = slices.iter().find(differs) {
+        return Step::Write(*family);
+    }
+    match is.ours.keys().find(|family| !slices.contains_key(family)) {
+        Some(family) => Step::DeleteOurs(*family),
+        None => Step::Rest,
     }
 }
 
@@ -151,6 +169,11 @@ fn to_pods(labels: &Labels, is: &Behind, waited: bool) -> Step {
         Selects::Nobody if !waited && !is.emptied() => return Step::AwaitNobody,
         Selects::Pods(_) | Selects::Nobody | Selects::Nothing => return Step::Select(Selects::Pods(labels.clone())),
     }
+    leave(is)
+}
+
+/// To others, once somebody of theirs is ready.
+fn leave(is: &Behind) -> Step {
     match is.ours.keys().next() {
         None => Step::Rest,
         Some(_) if !is.theirs.iter().any(|slice| slice.names_ready) => Step::AwaitReady,

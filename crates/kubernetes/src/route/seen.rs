@@ -15,6 +15,8 @@ use crate::objects::{Service, Slice};
 pub(crate) struct Sight<'a> {
     /// The endpoint's Services that are its own, the one that is named like it first, each with our slices behind it.
     pub(crate) services: Vec<(&'a Service, Vec<&'a Slice>)>,
+    /// Our slices behind each Service of KServe's that is to lead to the activators too, unless the path is direct.
+    pub(crate) beside: Vec<Vec<&'a Slice>>,
     /// The endpoint's port on every activator, if it has one yet.
     pub(crate) own_port: Option<u16>,
     /// Activators' UIDs by address.
@@ -28,7 +30,12 @@ impl Sight<'_> {
     pub(crate) fn route(&self) -> Route {
         let mut routes = self.services.iter().map(|(service, slices)| self.of_one(service, slices));
         let Some(first) = routes.next() else { return Route::Proxied { through: Arc::from([]) } };
-        let others: Vec<Route> = routes.collect();
+        let beside = self.beside.iter().map(|slices| match self.through(slices) {
+            // Where nobody is in the path anyway there is nothing else to say.
+            through if through.is_empty() && first != Route::Proxied { through: Arc::clone(&through) } => Route::Direct,
+            through => Route::Proxied { through },
+        });
+        let others: Vec<Route> = routes.chain(beside).collect();
         if others.iter().all(|other| *other == first) {
             return first;
         }
@@ -37,16 +44,21 @@ impl Sight<'_> {
     }
 
     fn of_one(&self, service: &Service, slices: &[&Slice]) -> Route {
-        let named = slices.iter().flat_map(|slice| slice.addresses.iter().map(|address| self.named(slice, *address)));
-        let through: BTreeSet<Arc<str>> = named.collect();
         let selects = (!service.selector.is_empty()).then_some(&service.selector);
         let is_direct = selects.is_some() && selects == self.direct;
-        let through: Arc<[Arc<str>]> = through.into_iter().collect();
+        let through = self.through(slices);
         match selects {
             None => Route::Proxied { through },
             Some(_) if is_direct && through.is_empty() => Route::Direct,
             Some(_) => Route::Changing { through },
         }
+    }
+
+    /// Whom slices of ours name, each once.
+    fn through(&self, slices: &[&Slice]) -> Arc<[Arc<str>]> {
+        let named = slices.iter().flat_map(|slice| slice.addresses.iter().map(|address| self.named(slice, *address)));
+        let through: BTreeSet<Arc<str>> = named.collect();
+        through.into_iter().collect()
     }
 
     /// Who stands at an address: an activator's UID; else something that is none, for it is to be taken out.
@@ -71,6 +83,7 @@ mod tests {
             uid: "s".into(),
             selector: labels(selector),
             owner: Some("e".into()),
+            predicts_for: None,
             cluster_ip: None,
             ports: [].into(),
         }
@@ -78,15 +91,20 @@ mod tests {
 
     fn slice(addresses: &[&str], port: u16) -> Slice {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Slice { service: "recommender".into(), addresses, port: Some(port) }
+        Slice { service: "recommender".into(), addresses, port: Some(port), beside_for: None }
     }
 
     fn route(services: &[(Service, Vec<Slice>)]) -> Route {
+        route_beside(services, &[])
+    }
+
+    fn route_beside(services: &[(Service, Vec<Slice>)], beside: &[Vec<Slice>]) -> Route {
         let activators = [("10.0.0.1", "a"), ("fd00::1", "a"), ("10.0.0.2", "b")];
         let activators = activators.map(|(address, uid)| (address.parse().unwrap(), Arc::from(uid))).into();
         let direct = labels(&[("app", "v1")]);
         let services = services.iter().map(|(service, slices)| (service, slices.iter().collect())).collect();
-        Sight { services, own_port: Some(20_001), activators: &activators, direct: Some(&direct) }.route()
+        let beside = beside.iter().map(|slices| slices.iter().collect()).collect();
+        Sight { services, beside, own_port: Some(20_001), activators: &activators, direct: Some(&direct) }.route()
     }
 
     fn through(uids: &[&str]) -> Arc<[Arc<str>]> {
@@ -140,5 +158,18 @@ mod tests {
     #[test]
     fn without_a_service_nobody_is_in_the_path() {
         assert_eq!(route(&[]), Route::Proxied { through: through(&[]) });
+    }
+
+    #[test]
+    fn behind_a_service_of_kserve_the_same_activators_stand_and_none_when_it_is_direct() {
+        let (ours, others) = (slice(&["10.0.0.1"], 20_001), slice(&["10.0.0.2"], 20_001));
+        let proxied = [(service(&[]), vec![ours.clone()])];
+        let direct = [(service(&[("app", "v1")]), vec![])];
+        assert_eq!(route_beside(&proxied, &[vec![ours.clone()]]), Route::Proxied { through: through(&["a"]) });
+        assert_eq!(route_beside(&direct, &[vec![]]), Route::Direct);
+        // Each of these is a change that is not done.
+        assert_eq!(route_beside(&proxied, &[vec![]]), Route::Changing { through: through(&["a"]) });
+        assert_eq!(route_beside(&proxied, &[vec![others]]), Route::Changing { through: through(&["a", "b"]) });
+        assert_eq!(route_beside(&direct, &[vec![ours]]), Route::Changing { through: through(&["a"]) });
     }
 }

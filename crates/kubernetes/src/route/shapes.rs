@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use units::EndpointKey;
 
 use crate::names::{DIRECT_PORT, ENDPOINT, MANAGED_BY, SERVICE_NAME};
 use crate::site::MANAGER;
@@ -61,14 +62,7 @@ pub(crate) fn service_of(endpoint: &api::ModelEndpoint, uid: &str, name: &str) -
             name: Some(name.to_owned()),
             namespace: Some(endpoint.key.namespace.to_string()),
             labels: Some(service_labels(&endpoint.key.name)),
-            owner_references: Some(vec![OwnerReference {
-                api_version: API_VERSION.to_owned(),
-                kind: "ModelEndpoint".to_owned(),
-                name: endpoint.key.name.to_string(),
-                uid: uid.to_owned(),
-                controller: Some(true),
-                block_owner_deletion: None,
-            }]),
+            owner_references: Some(vec![owner_of(&endpoint.key, uid)]),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {
@@ -168,6 +162,27 @@ pub(crate) fn slice_of(service: &Service, family: Family, addresses: &[IpAddr], 
     }
 }
 
+/// The same behind a Service of KServe's, for an endpoint: owned by that, so that it goes with the endpoint and not with the
+/// Service, which KServe makes anew now and then.
+pub(crate) fn beside(slice: EndpointSlice, endpoint: &EndpointKey, uid: &str) -> EndpointSlice {
+    let mut labels = slice.metadata.labels.unwrap_or_default();
+    labels.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
+    let owner = owner_of(endpoint, uid);
+    let metadata = ObjectMeta { labels: Some(labels), owner_references: Some(vec![owner]), ..slice.metadata };
+    EndpointSlice { metadata, ..slice }
+}
+
+fn owner_of(endpoint: &EndpointKey, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: API_VERSION.to_owned(),
+        kind: "ModelEndpoint".to_owned(),
+        name: endpoint.name.to_string(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
+
 /// Is a slice as it should be, in all that routers read?
 pub(crate) fn is_like(is: &EndpointSlice, wanted: &EndpointSlice) -> bool {
     let named = |slice: &EndpointSlice| -> Vec<(Vec<String>, Option<bool>)> {
@@ -176,7 +191,7 @@ pub(crate) fn is_like(is: &EndpointSlice, wanted: &EndpointSlice) -> bool {
     };
     let labels = |slice: &EndpointSlice| {
         let labels = slice.metadata.labels.clone().unwrap_or_default();
-        [SERVICE_NAME, MANAGED_BY].map(|label| labels.get(label).cloned())
+        [SERVICE_NAME, MANAGED_BY, ENDPOINT].map(|label| labels.get(label).cloned())
     };
     named(is) == named(wanted)
         && is.ports == wanted.ports
@@ -217,8 +232,6 @@ pub(crate) fn families_of(service: &Service) -> Vec<Family> {
 
 #[cfg(test)]
 mod tests {
-    use units::EndpointKey;
-
     use super::*;
 
     fn made() -> Service {

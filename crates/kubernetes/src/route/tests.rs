@@ -101,7 +101,7 @@ impl Shop {
     /// To the pods with `app: <app>`.
     async fn direct_to(&self, app: &str) -> Result<(), RouteError> {
         let labels = Labels::from([("app".to_owned(), app.to_owned())]);
-        let drive = Drive::new(&self.hands, 1, "endpoint", "shop", "recommender");
+        let drive = Drive::new(&self.hands, 1, Some("endpoint"), "shop", "recommender");
         drive.run(|_| Ok(Wanted::Pods(labels.clone()))).await
     }
 

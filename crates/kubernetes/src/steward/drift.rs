@@ -30,6 +30,8 @@ pub(crate) enum Restraint {
     OnlyRaise { writer: Option<Arc<str>> },
     /// It writes nothing. What scales it: kind and name.
     Nothing { scaler: Arc<str> },
+    /// It writes nothing, as KServe's controller does: why, and what to do.
+    Rival { words: Arc<str> },
 }
 
 impl Restraint {
@@ -39,7 +41,7 @@ impl Restraint {
         let raises = from.is_some_and(|from| from < order.to);
         match self {
             Self::OnlyRaise { .. } if raises => None,
-            Self::OnlyRaise { .. } | Self::Nothing { .. } => Some(self.to_string()),
+            Self::OnlyRaise { .. } | Self::Nothing { .. } | Self::Rival { .. } => Some(self.to_string()),
         }
     }
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Restraint {
                 "{scaler} writes its replicas: Rouse does not, and wakes it from zero no more. Delete one of the two, {scaler} \
                  or the ModelEndpoint"
             ),
+            Self::Rival { words } => f.write_str(words),
         }
     }
 }
@@ -99,8 +102,12 @@ impl History {
         }
     }
 
-    /// What Rouse does no more, also because of `scaler`, if something else scales the revision.
-    pub(crate) fn restraint(&self, scaler: Option<&Arc<str>>) -> Option<Restraint> {
+    /// What Rouse does no more, also because of `scaler`, if something else scales the revision, or of KServe as its `rival`.
+    pub(crate) fn restraint(&self, scaler: Option<&Arc<str>>, rival: Option<&Arc<str>>) -> Option<Restraint> {
+        // What KServe does says where a scaler comes from, and what to do about both.
+        if let Some(words) = rival {
+            return Some(Restraint::Rival { words: Arc::clone(words) });
+        }
         match (scaler, &self.conflict) {
             (Some(scaler), _) => Some(Restraint::Nothing { scaler: Arc::clone(scaler) }),
             (None, Some((writer, _))) => Some(Restraint::OnlyRaise { writer: writer.clone() }),
@@ -136,44 +143,44 @@ mod tests {
     #[test]
     fn three_writes_of_one_other_within_five_minutes_are_a_conflict() {
         let twice = [(0, "kubectl"), (10, "rouse"), (20, "argocd"), (30, "rouse"), (40, "argocd"), (50, "rouse")];
-        assert_eq!(after(&twice).restraint(None), None);
+        assert_eq!(after(&twice).restraint(None, None), None);
         let thrice: Vec<_> = twice.into_iter().chain([(60, "argocd")]).collect();
-        assert_eq!(after(&thrice).restraint(None), only_raise("argocd"));
+        assert_eq!(after(&thrice).restraint(None, None), only_raise("argocd"));
     }
 
     #[test]
     fn writes_further_apart_or_of_different_others_are_not() {
-        assert_eq!(after(&[(0, "a"), (1, "b"), (200, "b"), (302, "b")]).restraint(None), None);
-        assert_eq!(after(&[(0, "x"), (1, "a"), (2, "b"), (3, "c")]).restraint(None), None);
+        assert_eq!(after(&[(0, "a"), (1, "b"), (200, "b"), (302, "b")]).restraint(None, None), None);
+        assert_eq!(after(&[(0, "x"), (1, "a"), (2, "b"), (3, "c")]).restraint(None, None), None);
     }
 
     #[test]
     fn our_own_writes_and_what_was_found_do_not_count() {
-        assert_eq!(after(&[(0, "a"), (1, "rouse"), (2, "rouse"), (3, "rouse")]).restraint(None), None);
-        assert_eq!(after(&[(0, "a"), (1, "a"), (2, "a")]).restraint(None), None);
+        assert_eq!(after(&[(0, "a"), (1, "rouse"), (2, "rouse"), (3, "rouse")]).restraint(None, None), None);
+        assert_eq!(after(&[(0, "a"), (1, "a"), (2, "a")]).restraint(None, None), None);
     }
 
     #[test]
     fn the_same_word_again_is_no_write() {
         let mut history = after(&[(0, "x"), (1, "a"), (2, "a")]);
         history.look(at(3), Some(&("a".into(), at(2))), || false);
-        assert_eq!(history.restraint(None), None);
+        assert_eq!(history.restraint(None, None), None);
     }
 
     #[test]
     fn it_is_over_when_nobody_else_has_written_for_an_hour() {
         let mut history = after(&[(0, "x"), (1, "a"), (2, "a"), (3, "a"), (100, "b")]);
         history.look(at(3699), Some(&("b".into(), at(100))), || false);
-        assert_eq!(history.restraint(None), only_raise("b"));
+        assert_eq!(history.restraint(None, None), only_raise("b"));
         history.look(at(3700), Some(&("b".into(), at(100))), || false);
-        assert_eq!(history.restraint(None), None);
+        assert_eq!(history.restraint(None, None), None);
     }
 
     #[test]
     fn a_new_leader_goes_on_with_what_the_one_before_has_found() {
         let mut history = History::default();
         history.look(at(0), Some(&("a".into(), at(0))), || true);
-        assert_eq!(history.restraint(None), Some(Restraint::OnlyRaise { writer: None }));
+        assert_eq!(history.restraint(None, None), Some(Restraint::OnlyRaise { writer: None }));
     }
 
     #[test]
@@ -196,6 +203,6 @@ mod tests {
     #[test]
     fn beside_an_autoscaler_of_kubernetes_nothing_is_written() {
         let scaler: Arc<str> = "HorizontalPodAutoscaler v1".into();
-        assert_eq!(History::default().restraint(Some(&scaler)), Some(Restraint::Nothing { scaler }));
+        assert_eq!(History::default().restraint(Some(&scaler), None), Some(Restraint::Nothing { scaler }));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use units::EndpointKey;
 
 use crate::names::services_of;
-use crate::objects::{EndpointObject, Service};
+use crate::objects::{EndpointObject, Service, Slice};
 use crate::route::shapes::service_ports;
 use crate::world::{Kind, Seen};
 
@@ -21,6 +21,8 @@ pub(super) struct Needs {
     pub(super) outdated: Vec<String>,
     /// Its own, and of no use: of tags that are gone. Name and UID.
     pub(super) superfluous: Vec<(String, Arc<str>)>,
+    /// Our slices that stand for it behind Services of KServe's with which it has nothing to do any more.
+    pub(super) superfluous_slices: Vec<Arc<str>>,
 }
 
 /// Services of one owner, by name.
@@ -28,28 +30,45 @@ type Named<'a> = Vec<(&'a Arc<str>, &'a Service)>;
 
 /// Services by their namespace and the UID of who owns them: whoever names an owner of another namespace has none.
 #[derive(Debug)]
-pub(super) struct Owned<'a>(BTreeMap<(&'a str, &'a str), Named<'a>>);
+pub(super) struct Owned<'a> {
+    services: BTreeMap<(&'a str, &'a str), Named<'a>>,
+    /// Slices behind Services of KServe's, by their namespace and the name of the endpoint for which they are.
+    beside: BTreeMap<(&'a str, &'a str), Vec<(&'a Arc<str>, &'a Slice)>>,
+}
 
 impl<'a> Owned<'a> {
     /// Made once for a look at all endpoints.
     pub(super) fn of(seen: &'a Seen) -> Self {
-        let mut owned = BTreeMap::<_, Named<'_>>::new();
+        let mut services = BTreeMap::<_, Named<'_>>::new();
         for ((namespace, name), service) in &seen.services {
             if let Some(owner) = &service.owner {
-                owned.entry((&**namespace, &**owner)).or_default().push((name, &**service));
+                services.entry((&**namespace, &**owner)).or_default().push((name, &**service));
             }
         }
-        Self(owned)
+        let mut beside = BTreeMap::<_, Vec<_>>::new();
+        for ((namespace, name), slice) in &seen.slices {
+            if let Some(endpoint) = &slice.beside_for {
+                beside.entry((&**namespace, &**endpoint)).or_default().push((name, &**slice));
+            }
+        }
+        Self { services, beside }
     }
 
     fn by(&self, namespace: &'a str, uid: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Service)> + '_ {
-        self.0.get(&(namespace, uid)).into_iter().flatten().copied()
+        self.services.get(&(namespace, uid)).into_iter().flatten().copied()
     }
 }
 
 impl Needs {
+    /// `beside`: Services of KServe's behind which it stands too; `None` before anybody looked.
+    ///
     /// Nothing, of one that is leaving or not understood, and while the Services of its namespace are not known.
-    pub(super) fn of<'a>(seen: &Seen, owned: &Owned<'a>, key: &'a EndpointKey, object: &'a EndpointObject) -> Self {
+    pub(super) fn of<'a>(
+        seen: &Seen,
+        owned: &Owned<'a>,
+        (key, object): (&'a EndpointKey, &'a EndpointObject),
+        beside: Option<&[Arc<str>]>,
+    ) -> Self {
         let mut needs = Self::default();
         let Ok(spec) = &object.spec else { return needs };
         let namespace = &key.namespace;
@@ -69,6 +88,10 @@ impl Needs {
         }
         let superfluous = owned.by(namespace, &object.uid).filter(|(name, _)| wanted.iter().all(|it| *it != ***name));
         needs.superfluous = superfluous.map(|(name, service)| (name.to_string(), Arc::clone(&service.uid))).collect();
+        let slices = owned.beside.get(&(&**namespace, &*key.name)).into_iter().flatten();
+        let of_no_use = |slice: &Slice| beside.is_some_and(|beside| !beside.contains(&slice.service));
+        needs.superfluous_slices =
+            slices.filter(|(_, slice)| of_no_use(slice)).map(|(name, _)| Arc::clone(name)).collect();
         needs
     }
 }

@@ -23,7 +23,7 @@ use super::work::Work;
 use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::names::scale_version;
-use crate::objects::{Deployment, Watched};
+use crate::objects::{Deployment, EndpointObject, Watched};
 use crate::site::{MANAGER, REVISIONS};
 use crate::world::Seen;
 
@@ -48,17 +48,34 @@ pub(super) struct Releases {
     tried_at: Option<Moment>,
 }
 
+/// What a spec names, as far as it is known.
+fn known(spec: &api::ModelEndpoint) -> Vec<RevisionKey> {
+    let targets = spec.traffic.iter().zip(spec.revisions());
+    targets.filter(|(target, _)| !target.is_unknown()).map(|(_, revision)| revision).collect()
+}
+
 impl Releases {
     pub(super) fn new() -> Self {
         Self { named: BTreeMap::new(), released: BTreeMap::new(), recalled: None, recorded: None, tried_at: None }
     }
 
-    pub(super) fn look(&mut self, now: Moment, seen: &Seen) {
+    /// `resolved`: the spec with the Deployments of InferenceServices, of an endpoint that names any.
+    pub(super) fn look(
+        &mut self,
+        now: Moment,
+        seen: &Seen,
+        resolved: impl Fn(&EndpointKey) -> Option<Arc<api::ModelEndpoint>>,
+    ) {
         let mut named = BTreeMap::new();
         for (key, object) in &seen.endpoints {
             // One that is not understood any more still means what it named before.
             let revisions = match &object.spec {
-                Ok(spec) => spec.revisions().collect(),
+                Ok(_) if object.names_kserve() => match resolved(key).map_or_else(|| self.named.remove(key), |spec| Some(known(&spec))) {
+                    Some(revisions) => revisions,
+                    // Nobody has looked yet.
+                    None => continue,
+                },
+                Ok(spec) => known(spec),
                 Err(_) => self.named.remove(key).unwrap_or_default(),
             };
             named.insert(key.clone(), revisions);
@@ -99,7 +116,11 @@ impl Releases {
         // One that is not understood, and was not when this program began, may mean any of its namespace.
         let unclear = |revision: &RevisionKey| {
             let mut here = seen.endpoints.iter().filter(|(key, _)| key.namespace == revision.namespace);
-            here.any(|(key, object)| object.spec.is_err() && self.named.get(key).is_none_or(Vec::is_empty))
+            let is_unclear = |key: &EndpointKey, object: &EndpointObject| match self.named.get(key) {
+                None => object.spec.is_err() || object.names_kserve(),
+                Some(named) => object.spec.is_err() && named.is_empty(),
+            };
+            here.any(|(key, object)| is_unclear(key, object))
         };
         let due: Vec<RevisionKey> = self
             .released

@@ -43,11 +43,16 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// The revisions that its `spec` names, in its order, and what was found of each.
-    fn revisions(&self) -> impl Iterator<Item = (&'a str, Option<&'a RevisionFindings>)> + use<'a> {
+    /// What its `spec` names, in its order, and what was found of each.
+    fn targets(&self) -> impl Iterator<Item = (&'a api::TrafficTarget, Option<&'a RevisionFindings>)> + use<'a> {
         let (spec, found) = (self.spec.ok(), self.found);
-        let names = spec.into_iter().flat_map(|spec| spec.traffic.iter().map(|target| target.revision.as_str()));
-        names.map(move |name| (name, found.and_then(|found| found.revisions.get(name))))
+        let targets = spec.into_iter().flat_map(|spec| &spec.traffic);
+        targets.map(move |target| (target, found.and_then(|found| found.revisions.get(target.revision.as_str()))))
+    }
+
+    /// The same, by the names that `spec` gives.
+    fn revisions(&self) -> impl Iterator<Item = (&'a str, Option<&'a RevisionFindings>)> + use<'a> {
+        self.targets().map(|(target, found)| (target.name(), found))
     }
 
     /// Those of which something was found.
@@ -67,7 +72,7 @@ pub(crate) fn status(facts: &Facts<'_>, before: &Status, now: Moment) -> Status 
         traffic: spec.map(traffic).unwrap_or_default(),
         // Nobody rolls anything out.
         rollout: None,
-        revisions: facts.revisions().map(|(name, found)| shown(facts, name, found)).collect(),
+        revisions: facts.targets().map(|(target, found)| shown(facts, target, found)).collect(),
         conditions: merged(words::all(facts), facts.generation, before, now),
     }
 }
@@ -81,16 +86,17 @@ fn url(facts: &Facts<'_>) -> String {
 
 fn traffic(spec: &api::ModelEndpoint) -> Vec<Share> {
     let share =
-        |target: &api::TrafficTarget| Share { revision: target.revision.clone(), percent: target.percent.get() };
+        |target: &api::TrafficTarget| Share { revision: target.name().to_owned(), percent: target.percent.get() };
     spec.traffic.iter().map(share).collect()
 }
 
-fn shown(facts: &Facts<'_>, name: &str, found: Option<&RevisionFindings>) -> Revision {
+fn shown(facts: &Facts<'_>, target: &api::TrafficTarget, found: Option<&RevisionFindings>) -> Revision {
+    let name = target.revision.as_str();
     let exists = found.is_some_and(|found| !found.is_missing);
     let told = facts.told.and_then(|told| told.revisions.iter().find(|revision| revision.name == name));
     let told = told.filter(|_| exists);
     Revision {
-        name: name.to_owned(),
+        name: target.name().to_owned(),
         deployment: exists.then(|| name.to_owned()),
         state: told.map(|told| told.state),
         path: told.map(|told| told.path),

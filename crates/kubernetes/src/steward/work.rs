@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::status::Status;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{
@@ -42,6 +43,8 @@ pub(super) enum Work {
     Reshape { key: EndpointKey, name: String, patch: Value },
     /// Takes away a Service of a tag that is gone.
     Delete { key: EndpointKey, name: String, uid: Arc<str> },
+    /// Takes away a slice of ours behind a Service of KServe's that the endpoint has no more to do with.
+    DeleteSlice { key: EndpointKey, name: Arc<str> },
     /// Writes a status.
     Status { key: EndpointKey, patch: Value },
     /// Writes down that revisions are adopted.
@@ -72,6 +75,7 @@ impl Work {
         created
             .chain(needs.outdated.into_iter().map(reshape))
             .chain(needs.superfluous.into_iter().map(delete))
+            .chain(needs.superfluous_slices.into_iter().map(|name| Self::DeleteSlice { key: key.clone(), name }))
             .collect()
     }
 
@@ -81,8 +85,12 @@ impl Work {
 
     /// `adopted`: revisions of which it is to be written down. What stands there of others is taken out: a revision that
     /// comes back is found anew.
-    pub(super) fn adoption(key: &EndpointKey, object: &EndpointObject, adopted: &[&str]) -> Option<Self> {
-        let Ok(spec) = &object.spec else { return None };
+    pub(super) fn adoption(
+        key: &EndpointKey,
+        object: &EndpointObject,
+        spec: &api::ModelEndpoint,
+        adopted: &[&str],
+    ) -> Option<Self> {
         let name = |revision: &str| format!("{ADOPTED_DOMAIN}/{revision}");
         let fits = |revision: &&&str| revision.len() <= LONGEST_IN_A_KEY;
         let new = adopted.iter().filter(fits).map(|revision| name(revision));
@@ -102,7 +110,10 @@ impl Work {
     /// What nothing else is begun about meanwhile.
     pub(super) fn subject(&self) -> Option<Subject> {
         match self {
-            Self::Create { key, .. } | Self::Reshape { key, .. } | Self::Delete { key, .. } => {
+            Self::Create { key, .. }
+            | Self::Reshape { key, .. }
+            | Self::Delete { key, .. }
+            | Self::DeleteSlice { key, .. } => {
                 Some(Subject::Endpoint(key.clone()))
             }
             Self::Status { key, .. } | Self::Adopt { key, .. } => Some(Subject::Endpoint(key.clone())),
@@ -119,7 +130,8 @@ impl Work {
     /// Is it found again, while it is not seen to be done?
     pub(super) fn is_tried_again(&self) -> bool {
         match self {
-            Self::Create { .. } | Self::Reshape { .. } | Self::Delete { .. } | Self::Adopt { .. } => true,
+            Self::Create { .. } | Self::Reshape { .. } | Self::Delete { .. } => true,
+            Self::DeleteSlice { .. } | Self::Adopt { .. } => true,
             // These two have a pause of their own, and the others are done once.
             Self::Status { .. } | Self::Tell { .. } | Self::Raise { .. } => false,
             Self::Recall { .. } | Self::Record { .. } => false,
@@ -156,6 +168,7 @@ impl Work {
             }
             Self::Reshape { key, name, .. } => format!("changing the ports of Service {name} of {key}"),
             Self::Delete { key, name, .. } => format!("deleting Service {name} of {key}"),
+            Self::DeleteSlice { key, name } => format!("deleting EndpointSlice {name} of {key}"),
             Self::Status { key, .. } => format!("writing the status of {key}"),
             Self::Adopt { key, .. } => format!("writing down what is adopted of {key}"),
             Self::Tell { event } => format!("an Event {}", event.reason.as_deref().unwrap_or_default()),
@@ -186,6 +199,11 @@ impl Work {
                     .delete(&name, &deleting)
                     .await
                     .map(|_| info!(endpoint = %key, service = name, "deleted a Service"))
+            }
+            Self::DeleteSlice { key, name } => {
+                let slices: Api<EndpointSlice> = Api::namespaced(client(), &key.namespace);
+                let deleted = slices.delete(&name, &DeleteParams::default()).await;
+                deleted.map(|_| info!(endpoint = %key, slice = &*name, "deleted a slice behind a Service of KServe's"))
             }
             Self::Status { key, patch } => {
                 let all = endpoints(client(), &key.namespace);

@@ -50,7 +50,7 @@ fn a_slice_without_anybody_is_written_with_nulls() {
     let slice = decoded::<Slice>(json!({
         "metadata": { "labels": { "kubernetes.io/service-name": "m" } }, "endpoints": null, "ports": null,
     }));
-    assert_eq!(slice.kept, Slice { service: "m".into(), addresses: vec![], port: None });
+    assert_eq!(slice.kept, Slice { service: "m".into(), addresses: vec![], port: None, beside_for: None });
 }
 
 /// Names that mean something somewhere, so that what is made comes deep into what is read.

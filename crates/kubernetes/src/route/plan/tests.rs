@@ -205,6 +205,7 @@ proptest! {
                 prop_assert_eq!(&behind.ours, &slices);
                 prop_assert!(behind.theirs.is_empty());
             }
+            Wanted::Beside(_) | Wanted::Left => unreachable!("of Services that are not ours"),
         }
     }
 
@@ -235,4 +236,26 @@ proptest! {
         }
         prop_assert!(!named_since, "{:?}", behind);
     }
+}
+
+/// Of a Service that is not ours only our own slices change, whatever stands there.
+#[test]
+fn beside_others_nothing_of_theirs_is_touched_and_ours_goes_only_once_they_are_ready() {
+    let Wanted::Activators(slices) = through(&["10.0.0.1"]) else { unreachable!() };
+    let wanted = Wanted::Beside(slices);
+    let behind = |names_any, ours| Behind {
+        selects: pods("v1"),
+        ours,
+        theirs: theirs(names_any, names_any),
+        leftovers: true,
+    };
+    for names_any in [true, false] {
+        assert_eq!(next(&wanted, &behind(names_any, BTreeMap::new()), false), Step::Write(Family::V4));
+        assert_eq!(next(&wanted, &behind(names_any, ours(&["10.0.0.9"])), false), Step::Write(Family::V4));
+        assert_eq!(next(&wanted, &behind(names_any, ours(&["10.0.0.1"])), false), Step::Rest);
+    }
+    let left = |names_any| next(&Wanted::Left, &behind(names_any, ours(&["10.0.0.1"])), false);
+    assert_eq!(left(false), Step::AwaitReady);
+    assert_eq!(left(true), Step::DeleteOurs(Family::V4));
+    assert_eq!(next(&Wanted::Left, &behind(false, BTreeMap::new()), false), Step::Rest);
 }

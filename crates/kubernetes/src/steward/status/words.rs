@@ -113,10 +113,15 @@ fn revisions(facts: &Facts<'_>) -> Said {
     if facts.found.is_none() {
         return unknown(kind, "NotSeenYet", "nobody has looked yet for its Deployments");
     }
-    let missing = facts.found_of(|found| found.is_missing);
+    let missing = facts.found_of(|found| found.is_missing && found.why_missing.is_none());
+    let hindered = facts.revisions().filter_map(|(_, found)| found?.why_missing.as_deref());
+    let mut sentences: Vec<String> = hindered.map(str::to_owned).collect();
     if !missing.is_empty() {
-        let message = format!("there is no Deployment {} in namespace {}", missing.join(", "), facts.key.namespace);
-        return fails(kind, "RevisionMissing", message);
+        sentences
+            .push(format!("there is no Deployment {} in namespace {}", missing.join(", "), facts.key.namespace));
+    }
+    if !sentences.is_empty() {
+        return fails(kind, "RevisionMissing", sentences.join("\n"));
     }
     if !facts.found_of(|found| found.taken_by.is_some()).is_empty() {
         return fails(kind, "RevisionTaken", "see the condition RevisionTaken");
@@ -256,6 +261,9 @@ pub(super) fn of_revision(
     told: Option<&admin::Revision>,
 ) -> Option<String> {
     let found = found?;
+    if let Some(why) = &found.why_missing {
+        return Some(why.to_string());
+    }
     if found.is_missing {
         return Some("its Deployment is missing".to_owned());
     }
@@ -263,7 +271,9 @@ pub(super) fn of_revision(
         return Some(format!("it belongs to ModelEndpoint {}/{}", owner.namespace, owner.name));
     }
     let refused = told.filter(|told| !told.refused_settings.is_empty()).map(|told| told.refused_settings.join("\n"));
-    told.and_then(|told| told.reason.clone()).or_else(|| facts.conflicts.get(name).cloned()).or(refused)
+    let passed_over = || found.passed_over.as_ref().map(ToString::to_string);
+    let reason = told.and_then(|told| told.reason.clone());
+    reason.or_else(|| facts.conflicts.get(name).cloned()).or(refused).or_else(passed_over)
 }
 
 fn of_told<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a admin::Revision> {
