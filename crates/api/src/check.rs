@@ -51,7 +51,8 @@ fn revisions_exist(documents: &Documents, faults: &mut Vec<Fault>) {
     for endpoint in &documents.endpoints {
         for (i, key) in endpoint.value.revisions().enumerate().filter(|(_, key)| !key.name.is_empty()) {
             if endpoint.value.traffic[i].inference_service.is_some() {
-                let why = "InferenceServices are KServe's, on a cluster; on one machine `revision`, the name of a Deployment";
+                let why =
+                    "InferenceServices are KServe's, on a cluster; on one machine `revision`, the name of a Deployment";
                 faults.push(endpoint.fault(&format!("spec.traffic[{i}].inferenceService"), why));
             } else if documents.deployment(&key).is_none() {
                 let path = format!("spec.traffic[{i}].revision");

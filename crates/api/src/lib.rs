@@ -29,8 +29,8 @@ pub use crd::{crd, crd_yaml};
 pub use deployment::{Check, Container, ContainerPort, Deployment, EnvVar, Invocation, PortRef, Probe, expand};
 pub use documents::{ConfigAutoscaler, Documents, Placed, Reading, read};
 pub use endpoint::{
-    API_VERSION, Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said,
-    Timeouts, TrafficTarget,
+    API_VERSION, Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts,
+    TrafficTarget,
 };
 pub use fault::{Fault, Faults, Place};
 pub use quantity::{parse_duration, parse_size, show_duration, show_size};

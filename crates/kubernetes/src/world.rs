@@ -13,7 +13,8 @@ use units::{EndpointKey, RevisionKey};
 
 use crate::objects::labels::Interned;
 use crate::objects::{
-    Autoscaled, ConfigMap, Deployment, EndpointObject, InferenceService, Kept, OwnPod, Pod, Service, Sight, Slice, Watched,
+    Autoscaled, ConfigMap, Deployment, EndpointObject, InferenceService, Kept, OwnPod, Pod, Service, Sight, Slice,
+    Watched,
 };
 use crate::picture::Findings;
 use crate::steward::Restraint;
@@ -314,7 +315,8 @@ impl World {
             return;
         }
         if K::WHAT == Kind::Endpoints {
-            let replace = |known: &mut BTreeSet<Arc<str>>, new: BTreeSet<Arc<str>>| std::mem::replace(known, new) != *known;
+            let replace =
+                |known: &mut BTreeSet<Arc<str>>, new: BTreeSet<Arc<str>>| std::mem::replace(known, new) != *known;
             self.namespaces.send_if_modified(|known| replace(known, seen.namespaces()));
             self.kserve.send_if_modified(|known| replace(known, seen.namespaces_of_kserve()));
         }

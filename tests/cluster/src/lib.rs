@@ -6,6 +6,7 @@ pub mod herd;
 pub mod images;
 pub mod inside;
 pub mod installed;
+pub mod kserve;
 pub mod model;
 pub mod objects;
 pub mod pods;

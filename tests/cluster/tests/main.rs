@@ -9,6 +9,7 @@ mod faults;
 mod fewer;
 mod ground;
 mod injection;
+mod kserve;
 mod leading;
 mod leaving;
 mod objects;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         paths::TESTS,
         injection::TESTS,
         ending::TESTS,
+        kserve::TESTS,
         faults::TESTS,
         trusting::TESTS,
         leaving::TOLD,

@@ -52,9 +52,7 @@ impl ModelEndpoint {
         let container_concurrency = container_concurrency
             .map_or(Some(0), |spot| spot.small(bounds::CONCURRENCY))
             .map(ConcurrencyLimit::from_field);
-        let timeouts = spec
-            .get("timeouts")
-            .map_or(Some(Timeouts::default()), |spot| read_timeouts(spot, &mut said));
+        let timeouts = spec.get("timeouts").map_or(Some(Timeouts::default()), |spot| read_timeouts(spot, &mut said));
         let queue = spec.get("queue").map_or(Some(Queue::default()), read_queue);
         let autoscaling = spec.get("autoscaling").map_or(Some(Autoscaling::default()), read_autoscaling);
         let answer_headers = spec.get("answerHeaders").map_or(Some(true), |spot| spot.boolean());

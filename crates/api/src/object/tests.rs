@@ -113,7 +113,8 @@ fn traffic(entries: &serde_json::Value) -> Result<Vec<crate::TrafficTarget>, Vec
 
 #[test]
 fn an_inference_service_is_named_in_place_of_a_revision_and_its_deployment_is_not_known_yet() {
-    let read = traffic(&json!([{ "inferenceService": "iris", "percent": 60 }, { "revision": "v1", "percent": 40 }])).unwrap();
+    let read =
+        traffic(&json!([{ "inferenceService": "iris", "percent": 60 }, { "revision": "v1", "percent": 40 }])).unwrap();
     assert_eq!((read[0].name(), read[0].is_unknown()), ("iris", true));
     assert_ne!(read[0].revision, "iris", "there may be a Deployment of that name, and it is another's");
     assert_eq!((read[1].name(), read[1].is_unknown(), read[1].inference_service.as_deref()), ("v1", false, None));
@@ -124,5 +125,8 @@ fn an_entry_names_one_thing_and_a_name_stands_once() {
     let both = traffic(&json!([{ "inferenceService": "iris", "revision": "v1" }])).unwrap_err();
     assert_eq!(both, ["spec.traffic[0].revision: v1: exactly one of revision (a Deployment) and inferenceService"]);
     let twice = traffic(&json!([{ "inferenceService": "iris", "percent": 60 }, { "revision": "iris", "percent": 40 }]));
-    assert_eq!(twice.unwrap_err(), ["spec.traffic[1].revision: iris: each revision once; spec.traffic[0].inferenceService has this one already"]);
+    assert_eq!(
+        twice.unwrap_err(),
+        ["spec.traffic[1].revision: iris: each revision once; spec.traffic[0].inferenceService has this one already"]
+    );
 }

@@ -8,7 +8,7 @@ use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 use super::*;
 use crate::deployment::{ContainerPort, EnvVar};
 use crate::documents::{Placed, read};
-use crate::endpoint::{EndpointPort, Knob, TrafficTarget};
+use crate::endpoint::{EndpointPort, Knob, Said, TrafficTarget};
 
 /// Text of which YAML could make something else.
 fn tricky() -> impl Strategy<Value = String> {

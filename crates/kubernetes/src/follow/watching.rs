@@ -61,7 +61,9 @@ pub(super) async fn keep<K: Kept>(
 /// Is there no such kind in this cluster? Only of KServe's may that be so.
 fn is_absent<K: Kept>(error: &watcher::Error) -> bool {
     const NOT_FOUND: u16 = 404;
-    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else { return false };
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
     K::WHAT == Kind::InferenceServices && matches!(error, kube::Error::Api(status) if status.code == NOT_FOUND)
 }
 

@@ -141,7 +141,10 @@ mod tests {
         assert_eq!((kept.class.as_deref(), kept.mode.as_deref()), (Some("external"), Some("Standard")));
         assert_eq!((kept.predictor.as_deref(), kept.stopped), (Some("b"), false));
         assert_eq!((kept.min_replicas, kept.max_replicas, kept.scale_target), (Some(0), Some(4), Some(7)));
-        assert_eq!((kept.scale_metric.as_deref(), kept.container_concurrency, kept.timeout_seconds), (Some("rps"), Some(3), Some(90)));
+        assert_eq!(
+            (kept.scale_metric.as_deref(), kept.container_concurrency, kept.timeout_seconds),
+            (Some("rps"), Some(3), Some(90))
+        );
         assert_eq!(kept.annotations, BTreeMap::from([("autoscaling.knative.dev/window".into(), "20s".into())]));
     }
 
@@ -149,14 +152,17 @@ mod tests {
     fn it_is_stopped_as_kserve_reads_it_and_no_maximum_is_written_as_0() {
         for (word, stopped) in [("true", true), ("True", true), ("false", false), ("yes", false)] {
             let annotations = json!({ "serving.kserve.io/stop": word });
-            let kept = decoded(json!({ "metadata": { "annotations": annotations }, "spec": { "predictor": { "maxReplicas": 0 } } }));
+            let kept = decoded(
+                json!({ "metadata": { "annotations": annotations }, "spec": { "predictor": { "maxReplicas": 0 } } }),
+            );
             assert_eq!((kept.stopped, kept.max_replicas), (stopped, None), "{word}");
         }
     }
 
     #[test]
     fn one_that_makes_no_sense_is_kept_without_it() {
-        let kept = decoded(json!({ "spec": { "predictor": { "minReplicas": "two", "scaleMetric": 5, "timeout": -1 } } }));
+        let kept =
+            decoded(json!({ "spec": { "predictor": { "minReplicas": "two", "scaleMetric": 5, "timeout": -1 } } }));
         assert_eq!((kept.min_replicas, kept.scale_metric, kept.timeout_seconds), (None, None, None));
     }
 }

@@ -164,6 +164,12 @@ impl Scene<'_> {
         let deployment = self.deployment(revision);
         let service = self.inference_service(subject, target);
         let name = target.inference_service.as_deref();
+        let bypasses = self.bypasses.get(revision).into_iter().flatten().map(|name| Arc::clone(name));
+        let of_kserve = |name: &Arc<str>| {
+            let key = (Arc::clone(&revision.namespace), Arc::clone(name));
+            self.around.seen.services.get(&key).is_some_and(|service| service.predicts_for.is_some())
+        };
+        let (behind_kserves, bypassed_by) = bypasses.partition(of_kserve);
         let why_missing = name.and_then(|name| kserve::hindrance(name, service, deployment.is_some()));
         let scalers = self.scalers.get(&*revision.name).into_iter().flatten();
         RevisionFindings {
@@ -172,7 +178,8 @@ impl Scene<'_> {
             rival: name.zip(service).and_then(|(name, service)| kserve::rival(name, service)),
             passed_over: name.zip(service).and_then(|(name, service)| kserve::passed_over(name, service)),
             taken_by: owner.filter(|owner| *owner != subject.key).cloned(),
-            bypassed_by: self.bypasses.get(revision).into_iter().flatten().map(|name| Arc::clone(name)).collect(),
+            bypassed_by,
+            behind_kserves,
             scaled_by: scalers.map(|scaler| Arc::clone(&scaler.by)).collect(),
             without_sidecars: deployment.is_some_and(|deployment| {
                 let lacks_it = || self.pods_of(deployment).iter().any(|(_, pod)| !pod.shape.sidecar);

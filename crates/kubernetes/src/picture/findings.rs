@@ -39,6 +39,8 @@ pub(crate) struct RevisionFindings {
     pub(crate) taken_by: Option<EndpointKey>,
     /// Services of others that lead to its pods past Rouse.
     pub(crate) bypassed_by: Vec<Arc<str>>,
+    /// The same of KServe's, which stay.
+    pub(crate) behind_kserves: Vec<Arc<str>>,
     /// Scalers of others on its Deployment.
     pub(crate) scaled_by: Vec<Arc<str>>,
     /// Its pods have no queue-proxy.

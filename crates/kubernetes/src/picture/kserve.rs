@@ -46,7 +46,11 @@ impl<'a> Predictors<'a> {
 }
 
 /// The InferenceService of an entry of `traffic`.
-pub(super) fn named<'a>(seen: &'a Seen, namespace: &Arc<str>, target: &api::TrafficTarget) -> Option<&'a InferenceService> {
+pub(super) fn named<'a>(
+    seen: &'a Seen,
+    namespace: &Arc<str>,
+    target: &api::TrafficTarget,
+) -> Option<&'a InferenceService> {
     let name = target.inference_service.as_deref()?;
     seen.inference_services.get(&(Arc::clone(namespace), Arc::from(name))).map(|service| &**service)
 }

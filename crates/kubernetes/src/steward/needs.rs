@@ -25,27 +25,27 @@ pub(super) struct Needs {
     pub(super) superfluous_slices: Vec<Arc<str>>,
 }
 
-/// Services of one owner, by name.
-type Named<'a> = Vec<(&'a Arc<str>, &'a Service)>;
+/// Things of one owner, by name.
+type Named<'a, T> = Vec<(&'a Arc<str>, &'a T)>;
 
 /// Services by their namespace and the UID of who owns them: whoever names an owner of another namespace has none.
 #[derive(Debug)]
 pub(super) struct Owned<'a> {
-    services: BTreeMap<(&'a str, &'a str), Named<'a>>,
+    services: BTreeMap<(&'a str, &'a str), Named<'a, Service>>,
     /// Slices behind Services of KServe's, by their namespace and the name of the endpoint for which they are.
-    beside: BTreeMap<(&'a str, &'a str), Vec<(&'a Arc<str>, &'a Slice)>>,
+    beside: BTreeMap<(&'a str, &'a str), Named<'a, Slice>>,
 }
 
 impl<'a> Owned<'a> {
     /// Made once for a look at all endpoints.
     pub(super) fn of(seen: &'a Seen) -> Self {
-        let mut services = BTreeMap::<_, Named<'_>>::new();
+        let mut services = BTreeMap::<_, Named<'_, Service>>::new();
         for ((namespace, name), service) in &seen.services {
             if let Some(owner) = &service.owner {
                 services.entry((&**namespace, &**owner)).or_default().push((name, &**service));
             }
         }
-        let mut beside = BTreeMap::<_, Vec<_>>::new();
+        let mut beside = BTreeMap::<_, Named<'_, Slice>>::new();
         for ((namespace, name), slice) in &seen.slices {
             if let Some(endpoint) = &slice.beside_for {
                 beside.entry((&**namespace, &**endpoint)).or_default().push((name, &**slice));

@@ -70,11 +70,13 @@ impl Releases {
         for (key, object) in &seen.endpoints {
             // One that is not understood any more still means what it named before.
             let revisions = match &object.spec {
-                Ok(_) if object.names_kserve() => match resolved(key).map_or_else(|| self.named.remove(key), |spec| Some(known(&spec))) {
-                    Some(revisions) => revisions,
-                    // Nobody has looked yet.
-                    None => continue,
-                },
+                Ok(_) if object.names_kserve() => {
+                    match resolved(key).map_or_else(|| self.named.remove(key), |spec| Some(known(&spec))) {
+                        Some(revisions) => revisions,
+                        // Nobody has looked yet.
+                        None => continue,
+                    }
+                }
                 Ok(spec) => known(spec),
                 Err(_) => self.named.remove(key).unwrap_or_default(),
             };

@@ -113,9 +113,7 @@ impl Work {
             Self::Create { key, .. }
             | Self::Reshape { key, .. }
             | Self::Delete { key, .. }
-            | Self::DeleteSlice { key, .. } => {
-                Some(Subject::Endpoint(key.clone()))
-            }
+            | Self::DeleteSlice { key, .. } => Some(Subject::Endpoint(key.clone())),
             Self::Status { key, .. } | Self::Adopt { key, .. } => Some(Subject::Endpoint(key.clone())),
             Self::Raise { .. } | Self::Recall { .. } | Self::Record { .. } => Some(Subject::Releases),
             // Nothing is found by looking that would tell of it again.

@@ -46,6 +46,7 @@ pub struct Ground {
     pub ours: PathBuf,
     programs: Programs,
     pub(crate) installed: tokio::sync::OnceCell<()>,
+    pub(crate) kserve: tokio::sync::OnceCell<()>,
 }
 
 struct Programs {
@@ -106,6 +107,7 @@ impl Ground {
         Ok(Self {
             folder: holder,
             installed,
+            kserve: tokio::sync::OnceCell::new(),
             identities,
             images,
             client,

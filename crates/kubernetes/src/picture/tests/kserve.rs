@@ -129,8 +129,14 @@ fn what_it_says_is_weaker_than_what_the_endpoint_says_and_its_annotations_are_st
     let shop = stage.draw();
     let layers = &shop.revision("iris-made").layers;
     let sources: Vec<Source> = layers.iter().map(|layer| layer.source).collect();
-    let strongest_first =
-        [Source::Deployment, Source::PodTemplate, Source::InferenceService, Source::Traffic, Source::Endpoint, Source::KServe];
+    let strongest_first = [
+        Source::Deployment,
+        Source::PodTemplate,
+        Source::InferenceService,
+        Source::Traffic,
+        Source::Endpoint,
+        Source::KServe,
+    ];
     assert_eq!(sources, strongest_first);
     assert_eq!(layers[2].values["autoscaling.knative.dev/window"], "20s");
     let fields = [("min-scale", "0"), ("max-scale", "4"), ("metric", "rps"), ("target", "7")];

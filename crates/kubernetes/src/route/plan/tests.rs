@@ -243,12 +243,8 @@ proptest! {
 fn beside_others_nothing_of_theirs_is_touched_and_ours_goes_only_once_they_are_ready() {
     let Wanted::Activators(slices) = through(&["10.0.0.1"]) else { unreachable!() };
     let wanted = Wanted::Beside(slices);
-    let behind = |names_any, ours| Behind {
-        selects: pods("v1"),
-        ours,
-        theirs: theirs(names_any, names_any),
-        leftovers: true,
-    };
+    let behind =
+        |names_any, ours| Behind { selects: pods("v1"), ours, theirs: theirs(names_any, names_any), leftovers: true };
     for names_any in [true, false] {
         assert_eq!(next(&wanted, &behind(names_any, BTreeMap::new()), false), Step::Write(Family::V4));
         assert_eq!(next(&wanted, &behind(names_any, ours(&["10.0.0.9"])), false), Step::Write(Family::V4));

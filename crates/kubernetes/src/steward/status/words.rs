@@ -1,5 +1,7 @@
 //! What the conditions say, for people.
 
+use std::sync::Arc;
+
 use api::admin::{self, State};
 use api::status::{ConditionType, Holds};
 use platform::Route;
@@ -117,8 +119,7 @@ fn revisions(facts: &Facts<'_>) -> Said {
     let hindered = facts.revisions().filter_map(|(_, found)| found?.why_missing.as_deref());
     let mut sentences: Vec<String> = hindered.map(str::to_owned).collect();
     if !missing.is_empty() {
-        sentences
-            .push(format!("there is no Deployment {} in namespace {}", missing.join(", "), facts.key.namespace));
+        sentences.push(format!("there is no Deployment {} in namespace {}", missing.join(", "), facts.key.namespace));
     }
     if !sentences.is_empty() {
         return fails(kind, "RevisionMissing", sentences.join("\n"));
@@ -161,6 +162,21 @@ fn bypassed(facts: &Facts<'_>) -> Option<Said> {
             "the replicas of {name} are behind Service {} too: what comes that way is not counted, and wakes nobody. Point \
              its clients at Service {}, then delete it",
             found.bypassed_by.join(", "),
+            facts.key.name
+        ));
+    }
+    for (name, found) in facts.revisions() {
+        let Some(found) = found.filter(|found| !found.behind_kserves.is_empty()) else { continue };
+        let beside = |service: &&Arc<str>| facts.found.is_some_and(|found| found.beside.contains(service));
+        let wakes = if found.behind_kserves.iter().all(|service| beside(&service)) {
+            "at zero it wakes it all the same"
+        } else {
+            "and at zero it wakes nobody"
+        };
+        sentences.push(format!(
+            "KServe's own Service {} leads to the replicas of {name} past Rouse while there are any: what comes that way is \
+             not counted; {wakes}. Point its clients at Service {}",
+            found.behind_kserves.join(", "),
             facts.key.name
         ));
     }
