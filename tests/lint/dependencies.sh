@@ -23,7 +23,7 @@ must_never() {
     done
 }
 
-for pure in kpa balance traffic breaker wire units; do
+for pure in kpa balance traffic compare breaker wire units; do
     must_never "$pure" tokio kube k8s-openapi hyper tracing
 done
 must_never activator kube k8s-openapi kpa
