@@ -27,6 +27,9 @@ const ORDERS: [&str; 6] = ["done", "conflict", "not-leading", "gone", "refused",
 /// Outcomes of seals.
 const SEALS: [&str; 2] = ["committed", "released"];
 
+/// Classes of requests that replicas cut.
+const CUTS: [&str; 3] = ["unary", "streaming", "upgraded"];
+
 /// The numbers of one autoscaler.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
@@ -40,6 +43,7 @@ struct Inner {
     wake_duration: HistogramVec,
     orders: IntCounterVec,
     seals: IntCounterVec,
+    cuts: IntCounterVec,
     streams: IntGaugeVec,
     stream_ends: IntCounterVec,
     unheard: IntCounter,
@@ -89,6 +93,13 @@ impl Metrics {
             &["outcome"],
         )?;
         let seals = IntCounterVec::new(Opts::new("rouse_seals_total", "Seals, by how they ended."), &["outcome"])?;
+        let cuts = IntCounterVec::new(
+            Opts::new(
+                "rouse_replica_cuts_total",
+                "Requests that sidecars cut as they left, for they had not ended within the limit of their class; told to who leads.",
+            ),
+            &["class"],
+        )?;
         let streams = IntGaugeVec::new(Opts::new("rouse_streams", "Peers that are connected."), &["role"])?;
         let stream_ends =
             IntCounterVec::new(Opts::new("rouse_stream_ends_total", "Streams that ended, by why."), &["reason"])?;
@@ -105,15 +116,20 @@ impl Metrics {
         registry.register(Box::new(wake_duration.clone()))?;
         registry.register(Box::new(orders.clone()))?;
         registry.register(Box::new(seals.clone()))?;
+        registry.register(Box::new(cuts.clone()))?;
         registry.register(Box::new(streams.clone()))?;
         registry.register(Box::new(stream_ends.clone()))?;
         registry.register(Box::new(unheard.clone()))?;
         registry.register(Box::new(leading.clone()))?;
 
         // A series that is born with its first event hides that event from `rate()`.
-        for (counters, words) in
-            [(&wakes, &WAKES[..]), (&orders, &ORDERS[..]), (&seals, &SEALS[..]), (&stream_ends, ENDS)]
-        {
+        for (counters, words) in [
+            (&wakes, &WAKES[..]),
+            (&orders, &ORDERS[..]),
+            (&seals, &SEALS[..]),
+            (&cuts, &CUTS[..]),
+            (&stream_ends, ENDS),
+        ] {
             for word in words {
                 counters.with_label_values(&[word]);
             }
@@ -133,6 +149,7 @@ impl Metrics {
             wake_duration,
             orders,
             seals,
+            cuts,
             streams,
             stream_ends,
             unheard,
@@ -172,6 +189,19 @@ impl Metrics {
 
     pub(crate) fn seal(&self, outcome: &'static str) {
         self.0.seals.with_label_values(&[outcome]).inc();
+    }
+
+    /// So many unary ones, streaming ones and upgraded ones.
+    pub(crate) fn were_cut(&self, of_each: [u64; CUTS.len()]) {
+        for (class, cut) in CUTS.iter().zip(of_each) {
+            self.0.cuts.with_label_values(&[class]).inc_by(cut);
+        }
+    }
+
+    /// How many of a class were.
+    #[cfg(test)]
+    pub(crate) fn cuts(&self, class: &str) -> u64 {
+        self.0.cuts.with_label_values(&[class]).get()
     }
 
     pub(crate) fn wake(&self, outcome: &'static str) {

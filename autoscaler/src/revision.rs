@@ -57,6 +57,8 @@ struct SidecarSeen {
     settings: u64,
     /// Requests that came to it without an activator, in all.
     direct: u64,
+    /// What it cut as it left: unary, streaming, upgraded.
+    cut: [u64; 3],
 }
 
 /// An order that the facts may not show yet.
@@ -422,13 +424,16 @@ impl Revision {
                 self.replicas_told_of.insert(Arc::clone(&replica));
                 let wire::SidecarStats { in_flight, foreign, settings_generation: settings, .. } = stats;
                 let direct = stats.requests - stats.proxied_requests;
-                let before = self.sidecars.get(&replica).map_or(direct, |seen| seen.direct);
+                let seen = self.sidecars.get(&replica);
+                let (before, cut_before) = seen.map_or((direct, [0; 3]), |seen| (seen.direct, seen.cut));
+                let cut = [stats.cut_unary, stats.cut_streaming, stats.cut_upgraded];
+                self.were_cut(&replica, cut_before, cut);
                 {
                     let mut shown = self.place.lock();
                     shown.in_flight.insert(Arc::clone(&replica), in_flight);
                     shown.series.direct(at, direct.saturating_sub(before));
                 }
-                self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings, direct });
+                self.sidecars.insert(replica, SidecarSeen { in_flight, foreign, settings, direct, cut });
             }
             Heard::SealAnswer { activator, incarnation, answer } => self.seal_answer(activator, incarnation, &answer),
             Heard::IdleAnswer { replica, incarnation, answer } => self.idle_answer(replica, incarnation, answer),

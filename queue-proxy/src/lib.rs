@@ -222,7 +222,7 @@ impl QueueProxy {
         let cut = shared.ends.drain(left, ended).await.sum();
         tokio::join!(direct.ended(), proxied.ended());
         info!(took = ?began.elapsed(), cut, "nothing is left");
-        told(&shared).await;
+        tokio::join!(told(&shared), tell_of(cut, &shared));
         Ok(())
     }
 }
@@ -296,6 +296,16 @@ async fn told(shared: &Shared) {
         // Heard, it has still to be written.
         sleep(FAREWELL / 20).await;
     }
+}
+
+/// Returns when autoscalers have heard what was cut, and soon in any case: nobody reads the numbers of this process any more.
+async fn tell_of(cut: usize, shared: &Shared) {
+    if cut == 0 {
+        return;
+    }
+    shared.ended.cancel();
+    shared.telling.close();
+    let _ = timeout(FAREWELL, shared.telling.wait()).await;
 }
 
 /// `queue-proxy leave`: asks the sidecar on this machine to leave. For its preStop hook.

@@ -80,6 +80,7 @@ impl Reporter {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = BytesMut::new();
         let (mut silent_ticks, mut reported) = (QUIET_TICKS, (0, 0));
+        let (ended, mut telling) = (self.shared.ended.clone(), Some(self.shared.telling.token()));
         loop {
             // Each branch may be dropped: what was read stays in `heard`.
             tokio::select! {
@@ -95,6 +96,7 @@ impl Reporter {
                     continue;
                 }
                 _ = ready.changed() => {}
+                () = ended.cancelled(), if telling.is_some() => {}
                 _ = ticks.tick() => {
                     let (reading, _) = self.shared.gate.read();
                     silent_ticks += 1;
@@ -105,9 +107,13 @@ impl Reporter {
                     }
                 }
             }
+            let is_last = ended.is_cancelled();
             let stats = self.stats();
             (silent_ticks, reported) = (0, (stats.requests, stats.in_flight));
             say(&mut writer, Up::SidecarStats(stats)).await?;
+            if is_last {
+                telling = None;
+            }
         }
     }
 
@@ -120,6 +126,7 @@ impl Reporter {
 
     fn stats(&mut self) -> SidecarStats {
         let (reading, _) = self.shared.gate.read();
+        let [cut_unary, cut_streaming, cut_upgraded] = self.shared.metrics.departure.cut();
         self.number += 1;
         SidecarStats {
             number: self.number,
@@ -133,6 +140,9 @@ impl Reporter {
             foreign: if 0 < reading.in_flight { self.shared.foreign_lately() } else { self.shared.foreign() },
             settings_generation: self.shared.generation(),
             ready: self.shared.readiness.is_ready() && !self.shared.is_leaving(),
+            cut_unary,
+            cut_streaming,
+            cut_upgraded,
         }
     }
 

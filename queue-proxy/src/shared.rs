@@ -32,8 +32,12 @@ pub(crate) struct Shared {
     pub(crate) leaving: CancellationToken,
     /// Likewise, later: the quiet period is over, and nobody can connect any more.
     pub(crate) closed: CancellationToken,
+    /// Likewise, last of all: nothing is left here.
+    pub(crate) ended: CancellationToken,
     /// Who waits to hear that the model may go.
     pub(crate) drain_followers: TaskTracker,
+    /// Streams to autoscalers on which the last is still to be said.
+    pub(crate) telling: TaskTracker,
     /// How it proves itself to autoscalers; `None`: in plain TCP nobody does.
     pub(crate) proven: Option<Proven>,
     timeouts: ArcSwap<Timeouts>,
@@ -64,7 +68,9 @@ impl Shared {
             incarnation: Incarnation(fastrand::u64(..)),
             leaving: CancellationToken::new(),
             closed: CancellationToken::new(),
+            ended: CancellationToken::new(),
             drain_followers: TaskTracker::new(),
+            telling: TaskTracker::new(),
             proven,
             timeouts: ArcSwap::from_pointee(config.timeouts),
             generation: AtomicU64::new(0),

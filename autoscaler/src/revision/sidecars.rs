@@ -4,11 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::{Endpoint, Replica, ReplicaState};
+use tracing::warn;
 use wire::Down;
 
 use super::Revision;
 
 impl Revision {
+    /// A replica said what it cut as it left. Said and counted by whoever leads alone, for all of them hear it.
+    pub(super) fn were_cut(&self, replica: &str, before: [u64; 3], cut: [u64; 3]) {
+        let [unary, streaming, upgraded] = std::array::from_fn(|class| cut[class].saturating_sub(before[class]));
+        if [unary, streaming, upgraded] == [0; 3] || self.ground.leading().is_none() {
+            return;
+        }
+        self.metrics.all().were_cut([unary, streaming, upgraded]);
+        warn!(
+            revision = %self.key, replica, unary, streaming, upgraded,
+            "a replica that left cut what had not ended in time"
+        );
+    }
+
     /// Tells each connected sidecar what to run with, unless it was told.
     pub(super) fn tell_settings(&mut self, endpoint: Option<&Endpoint>) {
         let Some(endpoint) = endpoint.filter(|_| self.ground.leading().is_some()) else { return };

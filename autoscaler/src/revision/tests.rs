@@ -331,6 +331,29 @@ async fn the_idlest_go_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_replica_cut_as_it_left_is_counted_once_and_by_who_leads() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| revision.sidecars = true);
+    toy.world.set(1);
+    let mut sidecar = toy.sidecar("v1-1").await;
+    let mut cut = async |leadership, cut_streaming, in_flight| {
+        toy.leadership.send_replace(leadership);
+        let stats = wire::SidecarStats { in_flight, cut_streaming, ..Default::default() };
+        sidecar.say(wire::Up::SidecarStats(stats)).await;
+        until("it is heard", || {
+            let place = toy.ground.shelf.get(&crate::stage::toy::v1());
+            place.is_some_and(|place| place.lock().in_flight.values().any(|seen| *seen == in_flight))
+        })
+        .await;
+        toy.ground.metrics.cuts("streaming")
+    };
+    assert_eq!(cut(platform::Leadership::ALONE, 2, 3).await, 2);
+    assert_eq!(cut(platform::Leadership::ALONE, 2, 2).await, 2);
+    assert_eq!(cut(platform::Leadership::ALONE, 3, 1).await, 3);
+    assert_eq!(cut(platform::Leadership::Following, 5, 4).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sidecar_is_told_its_settings_when_it_connects_and_when_they_change() {
     let mut toy = Toy::new();
     toy.world.change(|revision| revision.sidecars = true);

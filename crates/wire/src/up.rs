@@ -268,6 +268,15 @@ pub struct SidecarStats {
     /// Is the model ready?
     #[prost(bool, tag = "11")]
     pub ready: bool,
+    /// Requests with one answer that were cut when the sidecar left, as they had not ended in time.
+    #[prost(uint64, tag = "12")]
+    pub cut_unary: u64,
+    /// Likewise, answers of unknown length.
+    #[prost(uint64, tag = "13")]
+    pub cut_streaming: u64,
+    /// Likewise, upgraded connections.
+    #[prost(uint64, tag = "14")]
+    pub cut_upgraded: u64,
 }
 
 /// A sidecar's answer.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use super::reporting::{Autoscaler, autoscaler, identity};
 use super::stage::{
     Sidecar, client, get, h2_client, hello_model, model, piece, piecewise, read, request, wait_for, whole, within,
 };
@@ -55,6 +56,26 @@ async fn what_does_not_end_in_time_is_cut() {
     let told = within(stuck).await.unwrap().unwrap();
     assert_eq!((told.status().as_u16(), &told.headers()["rouse-reason"]), (504, &"timeout".parse().unwrap()));
     assert_eq!(told.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn what_was_cut_is_the_last_that_autoscalers_hear() {
+    let (_open, model) = slow_model().await;
+    let (listener, address) = autoscaler().await;
+    let mut sidecar = Sidecar::beside(model, |config| {
+        config.drain.unary = Duration::from_millis(200);
+        (config.autoscalers, config.identity) = (vec![address], identity());
+    })
+    .await;
+    let mut autoscaler = Autoscaler(within(listener.accept()).await.unwrap().0);
+    let direct = sidecar.direct;
+    let stuck = tokio::spawn(async move { get(direct, "/").await });
+    sidecar.until(|stats| stats["inFlight"] == 1).await;
+    sidecar.leave();
+    let last = autoscaler.hear_stats(|stats| 0 < stats.cut_unary).await;
+    assert_eq!((last.cut_unary, last.cut_streaming, last.cut_upgraded, last.in_flight), (1, 0, 0, 0));
+    assert_eq!(within(stuck).await.unwrap().0, 504);
+    within(sidecar.running).await.unwrap().unwrap();
 }
 
 #[tokio::test]

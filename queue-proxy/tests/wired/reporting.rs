@@ -21,7 +21,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Autoscaler<T> {
         wire::decode::<ToAutoscaler>(Bytes::from(frame)).unwrap().kind.unwrap()
     }
 
-    async fn hear_stats(&mut self, wanted: impl Fn(&SidecarStats) -> bool) -> SidecarStats {
+    pub(super) async fn hear_stats(&mut self, wanted: impl Fn(&SidecarStats) -> bool) -> SidecarStats {
         loop {
             if let Up::SidecarStats(stats) = self.hear().await
                 && wanted(&stats)

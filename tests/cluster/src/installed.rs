@@ -105,6 +105,17 @@ impl Ground {
         Ok(Client::that_asks(SocketAddr::new(address.parse()?, port), "pod"))
     }
 
+    /// A client of the admin port of the autoscaler that leads.
+    ///
+    /// # Errors
+    /// If nobody does.
+    pub async fn metrics_of_leader(&self) -> anyhow::Result<Client> {
+        let leader = self.leader().await?.pod;
+        let pods = self.pods("rouse", "app.kubernetes.io/component=autoscaler").await?;
+        let pod = pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&leader)).context("no leader")?;
+        self.client_of_pod(pod, 9090)
+    }
+
     /// Pods with a label.
     ///
     /// # Errors
@@ -113,6 +124,16 @@ impl Ground {
         let pods: Api<Pod> = Api::namespaced(self.client(), namespace);
         Ok(pods.list(&ListParams::default().labels(label)).await?.items)
     }
+}
+
+/// What a counter stands at, by its name and labels; 0 while there is none.
+///
+/// # Errors
+/// If it is no number.
+pub async fn counted(metrics: &Client, name: &str) -> anyhow::Result<u64> {
+    let text = metrics.get("/metrics").await.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.map_or(Ok(0), |value| Ok(value.trim().parse()?))
 }
 
 /// Looks until something is so; fails with why it was not so at last.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use cluster::clients::Clients;
 use cluster::ground::Ground;
-use cluster::installed::until;
+use cluster::installed::{counted, until};
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,6 +18,7 @@ use crate::zero::{deploy, deploy_as};
 pub(crate) const TESTS: &[Test] = &[
     ("pods_that_are_deleted_under_load_of_all_kinds_lose_nothing_and_close_what_has_no_end", deleted),
     ("a_model_that_its_liveness_probe_starts_anew_loses_nothing", restarted),
+    ("before_a_hook_outlasts_the_grace_what_is_left_is_cut_and_it_is_counted_and_said", outlasting),
 ];
 
 /// The way that requests are to take, and what the endpoint says of it.
@@ -33,10 +34,18 @@ fn steady(model: &Model, path: &str) -> Value {
     endpoint
 }
 
-/// How many upgraded connections a pod's sidecar has.
-async fn upgraded(ground: &Ground, pod: &Pod) -> anyhow::Result<u64> {
-    let stats: Value = serde_json::from_slice(&ground.client_of_pod(pod, 8022)?.get("/stats").await.body)?;
-    stats["upgraded"].as_u64().context("no such number")
+/// The name of the pod of which the sidecar says that it has one of these.
+async fn that_has(ground: &Ground, model: &Model, what: &str) -> anyhow::Result<String> {
+    until(&format!("a pod has one {what}"), async || {
+        for pod in ground.pods(&model.namespace, &format!("app={}", model.name)).await? {
+            let stats: Value = serde_json::from_slice(&ground.client_of_pod(&pod, 8022)?.get("/stats").await.body)?;
+            if stats[what] == 1 {
+                return pod.metadata.name.context("no name");
+            }
+        }
+        anyhow::bail!("none has")
+    })
+    .await
 }
 
 fn deleted(stage: Stage) -> anyhow::Result<()> {
@@ -57,15 +66,7 @@ async fn deleted_on(ground: &Ground, path: &str, way: &str) -> anyhow::Result<()
     says(ground, &model, "worker", way).await?;
 
     let mut endless = client.web_socket().await.map_err(anyhow::Error::msg)?;
-    let has_it = async || {
-        for pod in ground.pods(&namespace, "app=worker-v1").await? {
-            if upgraded(ground, &pod).await? == 1 {
-                return pod.metadata.name.context("no name");
-            }
-        }
-        anyhow::bail!("no pod has the WebSocket")
-    };
-    let name = until("a pod has the WebSocket", has_it).await?;
+    let name = that_has(ground, &model, "upgraded").await?;
     let clients = Clients::of_all_kinds(&client, 4);
     ground.kubectl(&["-n", &namespace, "delete", "pod", &name, "--wait=false"]).await?;
     let told = Instant::now();
@@ -157,4 +158,48 @@ fn restarts(pods: &[Pod]) -> Vec<(String, i32)> {
         status.container_statuses.into_iter().chain(status.init_container_statuses).flatten().collect::<Vec<_>>()
     };
     pods.iter().flat_map(of).map(|container| (container.name, container.restart_count)).collect()
+}
+
+fn outlasting(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        // Of its grace each class has 6 s, for the last 10 s are the model's own.
+        let worker = Model::new("outlasting", "worker-v1").with_sidecar();
+        let model = Model { replicas: Some(1), grace_seconds: 16, ..worker };
+        let mut deployment = model.deployment();
+        let hook = json!({ "preStop": { "exec": { "command": ["sleep", "60"] } } });
+        deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = hook;
+        let client = deploy_as(&ground, &deployment, &steady(&model, "auto")).await?;
+        says(&ground, &model, "worker", "straight to the replicas").await?;
+        let cuts = async || {
+            let metrics = ground.metrics_of_leader().await?;
+            counted(&metrics, "rouse_replica_cuts_total{class=\"streaming\"}").await
+        };
+        let before = cuts().await?;
+
+        let endless = async { anyhow::Ok(client.ask(client.request("/events?n=0&every=100ms"), "").await) };
+        let told = async {
+            let name = that_has(&ground, &model, "inFlight").await?;
+            ground.kubectl(&["-n", "outlasting", "delete", "pod", &name, "--wait=false"]).await?;
+            anyhow::Ok((name, Instant::now()))
+        };
+        let (end, (name, told)) = tokio::try_join!(endless, told)?;
+        let lasted = told.elapsed();
+        let Err(end) = end else { anyhow::bail!("the stream ended as if it were whole") };
+        eprintln!("cluster: a stream was cut {:.1} s after its pod was told to go: {end}", lasted.as_secs_f64());
+        ensure!((5..16).contains(&lasted.as_secs()), "{lasted:?}");
+        // By the sidecar, and not by the end of the pod.
+        ground.container("outlasting", &name, "model").context("the model had to stay for its hook")?;
+        until("it is said", async || {
+            let said = ground.kubectl(&["-n", "outlasting", "logs", &name, "-c", "queue-proxy"]).await?;
+            ensure!(said.contains("cut what had not ended in time"), "{said}");
+            Ok(())
+        })
+        .await?;
+        until("it is counted", async || {
+            ensure!(cuts().await? == before + 1, "{before}, then {}", cuts().await?);
+            Ok(())
+        })
+        .await
+    })
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, ensure};
 use cluster::clients::Clients;
 use cluster::ground::Ground;
-use cluster::installed::until;
+use cluster::installed::{counted, until};
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 use daemon::tls::{AUTOSCALER, Client as Believing};
@@ -16,7 +16,6 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::{Hello, Proof, Role, SidecarStats, ToAutoscaler, Up};
-use wired::Client;
 
 use crate::injection::says;
 use crate::leading::seen_by;
@@ -171,17 +170,7 @@ async fn speak(ground: &Ground, plaintext: &str) -> anyhow::Result<()> {
 
 /// Streams to the leader that did not begin with TLS.
 async fn without_tls(ground: &Ground) -> anyhow::Result<u64> {
-    let leader = ground.leader().await?.pod;
-    let pods = ground.pods("rouse", "app.kubernetes.io/component=autoscaler").await?;
-    let leader = pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&leader)).context("no leader")?;
-    counted(&ground.client_of_pod(leader, 9090)?, "rouse_stream_ends_total{reason=\"no-tls\"}").await
-}
-
-/// What a counter stands at; nothing is none yet.
-async fn counted(metrics: &Client, name: &str) -> anyhow::Result<u64> {
-    let text = metrics.get("/metrics").await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.map_or(Ok(0), |value| value.trim().parse())?)
+    counted(&ground.metrics_of_leader().await?, "rouse_stream_ends_total{reason=\"no-tls\"}").await
 }
 
 fn plaintext(stage: Stage) -> anyhow::Result<()> {
@@ -238,7 +227,7 @@ async fn false_peer(ground: &Ground, believed: &str) -> anyhow::Result<()> {
     let bound = ["--bound-object-kind", "Pod", "--bound-object-name", "other", "--audience", "rouse"];
     let token = ground.kubectl(&[&["-n", "trusting", "create", "token", "default"][..], &bound[..]].concat()).await?;
 
-    let metrics = Client::that_asks(SocketAddr::new(ip, 9090), "autoscaler");
+    let metrics = ground.metrics_of_leader().await?;
     let unproven = async || counted(&metrics, "rouse_stream_ends_total{reason=\"unproven\"}").await;
     let before = unproven().await?;
     let believing = Believing::default();
