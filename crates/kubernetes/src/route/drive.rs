@@ -17,7 +17,7 @@ use tracing::debug;
 use units::Moment;
 
 use super::plan::{Behind, Selects, Step, Theirs, Wanted, next};
-use super::shapes::{Family, Keeper, is_owned_by};
+use super::shapes::{Family, Keeper, is_like, is_owned_by};
 use crate::actuator::Hands;
 use crate::cluster::PROMPT;
 use crate::fault::Fault;
@@ -206,6 +206,13 @@ impl<'a> Drive<'a> {
                 let (Wanted::Activators(slices) | Wanted::Beside(slices)) = wanted else { return Ok(()) };
                 let Some(slice) = slices.get(&family) else { return Ok(()) };
                 let written = self.write(slice, behind.ours.get(&family)).await?;
+                // Writing it once more would not help.
+                if !is_like(&written, slice) {
+                    let name = slice.metadata.name.as_deref().unwrap_or_default();
+                    return Err(end(format!(
+                        "slice {name} is kept otherwise than it was written: something on the way to the API server changes it"
+                    )));
+                }
                 behind.ours.insert(family, written);
             }
             Step::Select(selects) => {

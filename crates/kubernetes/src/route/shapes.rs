@@ -110,7 +110,8 @@ pub(crate) fn is_owned_by(object: &ObjectMeta, uid: &str) -> bool {
 /// Our slice of one family behind a Service: activators at the endpoint's own port on them. Owned by the Service, so that
 /// it goes with it.
 ///
-/// Names and protocols of ports are the Service's as it is, since routers match them.
+/// Names and protocols of ports are the Service's as it is, since routers match them; what it leaves out is as the API server
+/// fills it in, so that what is written is what is read again.
 pub(crate) fn slice_of(service: &Service, family: Family, addresses: &[IpAddr], own_port: u16) -> EndpointSlice {
     let name = service.metadata.name.clone().unwrap_or_default();
     let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
@@ -152,9 +153,9 @@ pub(crate) fn slice_of(service: &Service, family: Family, addresses: &[IpAddr], 
         ports: Some(
             ports
                 .map(|port| EndpointPort {
-                    name: port.name.clone(),
+                    name: Some(port.name.clone().unwrap_or_default()),
                     port: Some(own_port.into()),
-                    protocol: port.protocol.clone(),
+                    protocol: Some(port.protocol.clone().unwrap_or_else(|| "TCP".to_owned())),
                     app_protocol: port.app_protocol.clone(),
                 })
                 .collect(),
@@ -286,5 +287,14 @@ mod tests {
         assert!(is_owned_by(&slice.metadata, "uid-of-service"));
         let ports = slice.ports.unwrap();
         assert_eq!((ports[0].name.as_deref(), ports[0].port), (Some("http"), Some(20_017)));
+    }
+
+    #[test]
+    fn what_a_services_port_leaves_out_is_as_the_api_server_fills_it_in() {
+        let mut service = made();
+        service.spec.as_mut().unwrap().ports = Some(vec![ServicePort { port: 80, ..ServicePort::default() }]);
+        let slice = slice_of(&service, Family::V4, &["10.0.0.9".parse().unwrap()], 20_017);
+        let ports = slice.ports.unwrap();
+        assert_eq!((ports[0].name.as_deref(), ports[0].protocol.as_deref()), (Some(""), Some("TCP")));
     }
 }

@@ -288,6 +288,21 @@ async fn without_a_port_or_an_address_nothing_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slice_that_is_kept_otherwise_than_it_was_written_is_not_written_for_ever() {
+    let shop = Shop::new();
+    shop.store.trouble(|call, _| {
+        let is_write = call.path.starts_with(SLICES) && call.method != "GET";
+        let mut kept = call.body.clone();
+        is_write.then(|| {
+            kept["ports"] = json!([{ "name": "another", "port": 1, "protocol": "TCP" }]);
+            answer(201, &kept)
+        })
+    });
+    let why = shop.through(&["a"]).await.unwrap_err().why;
+    assert!(why.contains("recommender-rouse-v4") && why.contains("changes it"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_is_known_not_to_exist_is_not_asked_for() {
     let shop = Shop::new();
     shop.store.trouble(|_, _| Some(answer(403, &refusal(403, "asked"))));
