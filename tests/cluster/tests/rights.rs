@@ -1,6 +1,6 @@
 //! What the programs may do, and what they did: read from the audit log, after everything else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 use cluster::ground::Ground;
@@ -10,6 +10,7 @@ use serde_json::Value;
 pub(crate) const TESTS: &[Test] = &[
     ("over_all_tests_no_request_was_forbidden_and_no_right_was_unused", rights),
     ("over_all_tests_no_request_was_refused_as_malformed", malformed),
+    ("over_all_tests_nothing_was_written_again_and_again", again_and_again),
 ];
 
 type Right = (String, String, String);
@@ -34,6 +35,27 @@ async fn given(ground: &Ground, program: &str) -> anyhow::Result<BTreeSet<Right>
         }
     }
     Ok(given)
+}
+
+/// More than any test has reason for: the Lease is renewed twice in five seconds, and no path changes so often.
+const MOST_WRITES_OF_ONE: usize = 1_000;
+
+fn again_and_again(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let mut writes: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in stage.ground.read().await.audit()? {
+            let (user, verb, of) = (text(&entry["user"]["username"]), text(&entry["verb"]), &entry["objectRef"]);
+            if user.starts_with("system:serviceaccount:rouse:") && ["update", "patch"].contains(&verb.as_str()) {
+                let [kind, part, namespace, name] =
+                    ["resource", "subresource", "namespace", "name"].map(|it| text(&of[it]));
+                *writes.entry(format!("{user}: {verb} {kind} {part} {namespace} {name}")).or_default() += 1;
+            }
+        }
+        ensure!(!writes.is_empty(), "nothing was written at all");
+        writes.retain(|_, times| MOST_WRITES_OF_ONE < *times);
+        ensure!(writes.is_empty(), "written too often: {writes:#?}");
+        Ok(())
+    })
 }
 
 fn malformed(stage: Stage) -> anyhow::Result<()> {
