@@ -1,15 +1,12 @@
 //! When there are to be fewer: who goes.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, ensure};
 use cluster::ground::Ground;
 use cluster::installed::until;
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::json;
-use wired::Client;
+use serde_json::{Value, json};
 
 use crate::zero::{at, deploy};
 
@@ -24,10 +21,8 @@ async fn staying(ground: &Ground, model: &Model) -> anyhow::Result<Vec<Pod>> {
 }
 
 /// What a pod's sidecar has in flight.
-async fn in_flight(pod: &Pod) -> anyhow::Result<u64> {
-    let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).context("it has an address")?;
-    let stats = Client::that_asks(SocketAddr::new(address.parse()?, 8022), "sidecar").get("/stats").await;
-    let stats: serde_json::Value = serde_json::from_slice(&stats.body)?;
+async fn in_flight(ground: &Ground, pod: &Pod) -> anyhow::Result<u64> {
+    let stats: Value = serde_json::from_slice(&ground.client_of_pod(pod, 8022)?.get("/stats").await.body)?;
     stats["inFlight"].as_u64().with_context(|| format!("{stats}"))
 }
 
@@ -47,14 +42,14 @@ fn idlest(stage: Stage) -> anyhow::Result<()> {
         ground.available(&model.namespace, &model.name).await?;
         // The newest is whom a ReplicaSet takes first by itself: it is given a stream, and all others end.
         let newest = staying(&ground, &model).await?.pop().context("there are three")?;
-        let before = in_flight(&newest).await?;
+        let before = in_flight(&ground, &newest).await?;
         for _ in 0..100 {
             streams.push(client.open("/events?n=0&every=100ms").await);
-            if before < in_flight(&newest).await? {
+            if before < in_flight(&ground, &newest).await? {
                 break;
             }
         }
-        ensure!(before < in_flight(&newest).await?, "none of a hundred came to the newest");
+        ensure!(before < in_flight(&ground, &newest).await?, "none of a hundred came to the newest");
         streams.drain(..streams.len() - 1);
         at(&ground, &model, 1).await?;
         let pods = until("one stays", async || {
