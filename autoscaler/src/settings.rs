@@ -26,7 +26,9 @@ impl Settings {
 
     /// Reads them again, if anything that they come from is different. Is there a new policy?
     pub(crate) fn read_again(&mut self, revision: Arc<Revision>, cluster: Arc<Cluster>) -> bool {
-        let of = |revision: &Revision| (revision.container_concurrency, revision.reachable);
+        let of = |revision: &Revision| {
+            (revision.container_concurrency, revision.container_concurrency_from, revision.reachable)
+        };
         if Arc::ptr_eq(&cluster, &self.cluster)
             && revision.layers == self.revision.layers
             && of(&revision) == of(&self.revision)
@@ -53,7 +55,7 @@ fn read(revision: &Revision, cluster: &Cluster, last: Option<&InForce<Source>>) 
         cluster,
         config_map: Source::ConfigMap,
         built_in: Source::BuiltIn,
-        container_concurrency: (revision.container_concurrency, Source::Endpoint),
+        container_concurrency: (revision.container_concurrency, revision.container_concurrency_from),
         reachable: revision.reachable,
     };
     let read = InForce::read(&sources, last);

@@ -3,17 +3,10 @@
 # With KEEP=1 it leaves `rouse up` running until Ctrl-C, to be looked at.
 set -euo pipefail
 cd "$(dirname "$0")"
-PYTHON=${PYTHON:-python3}
 LISTEN=${LISTEN:-127.0.0.1:8080}
 ADMIN=${ADMIN:-127.0.0.1:8090}
 
-if ! cmp -s requirements.lock .venv/requirements.lock; then
-    echo "== making the virtual environment (once; 650 MB from PyPI, a minute or two)"
-    "$PYTHON" -m venv .venv || { echo "iris: needs python3 with venv, for example: apt-get install python3-venv" >&2; exit 69; }
-    .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
-    cp requirements.lock .venv/requirements.lock
-fi
-[ -f model.joblib ] || { echo "== training"; .venv/bin/python train.py; }
+./prepare.sh
 
 echo "== building rouse"
 cargo build --quiet --release -p rouse

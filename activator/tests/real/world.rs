@@ -253,6 +253,7 @@ pub(crate) fn revision_at(name: &str, replicas: &[(&str, SocketAddr)]) -> Revisi
         },
         reachable: true,
         container_concurrency: ConcurrencyLimit::Unlimited,
+        container_concurrency_from: platform::Source::Endpoint,
         sidecars: true,
         layers: Vec::new(),
         adopted: true,

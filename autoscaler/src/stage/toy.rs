@@ -285,6 +285,7 @@ fn revision() -> Revision {
         workload: Workload::Present { generation: 1, scale },
         reachable: true,
         container_concurrency: ConcurrencyLimit::Unlimited,
+        container_concurrency_from: Source::Endpoint,
         sidecars: false,
         layers: vec![Layer { source: Source::Deployment, values }],
         adopted: true,

@@ -16,7 +16,9 @@ use serde_json::json;
 use units::EndpointKey;
 
 use crate::model::{declared, port_of_model};
-use crate::names::{DIRECT_PORT, MANAGED_BY, SERVICE_NAME, services_of};
+use crate::names::{
+    COMPONENT_OF_KSERVE, DIRECT_PORT, ENDPOINT, INFERENCE_SERVICE, MANAGED_BY, SERVICE_NAME, services_of,
+};
 use crate::site::{COMPONENT, MANAGER, PART_OF};
 
 /// How often is looked whether what is waited for has come.
@@ -51,7 +53,8 @@ pub async fn uninstall(
     let mut heaviest = Vec::new();
     for endpoint in endpoints {
         match endpoint {
-            Ok(endpoint) => {
+            Ok(mut endpoint) => {
+                resolve(client, &mut endpoint).await?;
                 raise(client, leaving, &endpoint, tell).await?;
                 heaviest.push(endpoint);
             }
@@ -106,6 +109,21 @@ async fn end_the_autoscalers(
     let pods: Api<Pod> = Api::namespaced(client.clone(), &leaving.namespace);
     let gone = async || Ok(pods.list(&who).await?.items.is_empty());
     leaving.until("the autoscalers have ended", gone).await
+}
+
+/// Puts the Deployments of InferenceServices in their place, as far as there are any.
+async fn resolve(client: &Client, endpoint: &mut api::ModelEndpoint) -> anyhow::Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &endpoint.key.namespace);
+    for target in &mut endpoint.traffic {
+        let Some(name) = &target.inference_service else { continue };
+        let labels = format!("{INFERENCE_SERVICE}={name},{COMPONENT_OF_KSERVE}=predictor");
+        let found = deployments.list(&ListParams::default().labels(&labels)).await.context("KServe's Deployments")?;
+        let mut names: Vec<String> = found.items.into_iter().filter_map(|found| found.metadata.name).collect();
+        // With canaries there are several: the one without a name of its own is KServe's first.
+        names.sort_by_key(String::len);
+        target.revision = names.into_iter().next().unwrap_or_else(|| target.revision.clone());
+    }
+    Ok(())
 }
 
 /// Whatever is at zero is woken, as nobody will from now on.
@@ -187,6 +205,11 @@ async fn let_go(
         };
         leaving.until(&format!("the Service {name} leads to a replica"), routed).await?;
         slices.delete_collection(&DeleteParams::default(), &ours).await?;
+    }
+    // KServe's own Services have been waited for with the replica.
+    let beside = format!("{ENDPOINT}={},{MANAGED_BY}={MANAGER}", endpoint.key.name);
+    if !leaving.only_say {
+        slices.delete_collection(&DeleteParams::default(), &ListParams::default().labels(&beside)).await?;
     }
     Ok(())
 }

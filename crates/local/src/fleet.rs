@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use platform::{Endpoint, ReplicaState, Revision, Scale, ScaleError, ScaleOrder, ScaleVersion, Trouble};
+use platform::{Endpoint, ReplicaState, Revision, Scale, ScaleError, ScaleOrder, ScaleVersion, Source, Trouble};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -300,6 +300,7 @@ impl Fleet {
             workload,
             reachable: self.described && duty.reachable,
             container_concurrency: duty.endpoint.container_concurrency,
+            container_concurrency_from: Source::Endpoint,
             sidecars: true,
             layers: described.map_or_else(Vec::new, |workload| workload.layers.clone()),
             adopted: true,

@@ -21,6 +21,8 @@ pub struct Revision {
     pub reachable: bool,
     /// The most one replica may work on at once.
     pub container_concurrency: ConcurrencyLimit,
+    /// Where that stands: the endpoint's own spec, or KServe's InferenceService.
+    pub container_concurrency_from: Source,
     /// Whether each replica has a queue-proxy beside it that counts, bounds and reports.
     pub sidecars: bool,
     /// Settings in Knative's annotation names (`autoscaling.knative.dev/*`), strongest layer first.

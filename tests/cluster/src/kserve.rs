@@ -87,10 +87,36 @@ impl Inference {
         }
     }
 
+    /// As a person wrote it.
+    ///
+    /// # Errors
+    /// If it has no name or no container.
+    pub fn of(object: &Value) -> anyhow::Result<Self> {
+        let word = |name: &str| object["metadata"][name].as_str().map(str::to_owned).context(name.to_owned());
+        let mut predictor = object["spec"]["predictor"].clone();
+        let containers = predictor.as_object_mut().and_then(|fields| fields.remove("containers"));
+        let container = containers.as_ref().and_then(|containers| containers.get(0)).context("no container")?;
+        Ok(Self {
+            namespace: word("namespace")?,
+            name: word("name")?,
+            annotations: object["metadata"]["annotations"].clone(),
+            labels: object["metadata"]["labels"].clone(),
+            container: container.clone(),
+            predictor,
+        })
+    }
+
     /// With an annotation of KServe's.
     #[must_use]
     pub fn annotated(mut self, name: &str, word: &str) -> Self {
         self.annotations[format!("serving.kserve.io/{name}")] = json!(word);
+        self
+    }
+
+    /// With a setting of Knative's.
+    #[must_use]
+    pub fn with_setting(mut self, name: &str, value: &str) -> Self {
+        self.annotations[format!("autoscaling.knative.dev/{name}")] = json!(value);
         self
     }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, ensure};
 use cluster::ground::Ground;
 use cluster::installed::until;
+use cluster::kserve::Inference;
 use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 
@@ -49,13 +50,20 @@ fn uninstalled(stage: Stage) -> anyhow::Result<()> {
         })
         .await?;
         at(&ground, &plain, 0).await?;
+        ground.with_kserve().await?;
+        let iris = Inference::new("uninstalled", "iris");
+        ground.infer(&iris).await?;
+        ground.apply(&iris.endpoint("flowers")).await?;
+        let by_kserves_name = crate::kserve::client(&ground, &iris, "iris-predictor").await?;
+        crate::kserve::client(&ground, &iris, "flowers").await?;
+        crate::kserve::asleep(&ground, &iris).await?;
         let (is_good, said) = rouse(&ground, &["uninstall", "--dry-run"]).await?;
         ensure!(is_good && said.contains("uninstalled/plain-v1: from 0 to 1"), "{said}");
         ensure!(ground.replicas("uninstalled", "plain-v1").await? == 0, "a dry run did something");
         let (is_good, said) = rouse(&ground, &["uninstall", "--patience", "2m"]).await?;
         ensure!(is_good, "{said}");
         ground.kubectl(&["delete", "deployment", "-n", "rouse", "rouse-activator"]).await?;
-        for client in [client, direct] {
+        for client in [client, direct, by_kserves_name] {
             let answer = client.connecting_anew().get("/").await;
             ensure!(answer.status == 200, "{}", answer.status);
         }

@@ -318,3 +318,69 @@ async fn the_configuration_is_read_and_read_again() {
     })
     .await;
 }
+
+/// The endpoint `flowers`, before the InferenceService `iris` and its Deployment.
+fn kserve() -> Server {
+    let server = shop();
+    let mut flowers = endpoint("shop", "flowers", "v1");
+    flowers["spec"]["traffic"] = json!([{ "inferenceService": "iris" }]);
+    server.put("modelendpoints", flowers);
+    let mut deployment = deployment("shop", "iris-predictor", 1);
+    deployment["metadata"]["labels"] =
+        json!({ "serving.kserve.io/inferenceservice": "iris", "component": "predictor" });
+    server.put("deployments", deployment);
+    server
+}
+
+fn iris() -> Value {
+    json!({ "metadata": { "name": "iris", "namespace": "shop" }, "spec": { "predictor": { "minReplicas": 0 } } })
+}
+
+fn flowers_is_served(cluster: &Cluster) -> bool {
+    let drawn = cluster.boards.revisions.get(&RevisionKey::new("shop", "iris-predictor"));
+    drawn.is_some_and(|revision| revision.workload != Workload::Missing)
+}
+
+fn asked_of_kserve(server: &Server) -> usize {
+    server.calls().iter().filter(|call| call.contains("inferenceservices")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_kserve_is_asked_now_and_then_and_the_rest_is_drawn() {
+    for who in [Program::Activator, Program::Autoscaler] {
+        let server = kserve();
+        server.has("inferenceservices", false);
+        follow(&server, who, async |cluster| {
+            until(|| is_synced(cluster) && revision(cluster).is_some()).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let asked = asked_of_kserve(&server);
+            assert!((4..=7).contains(&asked), "{asked} calls in a minute");
+            server.put("inferenceservices", iris());
+            server.has("inferenceservices", true);
+            until(|| flowers_is_served(cluster)).await;
+            // Taken away and installed again, as with an upgrade.
+            server.delete("inferenceservices", "shop", "iris");
+            server.has("inferenceservices", false);
+            until(|| !flowers_is_served(cluster)).await;
+            server.put("inferenceservices", iris());
+            server.has("inferenceservices", true);
+            until(|| flowers_is_served(cluster)).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inference_services_are_watched_only_where_an_endpoint_names_one() {
+    let server = kserve();
+    server.put("modelendpoints", endpoint("lab", "first", "v2"));
+    server.put("inferenceservices", iris());
+    follow(&server, Program::Autoscaler, async |cluster| {
+        until(|| is_synced(cluster) && flowers_is_served(cluster)).await;
+        let watched = || server.watched().into_iter().filter(|it| it.contains("inference")).collect::<Vec<_>>();
+        assert_eq!(watched(), ["shop/inferenceservices"]);
+        server.put("modelendpoints", endpoint("shop", "flowers", "v1"));
+        until(|| watched().is_empty()).await;
+    })
+    .await;
+}

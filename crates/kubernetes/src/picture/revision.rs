@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use platform::{Layer, Replica, ReplicaState, Revision, Scale, Source, Trouble, Workload};
-use units::{ReplicaCount, RevisionKey};
+use units::{ConcurrencyLimit, ReplicaCount, RevisionKey};
 
 use super::{Findings, Memory, Scene, Subject, kserve};
 use crate::names::{ADOPT, ADOPTED_DOMAIN, PROXIED_PORT, scale_version};
@@ -27,6 +27,7 @@ impl Scene<'_> {
         if let Some(found) = findings.revisions.get_mut(&key.name) {
             found.adopted = adopted;
         }
+        let limited = subject.spec.container_concurrency != ConcurrencyLimit::Unlimited;
         let own_port = subject.spec.port.as_ref().and_then(|port| port.container_port);
         let mut replicas: Vec<Replica> = pods.iter().map(|(name, pod)| replica(name, pod, own_port)).collect();
         replicas.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
@@ -35,6 +36,11 @@ impl Scene<'_> {
             workload: deployment.map_or(Workload::Missing, workload),
             reachable: target.percent.get() != 0 || target.tag.is_some(),
             container_concurrency: subject.spec.container_concurrency,
+            container_concurrency_from: if limited && !subject.spec.said.container_concurrency {
+                Source::KServe
+            } else {
+                Source::Endpoint
+            },
             sidecars: deployment.is_some_and(Deployment::is_to_have_sidecar)
                 && pods.iter().all(|(_, pod)| pod.shape.sidecar),
             layers: layers(subject, target, deployment, service),

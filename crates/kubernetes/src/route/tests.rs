@@ -7,7 +7,8 @@ use super::shapes::service_of;
 use super::*;
 use crate::fake::store::{Objects, Store};
 use crate::fake::{answer, refusal};
-use crate::objects::{EndpointObject, OwnPod, Service as ServiceSeen, Sight};
+use crate::objects::{Deployment, EndpointObject, OwnPod, Service as ServiceSeen, Sight, Watched};
+use crate::picture::Findings;
 
 const SERVICES: &str = "/api/v1/namespaces/shop/services";
 const ENDPOINTS: &str = "/api/v1/namespaces/shop/endpoints";
@@ -310,4 +311,40 @@ async fn a_service_that_is_known_not_to_exist_is_not_asked_for() {
     let sight = Sight { now: Moment::from_unix_millis(0), live: false };
     shop.hands.cluster.world.all::<ServiceSeen>(Some(&"shop".into()), Vec::new(), sight);
     assert_eq!(shop.through(&["a"]).await.unwrap_err().why, "Service recommender does not exist yet");
+}
+
+/// KServe's Service, with its own controller's slice and selector.
+#[tokio::test(start_paused = true)]
+async fn behind_a_service_of_kserve_our_slice_comes_and_goes_and_nothing_else_is_touched() {
+    const KSERVES: &str = "/api/v1/namespaces/shop/services/iris-predictor";
+    const BESIDE: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/iris-predictor-rouse-v4";
+    let shop = Shop::new();
+    let spec = json!({ "selector": { "app": "v1" }, "ports": [{ "port": 80 }, { "name": "grpc", "port": 8081 }] });
+    let labels = json!({ "serving.kserve.io/inferenceservice": "iris", "component": "predictor" });
+    let metadata = json!({ "name": "iris-predictor", "namespace": "shop", "uid": "kserves", "labels": labels });
+    shop.store.put(SERVICES, json!({ "metadata": metadata, "spec": spec }));
+    shop.hands.cluster.world.change(|seen| {
+        let deployment: Watched<Deployment> = serde_json::from_value(json!({
+            "metadata": { "name": "v1", "namespace": "shop" }, "spec": { "selector": { "matchLabels": { "app": "v1" } } },
+        }))
+        .unwrap();
+        seen.deployments.insert(units::RevisionKey::new("shop", "v1"), Arc::new(deployment.kept));
+    });
+    let found = Findings { beside: vec!["iris-predictor".into()], ..Findings::default() };
+    shop.hands.cluster.world.set_findings(&"shop".into(), [(EndpointKey::new("shop", "recommender"), found)].into());
+    let before = shop.store.get(KSERVES);
+
+    shop.through(&["a"]).await.unwrap();
+    let slice = shop.store.get(BESIDE).unwrap();
+    assert_eq!(slice["endpoints"][0]["addresses"][0], "10.0.0.1");
+    // Names of ports are KServe's, and both lead to the endpoint's own port.
+    assert_eq!((&slice["ports"][1]["name"], &slice["ports"][1]["port"]), (&json!("grpc"), &json!(20_001)));
+    let labels = slice["metadata"]["labels"].as_object().unwrap();
+    assert!(!labels.contains_key("serving.kserve.io/inferenceservice") && !labels.contains_key("component"));
+    assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "ModelEndpoint");
+
+    let endpoint = EndpointKey::new("shop", "recommender");
+    shop.hands.order_route(RouteOrder { endpoint, route: Route::Direct, epoch: 1 }).await.unwrap();
+    assert_eq!(shop.store.get(BESIDE), None);
+    assert_eq!(shop.store.get(KSERVES), before);
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::fake::{Call, answer, cluster, refusal};
-use crate::objects::{Deployment, EndpointObject, Kept, OwnPod, Service, Sight, Watched};
+use crate::objects::{Deployment, EndpointObject, Kept, OwnPod, Service, Sight, Slice, Watched};
 use crate::picture::{Findings, RevisionFindings};
 
 struct Stage {
@@ -430,4 +430,65 @@ async fn who_writes_replicas_again_and_again_is_named() {
     let status: api::status::Status = serde_json::from_value(written["status"].clone()).unwrap();
     assert!(status::names_conflict(&status, &RevisionKey::new("shop", "v1")));
     let _ = key();
+}
+
+/// An endpoint before the InferenceService `iris`, as it is drawn once its Deployment is found.
+fn before_iris() -> (Value, Findings) {
+    let object = endpoint("recommender", &json!([{ "inferenceService": "iris" }]));
+    let mut spec = api::ModelEndpoint::from_object(&object).unwrap();
+    spec.traffic[0].revision = "v1".to_owned();
+    let revisions = [("v1".into(), RevisionFindings::default())].into();
+    let beside = vec!["iris-predictor".into()];
+    (object, Findings { resolved: Some(Arc::new(spec)), beside, revisions, ..Findings::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deployment_of_an_inference_service_is_named_though_no_spec_says_its_name() {
+    let mut stage = Stage::usual();
+    let (object, found) = before_iris();
+    stage.endpoints(&[object]);
+    *stage.deployments.lock() = vec![deployment("v1", 0, "rouse")];
+    stage.cluster.world.set_findings(&"shop".into(), BTreeMap::new());
+    stage.begin();
+    // The record names it, and nobody has looked yet which Deployment the InferenceService has.
+    seconds(20).await;
+    assert_eq!(stage.asked("PATCH", "/deployments/v1/scale"), [Value::Null; 0]);
+    stage.cluster.world.set_findings(&"shop".into(), [(key(), found)].into());
+    stage.tells(&[revision("v1", State::Zero, true)]);
+    seconds(20).await;
+    assert_eq!(stage.asked("PATCH", "/deployments/v1/scale"), [Value::Null; 0]);
+    let recorded = stage.asked("PATCH", "/configmaps/rouse-revisions");
+    assert_eq!(recorded.last().unwrap()["data"], json!({ "shop": "v1" }));
+    let written = stage.asked("PATCH", "/recommender/status").pop().unwrap();
+    let said = &written["status"]["revisions"][0];
+    assert_eq!((&said["name"], &said["deployment"], &said["state"]), (&json!("iris"), &json!("v1"), &json!("zero")));
+    assert_eq!(written["status"]["traffic"][0]["revision"], "iris");
+    let adopted = &stage.asked("PATCH", "/modelendpoints/recommender")[0];
+    assert_eq!(adopted["metadata"]["annotations"], json!({ "adopted.rouse.dev/v1": "true" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_behind_a_service_of_kserve_goes_when_the_endpoint_has_no_more_to_do_with_it() {
+    let mut stage = Stage::usual();
+    let slice = |service: &str, endpoint: &str| {
+        let labels = json!({ "kubernetes.io/service-name": service, "rouse.dev/endpoint": endpoint });
+        json!({ "metadata": { "name": format!("{service}-rouse-v4"), "namespace": "shop", "labels": labels } })
+    };
+    stage.all::<Slice>(
+        None,
+        &[slice("iris-predictor", "recommender"), slice("old", "recommender"), slice("x", "another")],
+    );
+    let (object, found) = before_iris();
+    stage.endpoints(&[object]);
+    stage.cluster.world.set_findings(&"shop".into(), [(key(), found)].into());
+    stage.begin();
+    seconds(4).await;
+    let deleted: Vec<String> = stage
+        .asked
+        .lock()
+        .iter()
+        .filter(|call| call.method == "DELETE")
+        .map(|call| call.path.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    assert!(!deleted.is_empty() && deleted.iter().all(|name| name == "old-rouse-v4"), "{deleted:?}");
 }

@@ -31,6 +31,8 @@ struct State {
     refusing: Option<u16>,
     /// Collections whose list is never answered.
     silent: Vec<String>,
+    /// Collections of kinds that are not installed.
+    absent: Vec<String>,
     /// Lists are answered, and watches are not.
     watching_forbidden: bool,
     /// Versions below this one are gone.
@@ -71,6 +73,9 @@ impl Server {
             return Some(answer(code, &refusal(code, "not now")));
         }
         let (plural, namespace) = collection(asked.path());
+        if state.absent.contains(&plural) {
+            return Some(answer(404, &refusal(404, "404 page not found")));
+        }
         if query.contains("watch=true") {
             if state.watching_forbidden {
                 return Some(answer(403, &refusal(403, "no watch for you")));
@@ -161,6 +166,16 @@ impl Server {
         let mut state = self.0.lock();
         state.version += 1;
         state.oldest = state.version;
+    }
+
+    /// Has this kind no more; or has it, from now on.
+    pub(super) fn has(&self, plural: &str, has: bool) {
+        let mut state = self.0.lock();
+        state.absent.retain(|absent| absent != plural);
+        if !has {
+            state.absent.push(plural.to_owned());
+            state.watches.retain(|(watched, ..)| watched != plural);
+        }
     }
 
     pub(super) fn be_silent_about(&self, plural: &str) {

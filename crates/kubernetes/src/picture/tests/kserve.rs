@@ -162,10 +162,14 @@ fn its_limits_hold_where_the_endpoint_gives_none() {
     let drawn = shop.endpoint("m").unwrap();
     assert_eq!(drawn.container_concurrency, ConcurrencyLimit::from_field(3));
     assert_eq!(drawn.timeouts.request.map(|it| it.as_secs()), Some(90));
-    assert_eq!(shop.revision("iris-made").container_concurrency, ConcurrencyLimit::from_field(3));
+    let revision = shop.revision("iris-made");
+    assert_eq!(revision.container_concurrency, ConcurrencyLimit::from_field(3));
+    assert_eq!(revision.container_concurrency_from, Source::KServe);
     let says = with(traffic(json!([{ "inferenceService": "iris" }])), "/spec/containerConcurrency", json!(0));
     stage.put::<EndpointObject>(with(says, "/spec/timeouts", json!({ "request": "300s" })));
-    let drawn = stage.draw().endpoint("m").unwrap().clone();
+    let shop = stage.draw();
+    assert_eq!(shop.revision("iris-made").container_concurrency_from, Source::Endpoint);
+    let drawn = shop.endpoint("m").unwrap().clone();
     assert_eq!(drawn.container_concurrency, ConcurrencyLimit::Unlimited);
     assert_eq!(drawn.timeouts.request.map(|it| it.as_secs()), Some(300));
 }
