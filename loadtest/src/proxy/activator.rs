@@ -155,6 +155,7 @@ fn running(
         },
         reachable: true,
         container_concurrency: limit,
+        container_concurrency_from: platform::Source::Endpoint,
         sidecars: between.sidecar,
         layers: Vec::new(),
         adopted: true,

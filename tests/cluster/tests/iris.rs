@@ -46,11 +46,12 @@ async fn ask(folder: &Path, protocol: &str, address: &str) -> anyhow::Result<Vec
 /// The two documents of kserve.yaml, in a namespace.
 async fn documents(ground: &Ground, folder: &Path, namespace: &str) -> anyhow::Result<(Inference, Value)> {
     let file = folder.join("kserve.yaml").display().to_string();
-    let list = ground.kubectl(&["-n", namespace, "create", "--dry-run=client", "-o", "json", "-f", &file]).await?;
-    let list: Value = serde_json::from_str(&list)?;
+    let read = ground.kubectl(&["-n", namespace, "create", "--dry-run=client", "-o", "json", "-f", &file]).await?;
+    // One after the other.
+    let read: Vec<Value> = serde_json::Deserializer::from_str(&read).into_iter().collect::<Result<_, _>>()?;
     let of = |kind: &str| {
-        let items = list["items"].as_array().into_iter().flatten();
-        items.clone().find(|item| item["kind"] == kind).cloned().with_context(|| format!("no {kind} in kserve.yaml"))
+        let found = read.iter().find(|document| document["kind"] == kind).cloned();
+        found.with_context(|| format!("no {kind} in kserve.yaml"))
     };
     Ok((Inference::of(&of("InferenceService")?)?, of("ModelEndpoint")?))
 }
