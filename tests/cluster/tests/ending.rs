@@ -22,10 +22,11 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The way that requests are to take, and what the endpoint says of it.
-const WAYS: [(&str, &str); 2] = [("auto", "straight to the replicas"), ("proxied", "through the activators")];
+pub(crate) const WAYS: [(&str, &str); 2] =
+    [("auto", "straight to the replicas"), ("proxied", "through the activators")];
 
 /// An endpoint whose replicas stay as many as they are.
-fn steady(model: &Model, path: &str) -> Value {
+pub(crate) fn steady(model: &Model, path: &str) -> Value {
     let mut endpoint = model.endpoint("worker");
     let replicas = model.replicas;
     endpoint["spec"]["autoscaling"] =

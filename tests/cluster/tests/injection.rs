@@ -1,6 +1,8 @@
 //! Pods that get their sidecar as they are made, under the strictest standard of pod security, and what happens where the
 //! webhook is not there.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use cluster::ground::Ground;
 use cluster::installed::until;
@@ -14,6 +16,7 @@ use crate::taking_over::condition;
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_deployment_with_the_label_has_a_sidecar_that_restricted_pod_security_takes", injected),
     ("a_pod_that_cannot_have_a_sidecar_starts_and_an_event_says_why", left_alone),
+    ("with_a_startup_probe_or_an_exec_probe_a_replica_is_used_once_kubernetes_says_ready", kept_probes),
     ("without_the_webhook_pods_start_are_served_and_it_is_said", without),
 ];
 
@@ -81,6 +84,56 @@ fn injected(stage: Stage) -> anyhow::Result<()> {
         ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
         Ok(())
     })
+}
+
+fn kept_probes(stage: Stage) -> anyhow::Result<()> {
+    stage.play(async {
+        let ground = stage.ground.read().await;
+        ground.with_rouse().await?;
+        tokio::try_join!(kept_probe(&ground, "startup"), kept_probe(&ground, "readiness")).map(drop)
+    })
+}
+
+/// A model that answers from the first moment on, and of which such a probe says for a while that it does not.
+async fn kept_probe(ground: &Ground, kind: &str) -> anyhow::Result<()> {
+    let namespace = format!("probed-by-{kind}");
+    ground.namespace(&namespace).await?;
+    let notes = tempfile::tempdir()?;
+    let model = Model::new(&namespace, "slow-v1").with_sidecar();
+    let model = Model { replicas: Some(1), log: Some(notes.path().to_owned()), ..model };
+    let mut deployment = model.deployment();
+    let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
+    container[format!("{kind}Probe")] = json!({
+        "exec": { "command": ["test", "-e", "/begun/good"] }, "periodSeconds": 1, "failureThreshold": 100,
+    });
+    ground.apply(&deployment).await?;
+    let mut endpoint = model.endpoint("slow");
+    endpoint["spec"]["autoscaling"] = json!({ "target": 10, "minReplicas": 1, "maxReplicas": 1 });
+    ground.apply(&endpoint).await?;
+    let client = ground.client_of(&namespace, "slow").await?;
+    until("the sidecar says that the model answers", async || {
+        let pod = only_pod(ground, &model).await?;
+        let kept = pod.spec.as_ref().and_then(|spec| spec.containers.first().cloned()).context("no container")?;
+        let probe = if kind == "startup" { kept.startup_probe } else { kept.readiness_probe };
+        ensure!(probe.is_some_and(|probe| probe.exec.is_some()), "the {kind} probe is not where it was");
+        let sidecar = ground.client_of_pod(&pod, 8022)?;
+        let answer = sidecar.ask(sidecar.request("/readyz"), "").await.map_err(anyhow::Error::msg)?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        Ok(())
+    })
+    .await?;
+    says(ground, &model, "slow", "through the activators").await?;
+    let asked = client.ask(client.request("/").header("x-request-id", "early"), "");
+    tokio::pin!(asked);
+    let long = tokio::time::sleep(Duration::from_secs(3));
+    tokio::select! {
+        answer = &mut asked => anyhow::bail!("used before its {kind} probe was good: {answer:?}"),
+        () = long => {}
+    }
+    std::fs::write(notes.path().join("good"), "")?;
+    let answer = asked.await.map_err(anyhow::Error::msg)?;
+    ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+    Ok(())
 }
 
 fn left_alone(stage: Stage) -> anyhow::Result<()> {

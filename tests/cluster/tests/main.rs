@@ -17,6 +17,7 @@ mod orders;
 mod paths;
 mod pods;
 mod rights;
+mod rollout;
 mod routes;
 mod taking_over;
 mod trusting;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         paths::TESTS,
         injection::TESTS,
         ending::TESTS,
+        rollout::TESTS,
         kserve::TESTS,
         faults::TESTS,
         trusting::TESTS,
