@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use platform::Revision;
+
 use crate::client::{Connection, Request};
 use crate::replica::Replica;
-use crate::world::{World, endpoint, revision, revision_key};
+use crate::world::{World, endpoint, revision, revision_at, revision_key};
 
 #[tokio::test]
 async fn of_a_hundred_requests_each_revision_gets_exactly_its_percent_and_a_tag_chooses() {
@@ -94,6 +96,25 @@ async fn what_a_sidecar_did_not_start_is_tried_elsewhere() {
         assert_eq!((answer.status.as_u16(), &*answer.body), (200, "alive whole"));
     }
     assert_eq!(alive.begun().len(), 20);
+}
+
+#[tokio::test]
+async fn a_model_without_a_sidecar_is_not_believed_that_it_did_not_start() {
+    let (lying, other) = (Replica::ready("lying").await, Replica::ready("other").await);
+    let world = World::with(&[&lying, &other]).await;
+    let replicas = [("lying", lying.address), ("other", other.address)];
+    world.boards.revisions.put(revision_key("v1"), Revision { sidecars: false, ..revision_at("v1", &replicas) });
+    lying.start_nothing();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = world.send(Request::new("POST", "/").body("whole")).await;
+        assert_eq!(answer.header("rouse-not-started"), "");
+        refused += usize::from(answer.status == 503);
+    }
+    // Each was begun once, and what it said was passed on.
+    let posted = |replica: &Replica| replica.begun().iter().filter(|begun| begun.starts_with("POST")).count();
+    assert_eq!((posted(&lying), posted(&lying) + posted(&other)), (refused, 20));
+    assert!(0 < refused, "it was never asked");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod containers;
 mod ending;
 mod faults;
 mod fewer;
+mod forged;
 mod ground;
 mod injection;
 mod kserve;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         kserve::TESTS,
         faults::TESTS,
         trusting::TESTS,
+        forged::TESTS,
         leaving::TOLD,
         rights::TESTS,
         faults::CONTROL_PLANE,
