@@ -26,6 +26,8 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
             percent: Percent::new(100).unwrap(),
             tag: None,
         }],
+        matches: Arc::from([]),
+        sticky: None,
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from("activator")]) },

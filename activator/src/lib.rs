@@ -3,12 +3,13 @@
 //!
 //! In reading order: `service` (the request path, top to bottom), `hold` and `visit` (one revision's line), `served` and
 //! `routes` (which endpoint, which revision), `fleet` and `probe` (which replicas answer), `directory` (what is known),
-//! `report` and `wakes` (what autoscalers are told), `doors` (listeners), `timing`, `metrics`, `config`.
+//! `report` and `wakes` (what autoscalers are told), `doors` (listeners), `cookie`, `timing`, `metrics`, `config`.
 //!
 //! It sees the world through `platform::Catalogue` and nothing else. How many replicas there should be is not its
 //! business: it says what is held, and the autoscaler decides.
 
 mod config;
+mod cookie;
 mod directory;
 mod doors;
 #[cfg(test)]

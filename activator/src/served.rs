@@ -1,4 +1,4 @@
-//! One endpoint as it is served right now: its limits, its split, and a hold for each revision.
+//! One endpoint as it is served right now: its limits, its rules, and a hold for each revision.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use platform::{Endpoint, QueueLimits};
-use traffic::{Split, Target};
+use traffic::{Choice, Request, Rules, Split, Target};
 use units::{EndpointKey, Percent};
 
 use crate::hold::Hold;
@@ -18,7 +18,7 @@ use crate::routes::{is_service, service_of_tag};
 pub(crate) struct Served {
     pub(crate) key: EndpointKey,
     in_force: ArcSwap<InForce>,
-    /// Unpinned requests so far; the split walks its schedule by it.
+    /// Requests so far whose turn it was; the split walks its schedule by it.
     picks: AtomicU64,
     /// Shares that the leader said, in the order of the targets; `None`: the specification's hold. The lock is also that
     /// of every change of what is in force.
@@ -28,7 +28,7 @@ pub(crate) struct Served {
 /// One version.
 pub(crate) struct InForce {
     pub(crate) endpoint: Endpoint,
-    split: Split,
+    rules: Rules,
     /// In the order of the targets.
     holds: Vec<Arc<Hold>>,
     /// The Service of each tag.
@@ -47,9 +47,10 @@ impl Served {
     pub(crate) const QUEUE_BEFORE_ITS_ENDPOINT: QueueLimits =
         QueueLimits { max_requests: NonZeroU32::MIN, max_bytes: 0, max_wait: Duration::ZERO };
 
-    /// `None` if the endpoint's targets are no split: the catalogue promises that they are, so this is a fault of ours.
+    /// `None` if its targets are no split, or a match leads to none of them: the catalogue promises that this is not so, so
+    /// it is a fault of ours.
     pub(crate) fn new(endpoint: &Endpoint, holds: Vec<Arc<Hold>>) -> Option<Self> {
-        let in_force = InForce::new(endpoint.clone(), split(endpoint, None)?, holds);
+        let in_force = InForce::new(endpoint.clone(), rules(endpoint, None)?, holds);
         Some(Self {
             key: endpoint.key.clone(),
             in_force: ArcSwap::from_pointee(in_force),
@@ -73,8 +74,8 @@ impl Served {
         if shares(&self.now().endpoint) != shares(endpoint) {
             *said = None;
         }
-        if let Some(split) = split(endpoint, said.as_deref()) {
-            self.in_force.store(Arc::new(InForce::new(endpoint.clone(), split, holds)));
+        if let Some(rules) = rules(endpoint, said.as_deref()) {
+            self.in_force.store(Arc::new(InForce::new(endpoint.clone(), rules, holds)));
         }
     }
 
@@ -88,9 +89,9 @@ impl Served {
             return false;
         }
         let percents: Vec<Percent> = shares.iter().map(|(_, percent)| *percent).collect();
-        let Some(split) = split(&now.endpoint, Some(&percents)) else { return false };
+        let Some(rules) = rules(&now.endpoint, Some(&percents)) else { return false };
         *said = Some(percents);
-        self.in_force.store(Arc::new(InForce::new(now.endpoint.clone(), split, now.holds.clone())));
+        self.in_force.store(Arc::new(InForce::new(now.endpoint.clone(), rules, now.holds.clone())));
         true
     }
 
@@ -104,32 +105,36 @@ impl Served {
         in_force.tagged.iter().find(is_it).map(|(_, tag)| &**tag)
     }
 
-    /// Which revision serves the next request: the tagged one, or by exact share.
-    pub(crate) fn choose(&self, in_force: &InForce, tag: Option<&str>) -> Option<Arc<Hold>> {
-        let target = match tag {
-            Some(tag) => in_force.split.by_tag(tag)?,
-            None => in_force.split.pick(self.picks.fetch_add(1, Ordering::Relaxed)),
-        };
-        in_force.holds.get(target).map(Arc::clone)
+    /// Which revision serves this request; `None` if none has the tag.
+    pub(crate) fn choose<'a>(
+        &self,
+        in_force: &'a InForce,
+        tag: Option<&str>,
+        request: Request<'_>,
+    ) -> Option<(&'a Arc<Hold>, Choice)> {
+        let count = || self.picks.fetch_add(1, Ordering::Relaxed);
+        let choice = in_force.rules.choose(tag, request, count, || fastrand::u64(..))?;
+        Some((in_force.holds.get(choice.target)?, choice))
     }
 }
 
 impl InForce {
-    fn new(endpoint: Endpoint, split: Split, holds: Vec<Arc<Hold>>) -> Self {
+    fn new(endpoint: Endpoint, rules: Rules, holds: Vec<Arc<Hold>>) -> Self {
         let tags = endpoint.targets.iter().filter_map(|target| target.tag.clone());
         let tagged = tags.map(|tag| (service_of_tag(&tag, &endpoint.key), tag)).collect();
-        Self { endpoint, split, holds, tagged }
+        Self { endpoint, rules, holds, tagged }
     }
 }
 
-/// The split of an endpoint; `said`, where given, in place of the specification's percents.
-fn split(endpoint: &Endpoint, said: Option<&[Percent]>) -> Option<Split> {
+/// The rules of an endpoint; `said`, where given, in place of the specification's percents.
+fn rules(endpoint: &Endpoint, said: Option<&[Percent]>) -> Option<Rules> {
     let of = |(position, target): (usize, &platform::Target)| Target {
         revision: Arc::clone(&target.revision.name),
         percent: said.and_then(|said| said.get(position)).copied().unwrap_or(target.percent),
         tag: target.tag.clone(),
     };
-    Split::new(endpoint.targets.iter().enumerate().map(of).collect()).ok()
+    let split = Split::new(endpoint.targets.iter().enumerate().map(of).collect()).ok()?;
+    Rules::new(split, Arc::clone(&endpoint.matches), endpoint.sticky.clone()).ok()
 }
 
 #[cfg(test)]
@@ -156,7 +161,7 @@ mod tests {
 
     fn candidates_of_100(served: &Served) -> usize {
         let in_force = served.now();
-        (0..100).filter(|count| in_force.split.pick(*count) == 1).count()
+        (0..100).filter(|count| in_force.rules.split().pick(*count) == 1).count()
     }
 
     #[test]
@@ -170,6 +175,32 @@ mod tests {
         // A person who changes the shares has the last word, until the leader speaks again.
         served.put_in_force(&two(50), Vec::new());
         assert_eq!(candidates_of_100(&served), 50);
+    }
+
+    #[test]
+    fn the_shares_that_the_leader_said_are_those_by_which_clients_stay_too() {
+        let mut endpoint = two(100);
+        endpoint.sticky = Some(traffic::Sticky::ClientAddress);
+        let hold = fixtures::hold(0, 1);
+        let served = Served::new(&endpoint, vec![Arc::clone(&hold), hold]).unwrap();
+        let chosen = |served: &Served| {
+            let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+            let client = std::net::IpAddr::from([192, 0, 2, 1]);
+            let request = Request { method: &method, path: "/", headers: &headers, client };
+            let in_force = served.now();
+            served.choose(&in_force, None, request).unwrap().1
+        };
+        assert_eq!((chosen(&served).target, chosen(&served).because), (0, traffic::Because::Sticky));
+        assert!(served.set_weights(&[("stable", percent(0)), ("candidate", percent(100))]));
+        assert_eq!(chosen(&served).target, 1);
+    }
+
+    #[test]
+    fn a_match_that_leads_nowhere_is_not_served() {
+        let mut endpoint = two(50);
+        let nowhere = traffic::Match { header: None, cookie: None, path: None, method: None, to: 2 };
+        endpoint.matches = Arc::from([nowhere]);
+        assert!(Served::new(&endpoint, Vec::new()).is_none());
     }
 
     #[test]

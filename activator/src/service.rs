@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tracing::debug;
 use units::{EndpointKey, Moment};
 
+use crate::cookie;
 use crate::directory::Directory;
 use crate::hold::{Hold, Refused};
 use crate::metrics::Outcome;
@@ -90,15 +91,23 @@ impl Door {
         let in_force = served.now();
         // What the client says itself goes before where it has come.
         let host = exchange.head.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let chosen = match &tag {
+        let asked = match &tag {
             Some(tag) => tag.to_str().ok(),
             None => host.and_then(|host| served.tag_of(&in_force, host)),
         };
-        let Some(hold) = served.choose(&in_force, chosen) else {
+        let looks = traffic::Request {
+            method: &exchange.head.method,
+            path: exchange.head.uri.path(),
+            headers: &exchange.head.headers,
+            client: arrival.peer.ip(),
+        };
+        let Some((hold, choice)) = served.choose(&in_force, asked, looks) else {
             exchange.discard(&self.ends);
             let detail = format!("no revision of {} has the tag {:?}", served.key, tag.unwrap_or(NO_TAG));
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
         };
+
+        let new_cookie = choice.set_cookie.map(|cookie| cookie::header(&cookie, &exchange.head.headers));
 
         let unasked = if exchange.sends_unasked() { exchange.bytes_while_waiting() } else { 0 };
         let visit = match hold.arrive(&request_id, unasked) {
@@ -106,10 +115,10 @@ impl Door {
             Err(refused) => {
                 exchange.discard(&self.ends);
                 hold.metrics.turned_away();
-                return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
+                return Err(refuse(Some(&served.key), self.refusal(&refused, &served, hold)));
             }
         };
-        let mut guard = Guard::new(visit, &hold);
+        let mut guard = Guard::new(visit, hold);
         // A caller of gRPC says how long it waits itself.
         let caller_waits = exchange.noted().grpc.then(|| forward::grpc_timeout(&exchange.head.headers)).flatten();
         let max_wait = caller_waits
@@ -137,10 +146,10 @@ impl Door {
                 Err(refused) => {
                     guard.outcome = Outcome::Refused;
                     exchange.discard(&self.ends);
-                    return Err(refuse(Some(&served.key), self.refusal(&refused, &served, &hold)));
+                    return Err(refuse(Some(&served.key), self.refusal(&refused, &served, hold)));
                 }
             };
-            let handed_over = guard.handed_over(&hold);
+            let handed_over = guard.handed_over(hold);
             let timeouts = timeouts(
                 &in_force,
                 caller_waits.map(|caller| caller.saturating_sub(handed_over.since(guard.visit.arrived))),
@@ -159,6 +168,9 @@ impl Door {
                             let parts = timing::Wake::of(guard.visit.arrived, &replica, handed_over, now);
                             headers.append(SERVER_TIMING, parts.header());
                         }
+                    }
+                    if let Some(new_cookie) = new_cookie {
+                        cookie::add(&mut answer.head.headers, new_cookie);
                     }
                     return Ok(answer.into_response(guard, &self.ends));
                 }

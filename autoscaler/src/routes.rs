@@ -20,7 +20,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Does the endpoint itself allow the direct path?
 pub(crate) fn direct_allowed(endpoint: &Endpoint) -> bool {
-    endpoint.path == PathPolicy::Auto && endpoint.targets.len() == 1
+    let nothing_to_choose = endpoint.targets.len() == 1 && endpoint.matches.is_empty() && endpoint.sticky.is_none();
+    endpoint.path == PathPolicy::Auto && nothing_to_choose
 }
 
 /// Keeps one endpoint's route as it should be, until the endpoint is gone.
@@ -103,4 +104,25 @@ fn through(endpoint: &Endpoint, pods: &[ActivatorPod], peers: &Peers) -> Arc<[Ar
     let mut through: Vec<Arc<str>> = pods.iter().filter(|pod| serves(pod)).map(|pod| Arc::clone(&pod.uid)).collect();
     through.sort();
     through.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::toy::endpoint;
+
+    #[test]
+    fn whatever_activators_choose_by_forbids_the_direct_path() {
+        let allowed = |change: &dyn Fn(&mut Endpoint)| {
+            let mut endpoint = endpoint();
+            change(&mut endpoint);
+            direct_allowed(&endpoint)
+        };
+        assert!(allowed(&|_| {}));
+        assert!(!allowed(&|endpoint| endpoint.path = PathPolicy::Proxied));
+        assert!(!allowed(&|endpoint| endpoint.targets.push(endpoint.targets[0].clone())));
+        assert!(!allowed(&|endpoint| endpoint.sticky = Some(traffic::Sticky::ClientAddress)));
+        let one = traffic::Match { header: None, cookie: None, path: None, method: None, to: 0 };
+        assert!(!allowed(&|endpoint| endpoint.matches = Arc::from([one.clone()])));
+    }
 }

@@ -1,6 +1,6 @@
 //! A client: one connection for each request, unless it is told to keep it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -8,11 +8,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// A request in the making.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: &'static str,
     path: String,
@@ -77,7 +77,17 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).await.unwrap();
+        Self::over(TcpStream::connect(to).await.unwrap()).await
+    }
+
+    /// From this address of this machine.
+    pub(crate) async fn from(client: IpAddr, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((client, 0).into()).unwrap();
+        Self::over(socket.connect(to).await.unwrap()).await
+    }
+
+    async fn over(stream: TcpStream) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut driver = JoinSet::new();
         driver.spawn(async move {

@@ -12,6 +12,7 @@ mod world;
 mod answering;
 mod balancing;
 mod breaking;
+mod choosing;
 mod coming_and_going;
 mod grpc;
 mod leaving;

@@ -212,6 +212,8 @@ pub(crate) fn endpoint(name: &str, targets: &[(&str, u8)]) -> Endpoint {
         hosts: Vec::new(),
         own_port: None,
         targets: targets.iter().map(target).collect(),
+        matches: Arc::from([]),
+        sticky: None,
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from("activator")]) },

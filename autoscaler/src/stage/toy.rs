@@ -249,13 +249,15 @@ impl Actuator for World {
     }
 }
 
-fn endpoint() -> Endpoint {
+pub(crate) fn endpoint() -> Endpoint {
     Endpoint {
         key: endpoint_key(),
         generation: 1,
         hosts: Vec::new(),
         own_port: None,
         targets: vec![Target { revision: v1(), percent: Percent::new(100).unwrap(), tag: None }],
+        matches: Arc::from([]),
+        sticky: None,
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([]) },

@@ -3,11 +3,13 @@
 
 pub(crate) mod bounds;
 mod read;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use traffic::{Match, Sticky};
 use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 
 /// The group and version of `ModelEndpoint`.
@@ -24,6 +26,10 @@ pub struct ModelEndpoint {
     pub port: Option<EndpointPort>,
     /// Who serves it, 1 to 16; each revision once; percents add up to 100.
     pub traffic: Vec<TrafficTarget>,
+    /// Requests that go to a certain entry of `traffic`, whatever its percent; the first that fits decides.
+    pub matches: Vec<Match>,
+    /// By what a client is known, so that it stays with a revision.
+    pub sticky: Option<Sticky>,
     /// May requests go past the activator?
     pub path: PathMode,
     /// The most one replica may work on at once.
@@ -55,6 +61,8 @@ impl ModelEndpoint {
                 tag: None,
                 autoscaling: Autoscaling::default(),
             }],
+            matches: Vec::new(),
+            sticky: None,
             path: PathMode::Auto,
             container_concurrency: ConcurrencyLimit::Unlimited,
             timeouts: Timeouts::default(),

@@ -2,10 +2,13 @@
 //! again gives the same documents.
 
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use traffic::{Match, Pattern, Sticky};
 
 use crate::deployment::{Check, Container, Deployment, PortRef, Probe};
 use crate::documents::{ConfigAutoscaler, Documents};
-use crate::endpoint::{API_VERSION, Autoscaling, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Timeouts};
+use crate::endpoint::{
+    API_VERSION, Autoscaling, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Timeouts, TrafficTarget,
+};
 use crate::quantity::{show_duration, show_size};
 
 /// All documents, `---` between them.
@@ -182,6 +185,8 @@ fn of_endpoint(endpoint: &ModelEndpoint) -> Yaml {
         .with_any("hosts", words(&endpoint.hosts))
         .with_any("ports", Yaml::List(port.collect()))
         .with("traffic", traffic)
+        .with_any("match", list(&endpoint.matches, |one| of_match(one, endpoint)))
+        .with_some("sticky", endpoint.sticky.as_ref().map(of_sticky))
         .unless("auto", "path", path)
         .unless(0, "containerConcurrency", endpoint.container_concurrency.to_field())
         .with_any("timeouts", of_timeouts(&endpoint.timeouts))
@@ -190,6 +195,37 @@ fn of_endpoint(endpoint: &ModelEndpoint) -> Yaml {
         .with_some("answerHeaders", (!endpoint.answer_headers).then_some(Yaml::Bool(false)));
     let meta = meta(&endpoint.key.namespace, &endpoint.key.name, Yaml::Map(Vec::new()));
     envelope(API_VERSION, "ModelEndpoint", meta).with("spec", spec).into()
+}
+
+fn of_match(one: &Match, endpoint: &ModelEndpoint) -> Yaml {
+    let header = one.header.as_ref().map(|(name, pattern)| of_pattern(Map::new().with("name", name.as_str()), pattern));
+    let cookie = one.cookie.as_ref().map(|(name, pattern)| of_pattern(Map::new().with("name", &**name), pattern));
+    Map::new()
+        .with_some("header", header)
+        .with_some("cookie", cookie)
+        .with_some("path", one.path.as_ref().map(|pattern| of_pattern(Map::new(), pattern)))
+        .with_some("method", one.method.as_ref().map(http::Method::as_str))
+        .with_some("to", endpoint.traffic.get(one.to).map(TrafficTarget::name))
+        .into()
+}
+
+fn of_pattern(map: Map, pattern: &Pattern) -> Map {
+    match pattern {
+        Pattern::Exact(text) => map.with("exact", &**text),
+        Pattern::Prefix(text) => map.with("prefix", &**text),
+        Pattern::Regex(regex) => map.with("regex", regex.source()),
+    }
+}
+
+fn of_sticky(sticky: &Sticky) -> Yaml {
+    match sticky {
+        Sticky::Header(name) => Map::new().with("header", name.as_str()),
+        Sticky::Cookie { name, set } => {
+            Map::new().with("cookie", &**name).with_some("setCookie", set.then_some(Yaml::Bool(true)))
+        }
+        Sticky::ClientAddress => Map::new().with("clientAddress", Yaml::Bool(true)),
+    }
+    .into()
 }
 
 fn of_timeouts(timeouts: &Timeouts) -> Yaml {

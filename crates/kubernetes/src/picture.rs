@@ -87,9 +87,10 @@ pub(crate) fn draw(around: Around<'_>, namespace: &Arc<str>, memory: &mut Memory
     for subject in &subjects {
         let mut findings = drawn.findings.remove(subject.key).unwrap_or_default();
         let endpoint = scene.endpoint(subject, &mut findings);
-        for (target, revision) in subject.spec.traffic.iter().zip(subject.spec.revisions()) {
+        for (position, (target, revision)) in subject.spec.traffic.iter().zip(subject.spec.revisions()).enumerate() {
             if scene.owners.get(&revision) == Some(subject.key) {
-                drawn.revisions.push(scene.revision(subject, target, revision, memory, &mut findings));
+                let reachable = endpoint.is_reachable(position);
+                drawn.revisions.push(scene.revision(subject, target, revision, reachable, memory, &mut findings));
             }
         }
         drawn.endpoints.push((Arc::clone(&subject.object.uid), endpoint));

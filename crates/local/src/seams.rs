@@ -125,11 +125,11 @@ impl LocalPlatform {
             endpoint.path = PathPolicy::Proxied;
             gone.retain(|key| *key != endpoint.key);
             let endpoint = Arc::new(endpoint);
-            for target in &endpoint.targets {
+            for (position, target) in endpoint.targets.iter().enumerate() {
                 // A revision belongs to one endpoint; the first that names it.
                 duties.entry(target.revision.clone()).or_insert_with(|| Duty {
                     endpoint: Arc::clone(&endpoint),
-                    reachable: target.percent.get() != 0 || target.tag.is_some(),
+                    reachable: endpoint.is_reachable(position),
                     workload: None,
                 });
             }

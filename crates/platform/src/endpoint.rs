@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actuator::Route;
+use traffic::{Match, Sticky};
 use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 
 /// One endpoint.
@@ -21,6 +22,10 @@ pub struct Endpoint {
     pub own_port: Option<SocketAddr>,
     /// Who serves it, 1 to 16; percents add up to 100.
     pub targets: Vec<Target>,
+    /// Requests that go to a certain target, whatever its percent; the first that fits decides. Each leads to one of `targets`.
+    pub matches: Arc<[Match]>,
+    /// By what a client is known, so that it stays with a target.
+    pub sticky: Option<Sticky>,
     /// How replicas of it speak.
     pub upstream: UpstreamProtocol,
     /// Whether it may go direct.
@@ -37,6 +42,14 @@ pub struct Endpoint {
     pub on_unavailable: OnUnavailable,
     /// Whether answers carry `rouse-revision` and `server-timing`.
     pub answer_headers: bool,
+}
+
+impl Endpoint {
+    /// Can a request reach the target at this position: by its share, its tag or a match?
+    pub fn is_reachable(&self, target: usize) -> bool {
+        let of_itself = |target: &Target| target.percent.get() != 0 || target.tag.is_some();
+        self.targets.get(target).is_some_and(of_itself) || self.matches.iter().any(|one| one.to == target)
+    }
 }
 
 /// A revision's part in an endpoint.

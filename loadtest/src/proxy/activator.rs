@@ -114,6 +114,8 @@ fn served(key: EndpointKey, revision: RevisionKey, limit: ConcurrencyLimit) -> E
         hosts: Vec::new(),
         own_port: None,
         targets: vec![all],
+        matches: Arc::from([]),
+        sticky: None,
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from(NAME)]) },

@@ -166,6 +166,8 @@ impl Planner {
                     tag: target.tag.as_deref().map(Into::into),
                 })
                 .collect(),
+            matches: spec.matches.as_slice().into(),
+            sticky: spec.sticky.clone(),
             upstream: match protocol {
                 Some(Protocol::H2c) => UpstreamProtocol::H2c,
                 Some(Protocol::Http1) | None => UpstreamProtocol::Http1,

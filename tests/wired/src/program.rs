@@ -98,9 +98,17 @@ impl Up {
     /// # Panics
     /// If it does not come up.
     pub async fn start(file: &File) -> Self {
+        Self::start_text(&file.text()).await
+    }
+
+    /// The same, of a file as people write it.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start_text(file: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let path = folder.path();
-        fs::write(path.join("models.yaml"), file.text()).expect("a file can be written");
+        fs::write(path.join("models.yaml"), file).expect("a file can be written");
         let output = fs::File::create(path.join("output")).expect("a file can be written");
         let mark = Mark::new();
         let process = Command::new(rouse())

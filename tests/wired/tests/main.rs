@@ -11,6 +11,7 @@ mod keeping;
 mod leaving;
 mod orphans;
 mod page;
+mod routing;
 mod scaling;
 mod seal;
 mod start_failed;

@@ -53,15 +53,47 @@ fn the_example_with_nine_faults_tells_all_that_a_file_can_show() {
 fn every_field_that_is_not_served_yet_is_refused_by_name() {
     insta::assert_snapshot!(
         faults_of(&endpoint_with(
-            "match: [{ header: { name: x-beta, exact: '1' }, to: v2 }]
-sticky: { cookie: session }
-shadow: [{ revision: v3, percent: 100 }]
+            "shadow: [{ revision: v3, percent: 100 }]
 rollout: { candidate: v2 }
 onUnavailable: fallback
 ports: [{ name: http, port: 80 }, { name: grpc, port: 8081, protocol: h2c }]"
         ))
         .join("\n")
     );
+}
+
+#[test]
+fn every_fault_of_match_and_sticky_is_told_at_once() {
+    insta::assert_snapshot!(
+        faults_of(&endpoint_with(
+            "match:
+  - { header: { name: 'x beta', exact: '1' }, to: v1 }
+  - { header: { exact: '1', prefix: '2' }, cookie: { name: a }, to: v2 }
+  - { to: v1 }
+  - { path: { exact: v1/models }, method: get, to: v1 }
+  - { path: { prefix: '/a?b' } }
+  - { path: { regex: '(/a' }, cookie: { name: a, regex: '(?=b)' }, too: v1 }
+  - { header: { name: x-a, regex: '[^/]{999}' }, to: 5 }
+  - nonsense
+sticky: { header: '', cookie: 'a;b', clientAddress: false, setCookie: 'yes' }"
+        ))
+        .join("\n")
+    );
+}
+
+#[test]
+fn a_match_with_too_much_and_a_cookie_for_nobody_are_told() {
+    let long = "a".repeat(257);
+    let text = format!(
+        "match: [{{ header: {{ name: x-a, exact: {long} }}, to: v1 }}]\nsticky: {{ clientAddress: true, setCookie: true }}"
+    );
+    let faults = faults_of(&endpoint_with(&text));
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(
+        faults[0].contains("spec.match[0].header.exact") && faults[0].ends_with("at most 256 characters"),
+        "{faults:?}"
+    );
+    assert!(faults[1].ends_with("spec.sticky.setCookie: true: setCookie is said of a cookie"), "{faults:?}");
 }
 
 #[test]

@@ -18,17 +18,28 @@ pub(crate) const MAX_REQUESTS: RangeInclusive<u64> = 1..=1_000_000;
 pub(crate) const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 pub(crate) const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 pub(crate) const REPLICAS: RangeInclusive<u64> = 0..=i32::MAX as u64;
+/// Each is looked at for each request, until one fits.
+pub(crate) const MATCHES: RangeInclusive<u64> = 0..=32;
+/// The name of a header or a cookie, and what its value or a path is compared with.
+pub(crate) const LONGEST_MATCH: u64 = 256;
+pub(crate) const LONGEST_METHOD: u64 = 32;
+/// What RFC 9110 calls a token, but for the apostrophe: a rule of CEL stands in those.
+pub(crate) const TOKEN: &str = "^[-!#$%&*+.^_`|~0-9A-Za-z]+$";
+pub(crate) const TOKEN_WORDS: &str = "letters, digits and -!#$%&*+.^_`|~";
+pub(crate) const METHOD_WORDS: &str = "a method such as GET or POST, in capitals";
+pub(crate) const ONE_COMPARISON: &str = "exactly one of exact, prefix and regex";
+pub(crate) const PATH_WORDS: &str = "a path begins with / and ends before the query";
+pub(crate) const ANY_CONDITION: &str = "at least one of header, cookie, path and method";
+pub(crate) const ONE_KEY: &str = "exactly one of header, cookie and clientAddress";
+pub(crate) const ONLY_TRUE: &str = "true, or leave it out";
+pub(crate) const SET_COOKIE: &str = "setCookie is said of a cookie";
 /// A tag has a Service of its own, `<tag>-<endpoint>`, which has to be a DNS label: so much for both names.
 pub(crate) const TAG_AND_NAME: usize = 62;
 /// Names under it are Kubernetes' own.
 pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Fields of `spec` that are part of the tree and not served, and what to say of them.
-pub(crate) const NOT_SERVED: [(&str, &str); 4] = [
-    ("match", "routing by header, cookie, path or method is not served"),
-    ("sticky", "sticky sessions are not served"),
-    ("shadow", "shadow traffic is not served"),
-    ("rollout", "rollouts are not served; change `traffic` instead"),
-];
+pub(crate) const NOT_SERVED: [(&str, &str); 2] =
+    [("shadow", "shadow traffic is not served"), ("rollout", "rollouts are not served; change `traffic` instead")];
 pub(crate) const NO_FALLBACK: &str = "falling back is not served; `fail` is";
 pub(crate) const ONE_PORT: &str = "more than one port is not served";

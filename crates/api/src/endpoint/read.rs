@@ -7,6 +7,7 @@ use std::time::Duration;
 use units::{ConcurrencyLimit, EndpointKey, Percent};
 
 use super::bounds;
+use super::routing::{read_matches, read_sticky};
 use super::{
     Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts, TrafficTarget,
 };
@@ -43,6 +44,8 @@ impl ModelEndpoint {
         let traffic = spec
             .need("traffic", "1 to 16 entries, each with the name of a revision")
             .and_then(|spot| read_traffic(&spot, meta.as_ref().map_or("", |meta| &meta.name)));
+        let matches = spec.get("match").and_then(|spot| read_matches(&spot, traffic.as_deref()));
+        let sticky = spec.get("sticky").and_then(read_sticky);
         let path = spec.get("path").map_or(Some(PathMode::Auto), |spot| {
             spot.one_of(&[("auto", PathMode::Auto), ("proxied", PathMode::Proxied)])
         });
@@ -64,6 +67,8 @@ impl ModelEndpoint {
             hosts: hosts.unwrap_or_default(),
             port: port.flatten(),
             traffic: traffic.unwrap_or_default(),
+            matches: matches.unwrap_or_default(),
+            sticky,
             path: path.unwrap_or(PathMode::Auto),
             container_concurrency: container_concurrency.unwrap_or(ConcurrencyLimit::Unlimited),
             timeouts: timeouts.unwrap_or_default(),

@@ -24,6 +24,11 @@ fn an_object_says_what_the_same_file_says() {
         "hosts": ["m.example.com"],
         "ports": [{ "name": "http", "port": 80, "containerPort": 9000, "protocol": "h2c" }],
         "traffic": [{ "revision": "v1", "percent": 90 }, { "revision": "v2", "percent": 10, "tag": "new" }],
+        "match": [
+            { "header": { "name": "X-Beta", "exact": "1" }, "path": { "prefix": "/v2/" }, "to": "v2" },
+            { "cookie": { "name": "beta", "regex": "on|1" }, "method": "POST", "to": "v1" },
+        ],
+        "sticky": { "cookie": "session", "setCookie": true },
         "path": "proxied",
         "containerConcurrency": 4,
         "timeouts": { "request": "60s", "idle": "0s" },
@@ -36,6 +41,8 @@ fn an_object_says_what_the_same_file_says() {
     let from_file = crate::read(&[("f.yaml", object.to_string())]).documents.endpoints.remove(0).value;
     assert_eq!(from_object, from_file);
     assert_eq!(from_object.queue.max_bytes, 1 << 20);
+    let leads_to: Vec<usize> = from_object.matches.iter().map(|one| one.to).collect();
+    assert_eq!(leads_to, [1, 0], "positions in `traffic`");
 }
 
 #[test]
@@ -49,7 +56,7 @@ fn what_is_null_is_left_out() {
 fn all_faults_are_told_at_once_with_their_paths() {
     let spec = json!({
         "traffic": [{ "revision": "v1", "percent": "90" }, { "revison": "v2" }],
-        "sticky": { "cookie": "session" },
+        "shadow": [],
         "path": "direct",
     });
     let Faults(faults) = ModelEndpoint::from_object(&object(&spec)).unwrap_err();
@@ -57,7 +64,7 @@ fn all_faults_are_told_at_once_with_their_paths() {
     assert_eq!(
         told,
         [
-            "spec.sticky: {cookie: session}: NotYetSupported: sticky sessions are not served; leave it out",
+            "spec.shadow: []: NotYetSupported: shadow traffic is not served; leave it out",
             "spec.traffic[0].percent: 90: a whole number from 0 to 100",
             "spec.traffic[1].revision: missing: the name of a Deployment, or inferenceService",
             "spec.traffic[1].revison: v2: unknown field; the nearest known one is revision",
@@ -129,4 +136,16 @@ fn an_entry_names_one_thing_and_a_name_stands_once() {
         twice.unwrap_err(),
         ["spec.traffic[1].revision: iris: each revision once; spec.traffic[0].inferenceService has this one already"]
     );
+}
+
+#[test]
+fn a_match_leads_to_an_inference_service_too() {
+    let object = json!({
+        "apiVersion": "rouse.dev/v1alpha1", "kind": "ModelEndpoint", "metadata": { "name": "m", "namespace": "shop" },
+        "spec": {
+            "traffic": [{ "revision": "v1", "percent": 100 }, { "inferenceService": "iris", "percent": 0 }],
+            "match": [{ "path": { "prefix": "/" }, "to": "iris" }],
+        },
+    });
+    assert_eq!(ModelEndpoint::from_object(&object).unwrap().matches[0].to, 1);
 }

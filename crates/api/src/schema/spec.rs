@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::autoscaling::{autoscaling, fitting_together};
 use super::{Merge, Schema};
+use crate::endpoint::bounds::LONGEST_MATCH;
 use crate::endpoint::{Queue, Timeouts, bounds};
 use crate::quantity::{show_duration, show_size};
 use crate::read::NameRule;
-
-/// The longest header's name, value to compare with, or path that is looked for.
-const LONGEST_MATCH: u64 = 256;
 
 /// The whole of `spec`.
 pub(crate) fn spec() -> Schema {
@@ -33,8 +31,8 @@ pub(crate) fn spec() -> Schema {
         )
         .has("ports", ports())
         .needs("traffic", traffic())
-        .has("match", matches().not_served(not_served("match")))
-        .has("sticky", sticky().not_served(not_served("sticky")))
+        .has("match", matches())
+        .has("sticky", sticky())
         .has(
             "onUnavailable",
             Schema::word(
@@ -189,61 +187,68 @@ fn comparison(doc: &str) -> Schema {
         .has("prefix", text("What it begins with."))
         .has(
             "regex",
-            text("A regular expression that the whole text has to fit. Without look-around and back-references, so that it takes linear time."),
+            text("A regular expression that the whole text has to fit. Without look-around and back-references, so that it takes linear time, and not so large that it takes more than 16 KiB. `\\d`, `\\s` and `\\w` mean ASCII."),
         )
         .rule(
             "[has(self.exact), has(self.prefix), has(self.regex)].filter(given, given).size() == 1",
-            "exactly one of exact, prefix and regex",
+            bounds::ONE_COMPARISON,
         )
 }
 
+/// The name of a header or a cookie.
+fn token(doc: &str) -> Schema {
+    Schema::text(LONGEST_MATCH, doc).rule(format!("self.matches('{}')", bounds::TOKEN), bounds::TOKEN_WORDS)
+}
+
 fn matches() -> Schema {
-    // RFC 9110's token.
-    let token = "^[-!#$%&*+.^_`|~0-9A-Za-z]+$";
-    let named = |doc: &str, what: &str| {
-        let rule = format!("self.matches('{token}')");
-        comparison(doc)
-            .needs("name", Schema::text(LONGEST_MATCH, what).rule(rule, "letters, digits and -!#$%&*+.^_`|~"))
-    };
-    let path = comparison("The path, without the query.").rule(
-        "(!has(self.exact) || self.exact.startsWith('/')) && (!has(self.prefix) || self.prefix.startsWith('/'))",
-        "a path begins with /",
-    );
-    let method = Schema::text(32, "The method, such as GET or POST, in capitals.")
-        .rule("self.matches('^[A-Z]+$')", "a method such as GET or POST, in capitals");
+    let named = |doc: &str, what: &str| comparison(doc).needs("name", token(what));
+    let is_path =
+        |field: &str| format!("(!has(self.{field}) || self.{field}.startsWith('/') && !self.{field}.contains('?'))");
+    let path = comparison("The path without the query, as it is sent: nothing is decoded.")
+        .rule(format!("{} && {}", is_path("exact"), is_path("prefix")), bounds::PATH_WORDS);
+    let method = Schema::text(bounds::LONGEST_METHOD, "The method, such as GET or POST, in capitals.")
+        .rule("self.matches('^[A-Z]+$')", bounds::METHOD_WORDS);
     let entry = Schema::map("What a request has to look like, all of it, and who gets it then.")
         .has(
             "header",
             named("A header; of several of one name, one has to fit.", "Its name; capitals make no difference."),
         )
-        .has("cookie", named("A cookie.", "Its name."))
+        .has("cookie", named("A cookie; of several of one name, one has to fit.", "Its name."))
         .has("path", path)
         .has("method", method)
         .needs("to", Schema::name(NameRule::Subdomain, "Who gets it: a revision or inferenceService of `traffic`."))
-        .rule(
-            "has(self.header) || has(self.cookie) || has(self.path) || has(self.method)",
-            "at least one of header, cookie, path and method",
-        );
+        .rule("has(self.header) || has(self.cookie) || has(self.path) || has(self.method)", bounds::ANY_CONDITION);
     Schema::list(
         entry,
-        0..=32,
+        bounds::MATCHES,
         "Requests that go to a certain revision. The first that fits decides; what fits none goes by stickiness and percents.",
     )
     .or("none")
 }
 
 fn sticky() -> Schema {
-    let name = |doc| Schema::text(LONGEST_MATCH, doc).rule("self != ''", "the name of a header or a cookie, not empty");
-    Schema::map("What of a request decides its revision, so that a client stays with one while the percents stay.")
-        .has("header", name("The value of this header. Without it percents decide."))
-        .has("cookie", name("The value of this cookie. Without it percents decide."))
+    Schema::map(
+        "What of a request decides its revision, so that a client stays with one while the percents stay. When they change, \
+         only as many clients move as must.",
+    )
+        .has("header", token("The value of this header. Without it percents decide."))
+        .has("cookie", token("The value of this cookie. Without it percents decide."))
+        .has(
+            "setCookie",
+            Schema::flag(
+                "Whether a client without that cookie is given one, with which it stays at the revision that percents chose.",
+            )
+            .or("false"),
+        )
         .has(
             "clientAddress",
-            Schema::flag("The client's address. Only true can be said.").rule("self", "true, or leave it out"),
+            Schema::flag("The address that the request comes from, as the activator sees it. Only true can be said.")
+                .rule("self", bounds::ONLY_TRUE),
         )
+        .rule("!has(self.setCookie) || has(self.cookie)", bounds::SET_COOKIE)
         .rule(
             "[has(self.header), has(self.cookie), has(self.clientAddress)].filter(given, given).size() == 1",
-            "exactly one of header, cookie and clientAddress",
+            bounds::ONE_KEY,
         )
         .or("none")
 }

@@ -31,7 +31,7 @@ fn everything() -> Value {
             { "header": { "name": "x-beta", "exact": "1" }, "to": "v2" },
             { "cookie": { "name": "beta", "regex": "[ab]" }, "path": { "prefix": "/v2/" }, "method": "POST", "to": "iris" },
         ],
-        "sticky": { "cookie": "session" },
+        "sticky": { "cookie": "session", "setCookie": true },
         "onUnavailable": "fallback",
         "shadow": [{ "revision": "v3", "percent": 100, "wake": false, "compare": { "tolerance": 0.001, "ignore": ["/id"] } }],
         "rollout": {
@@ -100,6 +100,21 @@ fn only(path: &str, value: &Value) -> Value {
     if path == "traffic[].inferenceService" {
         spec["traffic"] = json!([{}]);
     }
+    // What a field goes with.
+    for (beneath, needed, companion) in [
+        ("match[].", "match[].to", json!("v1")),
+        ("match[].to", "match[].method", json!("GET")),
+        ("match[].header.", "match[].header.name", json!("x-a")),
+        ("match[].header.name", "match[].header.exact", json!("1")),
+        ("match[].cookie.", "match[].cookie.name", json!("a")),
+        ("match[].cookie.name", "match[].cookie.exact", json!("1")),
+        ("match[].to", "traffic[].revision", value.clone()),
+        ("sticky.setCookie", "sticky.cookie", json!("a")),
+    ] {
+        if path.starts_with(beneath) {
+            put(&mut spec, needed, companion);
+        }
+    }
     put(&mut spec, path, value.clone());
     // Percents add up to 100.
     if path == "traffic[].percent" {
@@ -150,7 +165,7 @@ fn every_bound_is_the_same_for_files_and_for_an_api_server() {
         if !served {
             return;
         }
-        let (good, bad) = samples(&schema.shape);
+        let (good, bad) = samples(schema);
         for value in &good {
             let object = object("m", &only(path, value));
             assert_eq!(refused(&object), [], "an API server: {path}: {value}");
@@ -182,7 +197,7 @@ fn every_field_that_is_not_served_is_bounded_too() {
         if *served {
             return;
         }
-        for value in samples(&schema.shape).1 {
+        for value in samples(schema).1 {
             let mut spec = everything();
             put(&mut spec, path, value.clone());
             let judged = refused(&object("m", &spec));
@@ -211,7 +226,7 @@ fn every_field_that_is_not_served_is_refused_by_the_reader_and_says_so_in_its_de
     let description = |schema: &Value| schema["description"].as_str().unwrap().contains("NotYetSupported");
     let spec = spec().to_json();
     let top = &spec["properties"];
-    for schema in [&top["onUnavailable"], &top["ports"], &top["match"], &top["rollout"]] {
+    for schema in [&top["onUnavailable"], &top["ports"], &top["shadow"], &top["rollout"]] {
         assert!(description(schema), "{schema}");
     }
 }
@@ -259,8 +274,11 @@ fn maps(schema: &Schema, path: &str, found: &mut BTreeMap<String, BTreeSet<&'sta
 fn lists_are_as_long_for_the_reader_as_for_an_api_server() {
     let host = |i: u64| json!(format!("h{i}.example.com"));
     let target = |i: u64| json!({ "revision": format!("v{i}"), "percent": if i == 0 { 100 } else { 0 } });
+    let one = |i: u64| json!({ "path": { "exact": format!("/{i}") }, "to": "v1" });
     let list = |most: u64, each: &dyn Fn(u64) -> Value| (0..most).map(each).collect::<Value>();
-    for (most, name, each) in [(64, "hosts", &host as &dyn Fn(u64) -> Value), (16, "traffic", &target)] {
+    for (most, name, each) in
+        [(64, "hosts", &host as &dyn Fn(u64) -> Value), (16, "traffic", &target), (32, "match", &one)]
+    {
         let fits = object("m", &only(name, &list(most, each)));
         assert_eq!((refused(&fits), read_faults(&fits)), (vec![], vec![]));
         let too_long = object("m", &only(name, &list(most + 1, each)));
@@ -354,7 +372,8 @@ fn broken() -> Vec<(Value, &'static str)> {
             "exactly one of exact, prefix and regex",
         ),
         (with("match[].cookie", json!({ "name": "a" })), "exactly one of exact, prefix and regex"),
-        (with("match[].path", json!({ "prefix": "v1" })), "a path begins with /"),
+        (with("match[].path", json!({ "prefix": "v1" })), "a path begins with / and ends before the query"),
+        (with("match[].path", json!({ "exact": "/a?b" })), "a path begins with / and ends before the query"),
         (with("match[].header.name", json!("a b")), "letters, digits and -!#$%&*+.^_`|~"),
         (with("match[].method", json!("get")), "a method such as GET or POST, in capitals"),
         (with("sticky", json!({})), "exactly one of header, cookie and clientAddress"),
@@ -363,7 +382,8 @@ fn broken() -> Vec<(Value, &'static str)> {
             "exactly one of header, cookie and clientAddress",
         ),
         (with("sticky", json!({ "clientAddress": false })), "true, or leave it out"),
-        (with("sticky", json!({ "header": "" })), "the name of a header or a cookie, not empty"),
+        (with("sticky", json!({ "header": "" })), "letters, digits and -!#$%&*+.^_`|~"),
+        (with("sticky", json!({ "header": "a", "setCookie": false })), "setCookie is said of a cookie"),
         (with("shadow[].compare.ignore", json!(["id"])), "a JSON pointer, which begins with /"),
         (with("rollout.candidate", json!("v3")), "rollout.candidate is a revision or inferenceService of traffic"),
         (with("rollout.steps", json!([{ "percent": 50 }, { "percent": 5 }])), "percents grow from step to step"),
@@ -512,6 +532,39 @@ fn without_nulls(map: Value) -> Value {
         .collect()
 }
 
+fn matches() -> impl Strategy<Value = Value> {
+    let some = |words: &[&'static str], often| prop::option::weighted(often, prop::sample::select(words.to_vec()));
+    let texts = ["", "a", "/", "/v2", "/a?b", "*"];
+    let comparison = move || {
+        (some(&["x-beta", "X.y", "a b", ""], 0.9), some(&texts, 0.6), some(&texts, 0.2), some(&["[ab]+", ""], 0.1))
+            .prop_map(|(name, exact, prefix, regex)| json!({ "name": name, "exact": exact, "prefix": prefix, "regex": regex }))
+    };
+    let path = comparison().prop_map(|mut path| {
+        path["name"].take();
+        without_nulls(path)
+    });
+    let named = || prop::option::weighted(0.4, comparison().prop_map(without_nulls));
+    let one = (
+        named(),
+        named(),
+        prop::option::weighted(0.4, path),
+        some(&["GET", "get", "G-T"], 0.4),
+        some(&["v1", "v2"], 0.95),
+    );
+    let one = one.prop_map(|(header, cookie, path, method, to)| {
+        without_nulls(json!({ "header": header, "cookie": cookie, "path": path, "method": method, "to": to }))
+    });
+    prop::collection::vec(one, 0..3).prop_map(Value::from)
+}
+
+fn sticky() -> impl Strategy<Value = Value> {
+    let name = || prop::option::weighted(0.4, prop::sample::select(vec!["session", "a b", ""]));
+    let flag = || prop::option::weighted(0.3, any::<bool>());
+    (name(), name(), flag(), flag()).prop_map(|(header, cookie, address, set)| {
+        without_nulls(json!({ "header": header, "cookie": cookie, "clientAddress": address, "setCookie": set }))
+    })
+}
+
 /// Mostly such as are right in one respect and the other, so that every rule has its turn.
 fn specs() -> impl Strategy<Value = Value> {
     let select = |words: &[&'static str]| prop::option::weighted(0.9, prop::sample::select(words.to_vec()));
@@ -539,10 +592,16 @@ fn specs() -> impl Strategy<Value = Value> {
     let hosts = prop::collection::vec(hosts, 0..3).prop_map(|hosts| hosts.into_iter().flatten().collect::<Vec<_>>());
     let bytes = [json!("1Mi"), json!(1 << 20), json!("1.5Mi"), json!("1048575"), json!("2Ti")];
     let bytes = prop::option::weighted(0.3, prop::sample::select(bytes.to_vec()));
-    (hosts, traffic, prop::option::weighted(0.3, knobs()), bytes).prop_map(|(hosts, traffic, autoscaling, bytes)| {
-        let queue = without_nulls(json!({ "maxBytes": bytes }));
-        without_nulls(json!({ "hosts": hosts, "traffic": traffic, "autoscaling": autoscaling, "queue": queue }))
-    })
+    let routing = (prop::option::weighted(0.3, matches()), prop::option::weighted(0.3, sticky()));
+    (hosts, traffic, prop::option::weighted(0.3, knobs()), bytes, routing).prop_map(
+        |(hosts, traffic, autoscaling, bytes, (matches, sticky))| {
+            let queue = without_nulls(json!({ "maxBytes": bytes }));
+            without_nulls(json!({
+                "hosts": hosts, "traffic": traffic, "match": matches, "sticky": sticky, "autoscaling": autoscaling,
+                "queue": queue,
+            }))
+        },
+    )
 }
 
 proptest! {

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::{HeaderName, Method};
 use proptest::prelude::*;
+use traffic::Regex;
 use units::{ConcurrencyLimit, EndpointKey, Percent, RevisionKey};
 
 use super::*;
@@ -58,13 +60,45 @@ fn knobs() -> impl Strategy<Value = Autoscaling> {
     prop::collection::vec(knob, 0..4).prop_map(|knobs| Autoscaling(knobs.into_iter().collect()))
 }
 
+fn pattern() -> impl Strategy<Value = Pattern> {
+    prop_oneof![
+        tricky().prop_map(|text| Pattern::Exact(text.into())),
+        tricky().prop_map(|text| Pattern::Prefix(text.into())),
+        Just(Pattern::Regex(Regex::new(r"^a|[^:]+: \d{1,3} # \w$").unwrap())),
+    ]
+}
+
+fn matches() -> impl Strategy<Value = Vec<Match>> {
+    let header = (prop::sample::select(vec!["x-beta", "a.b|c~", "1"]), pattern());
+    let header = prop::option::of(header.prop_map(|(name, pattern)| (HeaderName::from_static(name), pattern)));
+    let cookie = prop::option::of(("[!#$%&*+.^_`|~0-9A-Za-z-]{1,9}".prop_map(|name| name.into()), pattern()));
+    let path = prop::option::of("/[ -~--?]{0,9}".prop_map(|path| Pattern::Prefix(path.into())));
+    let method = prop::option::of(prop::sample::select(vec![Method::GET, Method::from_bytes(b"PURGE").unwrap()]));
+    let one = (header, cookie, path, method, 0_usize..2);
+    let one = one.prop_map(|(header, cookie, path, method, to)| Match { header, cookie, path, method, to });
+    let says_something =
+        |one: &Match| *one != Match { header: None, cookie: None, path: None, method: None, to: one.to };
+    prop::collection::vec(one.prop_filter("has a condition", says_something), 0..4)
+}
+
+fn sticky() -> impl Strategy<Value = Option<Sticky>> {
+    prop::option::of(prop_oneof![
+        Just(Sticky::Header(HeaderName::from_static("yes"))),
+        any::<bool>().prop_map(|set| Sticky::Cookie { name: "1_000".into(), set }),
+        Just(Sticky::ClientAddress),
+    ])
+}
+
 fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
     let port = prop::option::of((name(), 1..u16::MAX, prop::option::of(Just(8000)), prop::option::of(any::<bool>())));
     let timeout = || prop::option::of(seconds(86_400));
     let queue = (1u32..1_000_000, 21u32..40, (1u64..3_600_000).prop_map(Duration::from_millis));
     let numbers = (0u32..100_000, timeout(), timeout(), timeout(), queue);
-    (port, prop::option::of(name()), knobs(), knobs(), numbers, any::<(bool, bool, bool)>()).prop_map(
-        |(port, tag, knobs, more_knobs, (limit, request, response_start, idle, queue), (proxied, quiet, host))| {
+    let knobs = (knobs(), knobs());
+    let routing = (matches(), sticky());
+    (port, prop::option::of(name()), knobs, routing, numbers, any::<(bool, bool, bool)>()).prop_map(
+        |(port, tag, (knobs, more_knobs), (matches, sticky), numbers, (proxied, quiet, host))| {
+            let (limit, request, response_start, idle, queue) = numbers;
             let mut endpoint = ModelEndpoint::new(EndpointKey::new("default", "m"), "v1");
             endpoint.port = port.map(|(name, port, container_port, h2c)| EndpointPort {
                 name,
@@ -82,6 +116,9 @@ fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
                     autoscaling: more_knobs,
                 });
             }
+            endpoint.matches = matches;
+            endpoint.matches.retain(|one| one.to < endpoint.traffic.len());
+            endpoint.sticky = sticky;
             endpoint.autoscaling = knobs;
             endpoint.container_concurrency = ConcurrencyLimit::from_field(limit);
             endpoint.timeouts = Timeouts { request, response_start, idle };

@@ -36,6 +36,8 @@ impl Scene<'_> {
                     tag: target.tag.as_deref().map(Into::into),
                 })
                 .collect(),
+            matches: spec.matches.as_slice().into(),
+            sticky: spec.sticky.clone(),
             upstream: self.upstream(spec),
             path: match findings.never_direct {
                 None => PathPolicy::Auto,
@@ -90,6 +92,12 @@ impl Scene<'_> {
         let (Some(revision), None) = (revisions.next(), revisions.next()) else {
             return Some("it has several revisions");
         };
+        if !spec.matches.is_empty() {
+            return Some("it has a match, which the activators look for");
+        }
+        if spec.sticky.is_some() {
+            return Some("its clients are sticky, which the activators see to");
+        }
         if self.owners.get(&revision) != Some(subject.key) {
             return Some("its Deployment belongs to an older endpoint");
         }

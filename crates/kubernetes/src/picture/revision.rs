@@ -16,6 +16,7 @@ impl Scene<'_> {
         subject: &Subject<'_>,
         target: &api::TrafficTarget,
         key: RevisionKey,
+        reachable: bool,
         memory: &Memory,
         findings: &mut Findings,
     ) -> Revision {
@@ -34,7 +35,7 @@ impl Scene<'_> {
         Revision {
             endpoint: subject.key.clone(),
             workload: deployment.map_or(Workload::Missing, workload),
-            reachable: target.percent.get() != 0 || target.tag.is_some(),
+            reachable,
             container_concurrency: subject.spec.container_concurrency,
             container_concurrency_from: if limited && !subject.spec.said.container_concurrency {
                 Source::KServe

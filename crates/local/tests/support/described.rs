@@ -36,6 +36,8 @@ pub(crate) fn endpoint() -> Endpoint {
         hosts: Vec::new(),
         own_port: None,
         targets: vec![Target { revision: key(), percent: Percent::new(100).unwrap(), tag: None }],
+        matches: [].into(),
+        sticky: None,
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Proxied,
         route: Route::Direct,

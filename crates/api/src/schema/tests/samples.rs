@@ -31,9 +31,9 @@ pub(super) fn leaves<'a>(schema: &'a Schema, path: &str, served: bool) -> Vec<Le
 }
 
 /// What is allowed, and what is not.
-pub(super) fn samples(shape: &Shape) -> (Vec<Value>, Vec<Value>) {
+pub(super) fn samples(schema: &Schema) -> (Vec<Value>, Vec<Value>) {
     let nonsense = [json!([]), json!({}), json!(true)];
-    let (good, mut bad): (Vec<Value>, Vec<Value>) = match shape {
+    let (good, mut bad): (Vec<Value>, Vec<Value>) = match &schema.shape {
         Shape::Whole(bounds) => {
             let (least, most) = (*bounds.start(), *bounds.end());
             (
@@ -52,8 +52,16 @@ pub(super) fn samples(shape: &Shape) -> (Vec<Value>, Vec<Value>) {
         Shape::Name(rule) => names(*rule),
         Shape::Duration(bounds) => durations(bounds),
         Shape::Size(bounds) => sizes(bounds),
-        Shape::Text { longest } => (vec![json!("/")], vec![json!("/".repeat(*longest as usize + 1)), json!(5)]),
-        Shape::Flag => return (vec![json!(true), json!(false)], vec![json!("true"), json!(1), json!([])]),
+        // One with a rule is a name or a method.
+        Shape::Text { longest } => {
+            let good = if schema.rules.is_empty() { "/" } else { "X" };
+            (vec![json!(good)], vec![json!(good.repeat(*longest as usize + 1)), json!(5)])
+        }
+        // One with a rule can only be true.
+        Shape::Flag => {
+            let good = if schema.rules.is_empty() { vec![json!(true), json!(false)] } else { vec![json!(true)] };
+            return (good, vec![json!("true"), json!(1), json!([])]);
+        }
         Shape::Time | Shape::Map(_) | Shape::List { .. } => return Default::default(),
     };
     bad.extend(nonsense);

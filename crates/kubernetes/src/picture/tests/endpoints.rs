@@ -25,6 +25,22 @@ fn an_endpoint_is_as_its_spec_says() {
 }
 
 #[test]
+fn a_revision_with_nothing_is_reachable_if_a_match_leads_to_it() {
+    let mut stage = Stage::shop();
+    let traffic = json!([{ "revision": "v1", "percent": 100 }, { "revision": "v2", "percent": 0 }]);
+    let plain = with(endpoint("recommender", &["v1"]), "/spec/traffic", traffic);
+    stage.put::<EndpointObject>(plain.clone());
+    assert!(!stage.draw().revision("v2").reachable);
+    let matches = json!([{ "header": { "name": "x-beta", "exact": "1" }, "to": "v2" }]);
+    let matched = with(plain, "/spec/match", matches);
+    stage.put::<EndpointObject>(with(matched, "/spec/sticky", json!({ "header": "x-user" })));
+    assert!(stage.draw().revision("v2").reachable);
+    let endpoint = stage.recommender();
+    assert_eq!(endpoint.matches.iter().map(|one| one.to).collect::<Vec<_>>(), [1]);
+    assert!(endpoint.sticky.is_some());
+}
+
+#[test]
 fn the_generation_changes_with_the_spec_and_with_the_port_and_is_alike_everywhere() {
     let mut stage = Stage::shop();
     assert_eq!(stage.recommender().generation, (3 << 16) | 20_001);
@@ -117,6 +133,13 @@ fn whatever_speaks_against_the_direct_path_is_told() {
     assert_eq!(why(&|stage| stage.put::<EndpointObject>(proxied.clone())), "spec.path says proxied");
     let several = endpoint("recommender", &["v1", "v2"]);
     assert_eq!(why(&|stage| stage.put::<EndpointObject>(several.clone())), "it has several revisions");
+    let matches = json!([{ "path": { "prefix": "/v2/" }, "to": "v1" }]);
+    let matches = with(endpoint("recommender", &["v1"]), "/spec/match", matches);
+    let words = "it has a match, which the activators look for";
+    assert_eq!(why(&|stage| stage.put::<EndpointObject>(matches.clone())), words);
+    let sticky = with(endpoint("recommender", &["v1"]), "/spec/sticky", json!({ "cookie": "a", "setCookie": true }));
+    let words = "its clients are sticky, which the activators see to";
+    assert_eq!(why(&|stage| stage.put::<EndpointObject>(sticky.clone())), words);
     let missing = endpoint("recommender", &["v9"]);
     assert_eq!(why(&|stage| stage.put::<EndpointObject>(missing.clone())), "its Deployment is missing");
     let recreates = with(sidecars(), "/spec/strategy", json!({ "type": "Recreate" }));

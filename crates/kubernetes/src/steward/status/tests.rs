@@ -92,14 +92,14 @@ fn a_spec_that_is_not_understood_is_not_accepted_and_every_fault_is_told() {
     let mut given = given();
     let object = serde_json::json!({
         "apiVersion": "rouse.dev/v1alpha1", "kind": "ModelEndpoint", "metadata": { "name": "m", "namespace": "shop" },
-        "spec": { "traffic": [{ "revision": "v1", "percent": 100 }], "sticky": { "cookie": "session" } },
+        "spec": { "traffic": [{ "revision": "v1", "percent": 100 }], "shadow": [{ "revision": "v2" }] },
     });
     given.spec = api::ModelEndpoint::from_object(&object);
     given.found.keeps_last_good = true;
     let status = status(&facts(&given), &Status::default(), at(0));
     assert_eq!(holds(&status, ConditionType::Accepted), (Holds::False, "NotYetSupported"));
     let message = &of(&status, ConditionType::Accepted).unwrap().message;
-    assert!(message.contains("spec.sticky") && message.ends_with("still in force."), "{message}");
+    assert!(message.contains("spec.shadow") && message.ends_with("still in force."), "{message}");
     assert_eq!(holds(&status, ConditionType::Ready), (Holds::False, "NotYetSupported"));
 }
 
