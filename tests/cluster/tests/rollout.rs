@@ -83,7 +83,7 @@ impl<'a> Asked<'a> {
         self.go_on(20).await?;
         let ended = self.clients.end().await;
         eprintln!("cluster: {what}: {} requests of all kinds", ended.asked);
-        ended.all_good(200)
+        ended.all_good(50)
     }
 }
 
