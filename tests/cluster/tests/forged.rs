@@ -28,11 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// All by which Rouse's programs, Knative's, or the kubelet steer each other.
-const PRETENCES: [(&str, &str); 12] = [
+const PRETENCES: [(&str, &str); 11] = [
     ("rouse-probe", "wait"),
     ("rouse-not-started", "leaving"),
     ("rouse-shadow", "true"),
-    ("rouse-tag", "none"),
     ("rouse-proxied", "true"),
     ("k-network-probe", "queue"),
     ("k-proxy-request", "activator"),
