@@ -8,6 +8,8 @@ use cluster::suite::{Stage, Test};
 use serde_json::{Value, json};
 use wired::Client;
 
+use crate::leaving::rouse;
+
 pub(crate) const TESTS: &[Test] = &[
     ("an_inference_service_is_watched_once_its_kind_is_installed", later),
     ("an_inference_service_is_woken_through_kserves_own_service_and_through_the_endpoint", woken),
@@ -91,6 +93,9 @@ fn woken(stage: Stage) -> anyhow::Result<()> {
             ensure!(answer.timing("wake").is_some(), "by {by}: {:?}", answer.headers);
             eprintln!("cluster: by {by}: server-timing: {}", answer.header("server-timing"));
         }
+        let asked = ["get", "--cluster", "revisions", "kserve/iris-predictor", "-o", "json"];
+        let (is_good, said) = rouse(&ground, &asked).await?;
+        ensure!(is_good && said.contains("\"source\": \"kserve\""), "no setting is said to be KServe's: {said}");
         at(&ground, &iris, 0).await?;
         survive(&ground, &iris).await
     })

@@ -13,7 +13,7 @@ pub(crate) const TOLD: &[Test] = &[("rouse_get_and_why_tell_what_the_leader_know
 
 pub(crate) const UNINSTALLED: &[Test] = &[("rouse_uninstall_leaves_services_that_work", uninstalled)];
 
-async fn rouse(ground: &Ground, args: &[&str]) -> anyhow::Result<(bool, String)> {
+pub(crate) async fn rouse(ground: &Ground, args: &[&str]) -> anyhow::Result<(bool, String)> {
     let mut command = tokio::process::Command::new(ground.ours.join("rouse"));
     command.args(args).env("KUBECONFIG", ground.identities.file("admin.kubeconfig"));
     let done = command.output().await.context("rouse")?;

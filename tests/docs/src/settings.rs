@@ -12,10 +12,11 @@ const HEAD: &str = "\
 
 Made from the code by `make docs`. What is set for a revision is looked for here, strongest first:
 
-1. annotations of its Deployment, then of its pod template: `autoscaling.knative.dev/…`
+1. annotations of its Deployment, then of its pod template, then of its InferenceService: `autoscaling.knative.dev/…`
 2. `spec.traffic[].autoscaling` of the endpoint, then `spec.autoscaling`
-3. the ConfigMap `config-autoscaler`, with Knative's keys, for everything at once
-4. what is built in: Knative's defaults
+3. `minReplicas`, `maxReplicas`, `scaleMetric` and `scaleTarget` of its InferenceService ([kserve.md](kserve.md))
+4. the ConfigMap `config-autoscaler`, with Knative's keys, for everything at once
+5. what is built in: Knative's defaults
 
 A change is in force at once, without a new revision. A value that is not allowed is refused with its name, its bounds and
 its place, and what counted before still does; `rouse get revisions NAME -o json` shows each setting with where it came

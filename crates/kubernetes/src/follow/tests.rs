@@ -381,6 +381,22 @@ async fn inference_services_are_watched_only_where_an_endpoint_names_one() {
         assert_eq!(watched(), ["shop/inferenceservices"]);
         server.put("modelendpoints", endpoint("shop", "flowers", "v1"));
         until(|| watched().is_empty()).await;
+        // What nobody watches says nothing, and is looked for anew where it is named again.
+        assert!(cluster.world.look(|seen| seen.inference_services.is_empty()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_is_not_said_to_be_missing_before_its_inference_service_was_looked_for() {
+    let server = kserve();
+    server.put("inferenceservices", iris());
+    server.be_silent_about("inferenceservices");
+    follow(&server, Program::Activator, async |cluster| {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!is_synced(cluster) && cluster.boards.endpoints.keys().is_empty());
+        server.serve();
+        until(|| flowers_is_served(cluster) && is_synced(cluster)).await;
     })
     .await;
 }

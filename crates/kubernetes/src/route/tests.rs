@@ -343,8 +343,19 @@ async fn behind_a_service_of_kserve_our_slice_comes_and_goes_and_nothing_else_is
     assert!(!labels.contains_key("serving.kserve.io/inferenceservice") && !labels.contains_key("component"));
     assert_eq!(slice["metadata"]["ownerReferences"][0]["kind"], "ModelEndpoint");
 
-    let endpoint = EndpointKey::new("shop", "recommender");
-    shop.hands.order_route(RouteOrder { endpoint, route: Route::Direct, epoch: 1 }).await.unwrap();
+    let order = || RouteOrder { endpoint: EndpointKey::new("shop", "recommender"), route: Route::Direct, epoch: 1 };
+    shop.store.trouble(|_, objects| {
+        // As if its controllers had not come to KServe's Service yet.
+        if let Some(slice) = objects.get_mut(&format!("{SLICES}/iris-predictor-x7k2p")) {
+            slice["endpoints"] = json!([]);
+        }
+        None
+    });
+    let error = shop.hands.order_route(order()).await.unwrap_err();
+    assert!(error.why.contains("iris-predictor") && shop.store.get(BESIDE).is_some(), "{error}");
+    shop.store.trouble(|_, _| None);
+    shop.store.put(SERVICES, shop.store.get(KSERVES).unwrap());
+    shop.hands.order_route(order()).await.unwrap();
     assert_eq!(shop.store.get(BESIDE), None);
-    assert_eq!(shop.store.get(KSERVES), before);
+    assert_eq!(shop.store.get(KSERVES).unwrap()["spec"], before.unwrap()["spec"]);
 }

@@ -205,4 +205,19 @@ mod tests {
         let scaler: Arc<str> = "HorizontalPodAutoscaler v1".into();
         assert_eq!(History::default().restraint(Some(&scaler), None), Some(Restraint::Nothing { scaler }));
     }
+
+    #[test]
+    fn of_kserve_it_is_said_what_to_write_in_place_of_what_its_scaler_is_called() {
+        let (scaler, words): (Arc<str>, Arc<str>) = ("HorizontalPodAutoscaler v1".into(), "write external".into());
+        let restraint = History::default().restraint(Some(&scaler), Some(&words)).unwrap();
+        assert_eq!(restraint.to_string(), "write external");
+        let raise = ScaleOrder {
+            revision: units::RevisionKey::new("shop", "v1"),
+            to: ReplicaCount(1),
+            epoch: 1,
+            expect: Some(scale_version("uid", "7", ReplicaCount(0))),
+            victims: Vec::new(),
+        };
+        assert!(restraint.forbids(&raise).is_some(), "KServe would take it back at once");
+    }
 }

@@ -167,3 +167,54 @@ fn a_url_says_its_port_only_where_it_is_not_the_usual_one() {
     given.spec.as_mut().unwrap().port = Some(port);
     assert_eq!(url(&given), "http://recommender.shop.svc.cluster.local:8081");
 }
+
+/// Before the InferenceService `iris`, whose Deployment is `v1`.
+fn before_iris(found: RevisionFindings) -> Given {
+    let mut given = given();
+    given.spec.as_mut().unwrap().traffic[0].inference_service = Some("iris".into());
+    given.found.revisions = [("v1".into(), found)].into();
+    given
+}
+
+#[test]
+fn why_an_inference_service_cannot_be_woken_is_said_in_its_own_words() {
+    let why: Option<std::sync::Arc<str>> = Some("InferenceService iris is stopped".into());
+    let given = before_iris(RevisionFindings { is_missing: true, why_missing: why, ..RevisionFindings::default() });
+    let status = status(&facts(&given), &Status::default(), at(0));
+    assert_eq!(of(&status, ConditionType::Ready).unwrap().message, "InferenceService iris is stopped");
+    let said = &status.revisions[0];
+    assert_eq!((said.name.as_str(), &said.deployment), ("iris", &None));
+    assert_eq!(said.reason.as_deref(), Some("InferenceService iris is stopped"));
+}
+
+#[test]
+fn kserves_own_service_stays_and_it_is_said_what_comes_that_way() {
+    let behind = RevisionFindings { behind_kserves: vec!["iris-predictor".into()], ..RevisionFindings::default() };
+    let mut given = before_iris(behind);
+    let message = |given: &Given| {
+        let status = status(&facts(given), &Status::default(), at(0));
+        of(&status, ConditionType::Bypassed).unwrap().message.clone()
+    };
+    assert!(message(&given).contains("at zero it wakes nobody"));
+    given.found.beside = vec!["iris-predictor".into()];
+    let said = message(&given);
+    assert!(said.contains("at zero it wakes it all the same") && !said.contains("delete"), "{said}");
+}
+
+#[test]
+fn what_kserve_writes_is_over_at_once_when_kserve_leaves_replicas_alone() {
+    let given = before_iris(RevisionFindings { rival: Some("write external".into()), ..RevisionFindings::default() });
+    let mut facts = facts(&given);
+    facts.conflicts = [("v1".to_owned(), "write external".to_owned())].into();
+    let before = status(&facts, &Status::default(), at(0));
+    assert_eq!(holds(&before, ConditionType::ScaleConflict), (Holds::True, "ScaledByOthers"));
+    assert!(!names_conflict(&before, &RevisionKey::new("shop", "v1")));
+}
+
+#[test]
+fn what_is_passed_over_is_the_revisions_reason_where_there_is_no_other() {
+    let given =
+        before_iris(RevisionFindings { passed_over: Some("scaleMetric cpu".into()), ..RevisionFindings::default() });
+    let status = status(&facts(&given), &Status::default(), at(0));
+    assert_eq!(status.revisions[0].reason.as_deref(), Some("scaleMetric cpu"));
+}

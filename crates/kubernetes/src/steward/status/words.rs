@@ -192,7 +192,8 @@ fn bypassed(facts: &Facts<'_>) -> Option<Said> {
 
 fn scale_conflict(facts: &Facts<'_>) -> Option<Said> {
     let sentences: Vec<String> = facts.conflicts.iter().map(|(name, what)| format!("{name}: {what}")).collect();
-    let scaled = !facts.found_of(|found| !found.scaled_by.is_empty()).is_empty();
+    // It is over at once when they end, unlike what is only guessed from writes.
+    let scaled = !facts.found_of(|found| !found.scaled_by.is_empty() || found.rival.is_some()).is_empty();
     let reason = if scaled { "ScaledByOthers" } else { WRITTEN_BY_OTHERS };
     (!sentences.is_empty()).then(|| holds(ConditionType::ScaleConflict, reason, sentences.join("\n")))
 }
