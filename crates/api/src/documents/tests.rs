@@ -97,6 +97,15 @@ fn a_match_with_too_much_and_a_cookie_for_nobody_are_told() {
 }
 
 #[test]
+fn a_match_is_not_blamed_for_an_entry_of_traffic_that_cannot_be_read() {
+    let text = endpoint_with("match: [{ method: GET, to: v2 }]")
+        .replace("traffic: [{ revision: v1 }]", "traffic: [{ revision: v1, percent: 100 }, { revision: V2 }]");
+    assert!(text.contains("V2"), "{text}");
+    let faults = faults_of(&text);
+    assert!(faults.len() == 1 && faults[0].contains("spec.traffic[1].revision: V2"), "{faults:?}");
+}
+
+#[test]
 fn everything_that_a_container_cannot_have_here_is_told_at_once() {
     insta::assert_snapshot!(
         faults_of(&container_with(
