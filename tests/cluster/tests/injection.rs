@@ -133,6 +133,8 @@ async fn kept_probe(ground: &Ground, kind: &str) -> anyhow::Result<()> {
     std::fs::write(notes.path().join("good"), "")?;
     let answer = asked.await.map_err(anyhow::Error::msg)?;
     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+    // Its notes go with this test, and without them it is not ready any more: nobody is to wait for it.
+    ground.kubectl(&["-n", &namespace, "delete", "mep,deployment", "--all"]).await?;
     Ok(())
 }
 
