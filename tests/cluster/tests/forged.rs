@@ -67,7 +67,9 @@ async fn requests(ground: &Ground, pod: &Pod) -> anyhow::Result<(u64, u64)> {
 fn headers(stage: Stage) -> anyhow::Result<()> {
     stage.play(async {
         let ground = stage.ground.read().await;
-        let (model, client, pod) = target(&ground, "forged-headers").await?;
+        let (model, _, pod) = target(&ground, "forged-headers").await?;
+        // Not by the Service: while a replica is added it may lead through an activator, which is proxied by right.
+        let client = ground.client_of_pod(&pod, 8012)?;
         let before = requests(&ground, &pod).await?;
         let ask = async || {
             loop {
