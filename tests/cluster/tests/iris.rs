@@ -61,7 +61,10 @@ async fn asleep(ground: &Ground, inference: &Inference) -> anyhow::Result<()> {
     until("it is at zero and its last pod is gone", async || {
         let replicas = ground.replicas(&inference.namespace, &inference.made()).await?;
         let pods = ground.pods(&inference.namespace, &format!("app=isvc.{}", inference.made())).await?;
-        ensure!(replicas == 0 && pods.is_empty(), "{replicas} replicas, {} pods", pods.len());
+        let said =
+            ["-n", &inference.namespace, "get", "mep", "-o", "jsonpath={.items[*].status.conditions[*].message}"];
+        let said = ground.kubectl(&said).await?;
+        ensure!(replicas == 0 && pods.is_empty(), "{replicas} replicas, {} pods: {said}", pods.len());
         Ok(())
     })
     .await
