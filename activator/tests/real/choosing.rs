@@ -1,7 +1,7 @@
 //! Which revision a request gets: by tag, by what it looks like, by whose it is, by its turn. Two activators that know
 //! nothing of each other agree on whose it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderName, Method};
 use platform::Endpoint;
@@ -127,7 +127,8 @@ async fn a_tag_goes_before_the_first_match_that_fits_and_that_before_stickiness(
     let path = Match { path: Some(Pattern::Prefix("/v2/".into())), method: Some(Method::POST), ..any(2) };
     let cookie = Pattern::Regex(Regex::new("on|1").unwrap());
     let cookie = Match { cookie: Some(("beta".into(), cookie)), ..any(1) };
-    let matches = [header("x-beta", "1", 1), path, cookie];
+    let whole_path = Match { path: Some(Pattern::Exact("/whole".into())), ..any(1) };
+    let matches = [header("x-beta", "1", 1), path, cookie, whole_path];
     // Whoever is not sent elsewhere gets v1.
     let endpoint = model(&[("v1", 100), ("v2", 0), ("v3", 0)], &matches, by_user());
     let world = activator(endpoint, &all.iter().collect::<Vec<_>>()).await;
@@ -143,6 +144,7 @@ async fn a_tag_goes_before_the_first_match_that_fits_and_that_before_stickiness(
         (post("/v2/models").header("cookie", "beta=on"), "v3"),
         (get("/").header("cookie", "a=b; beta=on"), "v2"),
         (get("/").header("cookie", "beta=onward"), "v1"),
+        (get("/whole?a=b"), "v2"),
         (get("/").header("x-beta", "1").header("rouse-tag", "v3"), "v3"),
         (post("/v2/models").header("rouse-tag", "v1"), "v1"),
     ] {
@@ -181,11 +183,13 @@ async fn a_client_without_a_cookie_gets_its_turn_and_a_cookie_with_which_it_stay
     let mut at_first = Connection::open(first.address).await;
     let mut at_second = Connection::open(second.address).await;
     let mut turns: BTreeMap<String, u8> = BTreeMap::new();
+    let mut given = BTreeSet::new();
     for _ in 0..100 {
         let answer = ask(&mut at_first, Request::get("/").header("cookie", "other=1; session=")).await;
         let set = answer.header("set-cookie").to_owned();
         let (cookie, attributes) = set.split_once("; ").unwrap();
         assert!(cookie.starts_with("session=") && attributes == "Path=/; HttpOnly; SameSite=Lax", "{set}");
+        assert!(given.insert(cookie.to_owned()), "each client is one of its own: {set}");
         *turns.entry(answer.body.clone()).or_default() += 1;
         // It comes back with it, here or there, and is not given another one.
         for connection in [&mut at_first, &mut at_second] {
