@@ -28,6 +28,7 @@ mod yaml;
 pub use crd::{crd, crd_yaml};
 pub use deployment::{Check, Container, ContainerPort, Deployment, EnvVar, Invocation, PortRef, Probe, expand};
 pub use documents::{ConfigAutoscaler, Documents, Placed, Reading, read};
+pub use endpoint::bounds::{CONCURRENCY, TIMEOUT};
 pub use endpoint::{
     API_VERSION, Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts,
     TrafficTarget,

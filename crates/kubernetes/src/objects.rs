@@ -49,6 +49,11 @@ impl EndpointObject {
         let traffic = self.spec.as_ref().map(|spec| spec.traffic.as_slice()).unwrap_or_default();
         traffic.iter().any(|target| target.inference_service.is_some())
     }
+
+    /// Does it name one, or is it not understood, so that a spec before this one may be in force that names one?
+    pub(crate) fn may_go_by_kserve(&self) -> bool {
+        self.spec.is_err() || self.names_kserve()
+    }
 }
 
 /// A Deployment: what it runs and how many, and what its replicas are like.

@@ -9,7 +9,7 @@ pub(crate) mod claims;
 mod endpoint;
 mod findings;
 mod index;
-mod kserve;
+pub(crate) mod kserve;
 pub(crate) mod own;
 mod revision;
 

@@ -19,6 +19,8 @@ use crate::model::{declared, port_of_model};
 use crate::names::{
     COMPONENT_OF_KSERVE, DIRECT_PORT, ENDPOINT, INFERENCE_SERVICE, MANAGED_BY, SERVICE_NAME, services_of,
 };
+use crate::objects::{InferenceService, Kept as _, Watched};
+use crate::picture::kserve;
 use crate::site::{COMPONENT, MANAGER, PART_OF};
 
 /// How often is looked whether what is waited for has come.
@@ -111,19 +113,36 @@ async fn end_the_autoscalers(
     leaving.until("the autoscalers have ended", gone).await
 }
 
-/// Puts the Deployments of InferenceServices in their place, as far as there are any.
+/// Puts the Deployments of InferenceServices in their place, as far as there are any that Rouse scales.
 async fn resolve(client: &Client, endpoint: &mut api::ModelEndpoint) -> anyhow::Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &endpoint.key.namespace);
     for target in &mut endpoint.traffic {
         let Some(name) = &target.inference_service else { continue };
+        let Some(service) = inference_service(client, &endpoint.key.namespace, name).await? else { continue };
+        if kserve::other_mode(&service).is_some() {
+            continue;
+        }
         let labels = format!("{INFERENCE_SERVICE}={name},{COMPONENT_OF_KSERVE}=predictor");
         let found = deployments.list(&ListParams::default().labels(&labels)).await.context("KServe's Deployments")?;
-        let mut names: Vec<String> = found.items.into_iter().filter_map(|found| found.metadata.name).collect();
-        // With canaries there are several: the one without a name of its own is KServe's first.
-        names.sort_by_key(String::len);
-        target.revision = names.into_iter().next().unwrap_or_else(|| target.revision.clone());
+        let names: Vec<&str> = found.items.iter().filter_map(|found| found.metadata.name.as_deref()).collect();
+        if let Some(stable) = kserve::stable(name, service.predictor.as_deref(), names.iter().copied(), |name| name) {
+            target.revision = stable.to_owned();
+        }
     }
     Ok(())
+}
+
+/// `None` if there is none, or no KServe.
+async fn inference_service(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Option<InferenceService>> {
+    let kind = GroupVersionKind::gvk(InferenceService::GROUP, InferenceService::VERSION, InferenceService::KIND);
+    let all: Api<DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        namespace,
+        &ApiResource::from_gvk_with_plural(&kind, InferenceService::PLURAL),
+    );
+    let found = all.get_opt(name).await.with_context(|| format!("InferenceService {name}"))?;
+    let read = |object| serde_json::to_value(object).and_then(serde_json::from_value::<Watched<InferenceService>>);
+    Ok(found.map(read).transpose()?.map(|read| read.kept))
 }
 
 /// Whatever is at zero is woken, as nobody will from now on.

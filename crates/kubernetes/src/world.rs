@@ -106,14 +106,14 @@ impl Seen {
 
     /// Those in which one names an InferenceService.
     fn namespaces_of_kserve(&self) -> BTreeSet<Arc<str>> {
-        let those = self.endpoints.iter().filter(|(_, object)| object.names_kserve());
+        let those = self.endpoints.iter().filter(|(_, object)| object.may_go_by_kserve());
         those.map(|(key, _)| Arc::clone(&key.namespace)).collect()
     }
 
-    /// Does an endpoint of this namespace name an InferenceService?
+    /// Does an endpoint of this namespace name an InferenceService, or may it?
     pub(crate) fn names_kserve(&self, namespace: &Arc<str>) -> bool {
         let mut here = self.endpoints.range(EndpointKey::new(Arc::clone(namespace), "")..);
-        here.by_ref().take_while(|(key, _)| key.namespace == *namespace).any(|(_, object)| object.names_kserve())
+        here.by_ref().take_while(|(key, _)| key.namespace == *namespace).any(|(_, object)| object.may_go_by_kserve())
     }
 
     pub(crate) fn has_endpoints(&self, namespace: &Arc<str>) -> bool {

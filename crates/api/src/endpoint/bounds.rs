@@ -11,9 +11,9 @@ pub(crate) const PORT: RangeInclusive<u64> = 1..=65_535;
 pub(crate) const TRAFFIC: RangeInclusive<u64> = 1..=traffic::MAX_TARGETS as u64;
 pub(crate) const PERCENT: RangeInclusive<u64> = 0..=100;
 /// Far above what any server holds at once; a larger number is a slip.
-pub(crate) const CONCURRENCY: RangeInclusive<u64> = 0..=100_000;
+pub const CONCURRENCY: RangeInclusive<u64> = 0..=100_000;
 /// A day: longer than any request that is not a connection left open.
-pub(crate) const TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
+pub const TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
 pub(crate) const MAX_REQUESTS: RangeInclusive<u64> = 1..=1_000_000;
 pub(crate) const MAX_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 pub(crate) const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);

@@ -5,7 +5,7 @@
 //! are found by its labels, since their names change with a canary. Its controller owns both. What it does with replicas
 //! depends on one annotation, and only `external` leaves them to somebody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,16 +33,25 @@ impl<'a> Predictors<'a> {
 
     /// The one that serves everybody: there can be others, of canaries and of workers.
     fn stable(&self, name: &str, predictor: Option<&str>) -> Option<&'a RevisionKey> {
-        match self.0.get(name).map(Vec::as_slice).unwrap_or_default() {
-            [] => None,
-            [(only, _)] => Some(only),
-            several => {
-                let named = predictor.map_or_else(String::new, |predictor| format!("{predictor}-"));
-                let stable = format!("{name}-{named}predictor");
-                several.iter().find(|(key, _)| *key.name == *stable).map(|(key, _)| *key)
-            }
-        }
+        let all = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
+        stable(name, predictor, all.iter().map(|(key, _)| *key), |key| &key.name)
     }
+}
+
+/// Of the Deployments with the labels of an InferenceService's predictor, the one that serves everybody: by its name, if
+/// there are several. `predictor`: the name that the InferenceService gives it.
+pub(crate) fn stable<T: Copy>(
+    name: &str,
+    predictor: Option<&str>,
+    mut deployments: impl ExactSizeIterator<Item = T>,
+    name_of: impl Fn(&T) -> &str,
+) -> Option<T> {
+    if deployments.len() < 2 {
+        return deployments.next();
+    }
+    let named = predictor.map_or_else(String::new, |predictor| format!("{predictor}-"));
+    let stable = format!("{name}-{named}predictor");
+    deployments.find(|deployment| name_of(deployment) == stable)
 }
 
 /// The InferenceService of an entry of `traffic`.
@@ -67,6 +76,9 @@ pub(super) fn resolved(
         return None;
     }
     let mut resolved = spec.clone();
+    // One Deployment is one revision: who names it second has none.
+    let plain = spec.traffic.iter().filter(|target| target.inference_service.is_none());
+    let mut taken: BTreeSet<String> = plain.map(|target| target.revision.clone()).collect();
     for target in &mut resolved.traffic {
         let Some(name) = target.inference_service.clone() else { continue };
         let service = named(seen, namespace, target);
@@ -75,27 +87,39 @@ pub(super) fn resolved(
             continue;
         }
         let predictor = service.and_then(|service| service.predictor.as_deref());
-        if let Some(key) = predictors.stable(&name, predictor) {
+        if let Some(key) = predictors.stable(&name, predictor)
+            && taken.insert(key.name.to_string())
+        {
             target.revision = key.name.to_string();
         }
     }
     // Limits are the endpoint's, so the one that every replica keeps.
     let services = || spec.traffic.iter().filter_map(|target| named(seen, namespace, target));
     if !spec.said.container_concurrency
-        && let Some(limit) = services().filter_map(|service| service.container_concurrency).filter(|it| *it != 0).min()
+        && let Some(limit) = services().filter_map(limit_of).filter(|it| *it != 0).min()
     {
         resolved.container_concurrency = ConcurrencyLimit::from_field(limit);
     }
     if !spec.said.request_timeout
-        && let Some(seconds) = services().filter_map(|service| service.timeout_seconds).max().filter(|it| *it != 0)
+        && let Some(seconds) = services().filter_map(seconds_of).max().filter(|it| *it != 0)
     {
         resolved.timeouts.request = Some(Duration::from_secs(seconds));
     }
     Some(resolved)
 }
 
+/// `containerConcurrency`, if an endpoint could say it too.
+fn limit_of(service: &InferenceService) -> Option<u32> {
+    service.container_concurrency.filter(|limit| api::CONCURRENCY.contains(&u64::from(*limit)))
+}
+
+/// `timeout`, if an endpoint could say it too.
+fn seconds_of(service: &InferenceService) -> Option<u64> {
+    service.timeout_seconds.filter(|seconds| api::TIMEOUT.contains(&Duration::from_secs(*seconds)))
+}
+
 /// The mode, where it is not the one in which there is a plain Deployment.
-fn other_mode(service: &InferenceService) -> Option<&str> {
+pub(crate) fn other_mode(service: &InferenceService) -> Option<&str> {
     service.mode.as_deref().filter(|mode| !matches!(*mode, "Standard" | "RawDeployment"))
 }
 
@@ -117,7 +141,8 @@ pub(super) fn hindrance(name: &str, service: Option<&InferenceService>, has_depl
     } else if !has_deployment {
         format!(
             "InferenceService {name} has no Deployment with the labels serving.kserve.io/inferenceservice: {name} and \
-             component: predictor yet: KServe's controller makes it; its conditions say what it waits for"
+             component: predictor yet, or it is another entry of traffic already. KServe's controller makes it; its \
+             conditions say what it waits for"
         )
     } else {
         return None;
@@ -179,14 +204,24 @@ fn measures_requests(service: &InferenceService) -> bool {
     service.scale_metric.as_deref().is_none_or(|metric| matches!(metric, "concurrency" | "rps"))
 }
 
-/// What of an InferenceService Rouse cannot do, in a sentence.
+/// What of an InferenceService Rouse cannot do, in sentences.
 pub(super) fn passed_over(name: &str, service: &InferenceService) -> Option<Arc<str>> {
-    let metric = service.scale_metric.as_deref().filter(|_| !measures_requests(service))?;
-    let sentence = format!(
-        "scaleMetric {metric} of InferenceService {name} is passed over, and scaleTarget with it: Rouse scales by concurrency \
-         or rps"
-    );
-    Some(sentence.into())
+    let metric = service.scale_metric.as_deref().filter(|_| !measures_requests(service)).map(|metric| {
+        format!(
+            "scaleMetric {metric} of InferenceService {name} is passed over, and scaleTarget with it: Rouse scales by \
+             concurrency or rps"
+        )
+    });
+    let limit = service.container_concurrency.filter(|_| limit_of(service).is_none()).map(|limit| {
+        let most = api::CONCURRENCY.end();
+        format!("containerConcurrency {limit} of InferenceService {name} is passed over: at most {most} is allowed")
+    });
+    let timeout = service.timeout_seconds.filter(|_| seconds_of(service).is_none()).map(|seconds| {
+        let most = api::TIMEOUT.end().as_secs();
+        format!("timeout {seconds} of InferenceService {name} is passed over: at most {most} seconds are allowed")
+    });
+    let all: Vec<String> = [metric, limit, timeout].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; ").into())
 }
 
 /// The Service of KServe's by which an InferenceService is called, if requests to it can wake this Deployment.

@@ -223,3 +223,43 @@ fn with_sidecars_it_may_go_direct_as_any_other() {
     stage.put::<InferenceService>(annotated("stop", "true"));
     assert_eq!(stage.draw().endpoint("m").unwrap().path, PathPolicy::Proxied);
 }
+
+#[test]
+fn a_fault_leaves_the_last_good_spec_in_force_with_the_deployment_that_it_leads_to() {
+    let mut stage = Stage::kserve();
+    let before = stage.draw().revision("iris-made").clone();
+    let faulty = with(traffic(json!([{ "inferenceService": "iris" }])), "/spec/path", json!("sideways"));
+    stage.put::<EndpointObject>(with(faulty, "/metadata/generation", json!(9)));
+    let shop = stage.draw();
+    assert_eq!(shop.revision("iris-made"), &before);
+    assert!(shop.findings("m").keeps_last_good);
+}
+
+#[test]
+fn a_deployment_is_one_revision_however_often_it_is_named() {
+    let mut stage = Stage::kserve();
+    for entries in [
+        json!([{ "inferenceService": "iris", "percent": 60 }, { "revision": "iris-made", "percent": 40 }]),
+        json!([{ "revision": "iris-made", "percent": 60 }, { "inferenceService": "iris", "percent": 40 }]),
+    ] {
+        stage.put::<EndpointObject>(traffic(entries));
+        let shop = stage.draw();
+        let of_it = shop.0.revisions.iter().filter(|revision| &*revision.key.name == "iris-made");
+        assert_eq!(of_it.count(), 1);
+        let missing = shop.findings("m").revisions.values().filter_map(|found| found.why_missing.clone());
+        let missing: Vec<_> = missing.collect();
+        assert!(missing.len() == 1 && missing[0].contains("another entry of traffic"), "{missing:?}");
+    }
+}
+
+#[test]
+fn limits_that_no_endpoint_could_have_are_passed_over_and_it_is_said() {
+    let mut stage = Stage::kserve();
+    stage.put::<InferenceService>(iris(json!({ "containerConcurrency": 200_000, "timeout": 1_000_000 })));
+    let drawn = stage.draw().endpoint("m").unwrap().clone();
+    assert_eq!(drawn.container_concurrency, ConcurrencyLimit::Unlimited);
+    assert_eq!(drawn.timeouts.request.map(|it| it.as_secs()), Some(300));
+    let (_, found) = stage.m();
+    let said = found.passed_over.unwrap();
+    assert!(said.contains("containerConcurrency 200000") && said.contains("timeout 1000000"), "{said}");
+}
