@@ -14,7 +14,7 @@ mod rules;
 mod split;
 mod sticky;
 
-pub use condition::{LARGEST_REGEX, Match, Pattern, Regex, RegexError};
+pub use condition::{LARGEST_REGEX, LONGEST_FOR_REGEX, MOST_VALUES_FOR_REGEX, Match, Pattern, Regex, RegexError};
 pub use request::Request;
 pub use rules::{Because, Choice, NoSuchTarget, Rules};
 pub use split::{Fault, MAX_TARGETS, Split, SplitError, Target};

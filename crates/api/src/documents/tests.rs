@@ -82,6 +82,24 @@ sticky: { header: '', cookie: 'a;b', clientAddress: false, setCookie: 'yes' }"
 }
 
 #[test]
+fn headers_that_nobody_can_see_and_more_expressions_than_activators_pay_for_are_told() {
+    let entries =
+        (0..9).map(|number| format!("  - {{ path: {{ regex: '/{number}' }}, to: v1 }}\n")).collect::<String>();
+    let faults = faults_of(&endpoint_with(&format!(
+        "match:\n{entries}  - {{ header: {{ name: Rouse-Tag, exact: a }}, to: v1 }}\nsticky: {{ header: TE }}"
+    )));
+    let told = faults.join("\n");
+    assert_eq!(faults.len(), 3, "{told}");
+    for (place, what) in [
+        ("spec.match: ", "at most 8 regular expressions in all; these are 9"),
+        ("spec.match[9].header.name: ", "not there to be looked at"),
+        ("spec.sticky.header: ", "not there to be looked at"),
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(place) && fault.contains(what)), "{what}: {told}");
+    }
+}
+
+#[test]
 fn a_match_with_too_much_and_a_cookie_for_nobody_are_told() {
     let long = "a".repeat(257);
     let text = format!(

@@ -21,6 +21,8 @@ pub(crate) const REPLICAS: RangeInclusive<u64> = 0..=i32::MAX as u64;
 /// Each is looked at for each request, until one fits.
 pub(crate) const MATCHES: RangeInclusive<u64> = 0..=32;
 /// The name of a header or a cookie, and what its value or a path is compared with.
+/// Regular expressions of one endpoint together: all endpoints share the activators that try them, with every request.
+pub(crate) const REGEXES: usize = 8;
 pub(crate) const LONGEST_MATCH: u64 = 256;
 pub(crate) const LONGEST_METHOD: u64 = 32;
 /// What RFC 9110 calls a token, but for the apostrophe: a rule of CEL stands in those.

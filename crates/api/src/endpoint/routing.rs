@@ -8,6 +8,11 @@ use traffic::{Match, Pattern, Regex, Sticky};
 use super::{TrafficTarget, bounds};
 use crate::read::{Fields, NameRule, Spot};
 
+/// What is between a client and the activator alone, and is taken out before anything is looked at
+/// ([RFC 9110, section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+const OF_A_CONNECTION: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"];
+
 /// `targets`: whom `to` may name; `None` if they could not be read.
 pub(super) fn read_matches(spot: &Spot<'_>, targets: Option<&[TrafficTarget]>) -> Option<Vec<Match>> {
     let matches = spot.entries(bounds::MATCHES)?.into_iter().map(|spot| {
@@ -30,7 +35,18 @@ pub(super) fn read_matches(spot: &Spot<'_>, targets: Option<&[TrafficTarget]>) -
             to: to.unwrap_or_default(),
         })
     });
-    Some(matches.flatten().collect())
+    let matches: Vec<Match> = matches.flatten().collect();
+    let is_regex = |pattern: &&Pattern| matches!(pattern, Pattern::Regex(_));
+    let patterns_of = |one: &Match| {
+        let of =
+            [one.path.as_ref(), one.header.as_ref().map(|named| &named.1), one.cookie.as_ref().map(|named| &named.1)];
+        of.into_iter().flatten().filter(is_regex).count()
+    };
+    let regexes: usize = matches.iter().map(patterns_of).sum();
+    if bounds::REGEXES < regexes {
+        spot.refuse(format!("at most {} regular expressions in all; these are {regexes}", bounds::REGEXES));
+    }
+    Some(matches)
 }
 
 fn read_named<N>(spot: Spot<'_>, read_name: impl FnOnce(&Spot<'_>) -> Option<N>) -> Option<(N, Pattern)> {
@@ -101,7 +117,14 @@ fn read_token(spot: &Spot<'_>) -> Option<String> {
 }
 
 fn read_header_name(spot: &Spot<'_>) -> Option<HeaderName> {
-    HeaderName::try_from(read_token(spot)?).ok()
+    let name = HeaderName::try_from(read_token(spot)?).ok()?;
+    if name.as_str().starts_with("rouse-") || OF_A_CONNECTION.contains(&name.as_str()) {
+        spot.refuse(
+            "a header that requests bring: those of Rouse and those of a connection are not there to be looked at",
+        );
+        return None;
+    }
+    Some(name)
 }
 
 fn read_method(spot: &Spot<'_>) -> Option<Method> {

@@ -142,3 +142,18 @@ fn what_would_take_much_memory_or_time_is_refused() {
         assert!(Regex::new(source).is_ok(), "{source}");
     }
 }
+
+#[test]
+fn what_a_regular_expression_may_cost_is_bounded_by_what_it_is_tried_with() {
+    let any_path = path(regex("/a*"));
+    let long = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert!(fits(&any_path, "GET", &long(LONGEST_FOR_REGEX), &[]));
+    assert!(!fits(&any_path, "GET", &long(LONGEST_FOR_REGEX + 1), &[]));
+    assert!(fits(&path(prefix("/a")), "GET", &long(LONGEST_FOR_REGEX + 1), &[]));
+    let mut values: Vec<(&str, &[u8])> = vec![("x-a", b"no"); MOST_VALUES_FOR_REGEX - 1];
+    values.push(("x-a", b"yes"));
+    assert!(fits(&header("x-a", regex("yes")), "GET", "/", &values));
+    values.insert(0, ("x-a", b"no"));
+    assert!(!fits(&header("x-a", regex("yes")), "GET", "/", &values));
+    assert!(fits(&header("x-a", exact("yes")), "GET", "/", &values));
+}
