@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa bench-endpoints storm example-iris example-iris-cluster run-recommender
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 deps: ## check what a bare Debian needs, and install it where that can be done with apt
 	@tests/lint/deps.sh
@@ -77,8 +77,8 @@ bench-endpoints: ## a thousand idle endpoints on a real control plane: memory, r
 run-recommender: ## scale a stand-in model on this machine; then try hey or oha at it
 	cargo run --release -- up -f examples/recommender.yaml
 
-example-iris-cluster: ## the same on a real control plane, as KServe's InferenceService: V2 over HTTP and gRPC, woken (needs what test-cluster does, too)
-	@examples/iris/cluster.sh
-
 example-iris: ## a real scikit-learn model behind KServe's Python server, from zero (needs python3 and PyPI)
 	@examples/iris/run.sh
+
+example-iris-cluster: ## the same on a real control plane, as KServe's InferenceService: V2 over HTTP and gRPC, woken (needs what test-cluster does, too)
+	@examples/iris/cluster.sh

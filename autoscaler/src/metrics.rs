@@ -307,6 +307,7 @@ mod tests {
                 "rouse_demand{namespace,revision,window}",
                 "rouse_leading{}",
                 "rouse_messages_dropped_total{}",
+                "rouse_replica_cuts_total{class}",
                 "rouse_replicas{namespace,revision,state}",
                 "rouse_scale_orders_total{outcome}",
                 "rouse_seals_total{outcome}",

@@ -18,10 +18,14 @@ pub(crate) fn text_of(stream: &[u8]) -> String {
                 append(&mut text, &event);
             }
         } else if let Some(value) = field(line, "data") {
-            data = Some(match data {
-                None => Cow::Borrowed(value),
-                Some(before) => Cow::Owned(format!("{before}\n{value}")),
-            });
+            match &mut data {
+                None => data = Some(Cow::Borrowed(value)),
+                Some(before) => {
+                    let before = before.to_mut();
+                    before.push('\n');
+                    before.push_str(value);
+                }
+            }
         }
     }
     text

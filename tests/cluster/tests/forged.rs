@@ -2,6 +2,7 @@
 //! `activator/tests/real/balancing.rs`, and `queue-proxy/tests/wired/trust.rs`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use cluster::ground::Ground;
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use wire::{Hello, Proof, Role, SidecarStats, ToAutoscaler, Up};
 use wired::Client;
 
@@ -188,8 +190,12 @@ fn false_peer(stage: Stage) -> anyhow::Result<()> {
         let _ = stream.read_to_end(&mut told).await;
         ensure!(told.is_empty(), "it was told {told:?}");
         ensure!(before < unproven().await?, "it was not counted");
-        // The very first of these would have been enough for one more.
-        ensure!(ground.replicas(&model.namespace, &model.name).await? == 1, "a replica was added");
+        // The very first of these would have been enough for one more, at one of the next decisions, two seconds apart.
+        let long = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < long {
+            ensure!(ground.replicas(&model.namespace, &model.name).await? == 1, "a replica was added");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         Ok(())
     })
 }
