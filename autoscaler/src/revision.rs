@@ -422,6 +422,10 @@ impl Revision {
                 };
                 self.scaler.sidecar(at, &replica, reading);
                 self.replicas_told_of.insert(Arc::clone(&replica));
+                // Where the path is direct nobody else sees that it is asked for.
+                if 0 < stats.requests {
+                    self.was_asked_for();
+                }
                 let wire::SidecarStats { in_flight, foreign, settings_generation: settings, .. } = stats;
                 let direct = stats.requests - stats.proxied_requests;
                 let seen = self.sidecars.get(&replica);

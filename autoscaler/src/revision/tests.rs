@@ -331,6 +331,22 @@ async fn the_idlest_go_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_only_a_sidecar_has_seen_have_come_through_rouse_too() {
+    let mut toy = Toy::new();
+    toy.world.change(|revision| (revision.sidecars, revision.adopted) = (true, false));
+    toy.world.set(1);
+    let mut sidecar = toy.sidecar("v1-1").await;
+    until("it is known", || toy.ground.shelf.get(&crate::stage::toy::v1()).is_some()).await;
+    let place = toy.ground.shelf.get(&crate::stage::toy::v1()).unwrap();
+    for (in_flight, requests) in [(1, 0), (2, 3)] {
+        let stats = wire::SidecarStats { in_flight, requests, ..Default::default() };
+        sidecar.say(wire::Up::SidecarStats(stats)).await;
+        until("it is heard", || place.lock().in_flight.values().any(|seen| *seen == in_flight)).await;
+        assert_eq!(place.lock().asked_for, 0 < requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_replica_cut_as_it_left_is_counted_once_and_by_who_leads() {
     let mut toy = Toy::new();
     toy.world.change(|revision| revision.sidecars = true);
