@@ -66,6 +66,8 @@ pub(crate) fn read(flags: &Flags) -> Reading {
     let revision = format!("{name}-v1");
     let mut endpoint = ModelEndpoint::new(EndpointKey::new("default", name), &revision);
     endpoint.container_concurrency = ConcurrencyLimit::from_field(concurrency);
+    // A limit of 0 is none, and is not written.
+    endpoint.said.container_concurrency = concurrency != 0;
     endpoint.autoscaling = Autoscaling([(Knob::MaxReplicas, max.to_string())].into());
     let workload = Deployment::new(RevisionKey::new("default", revision), flags.command.clone());
     let documents =
