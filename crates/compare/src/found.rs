@@ -111,12 +111,20 @@ impl fmt::Display for What {
             Self::Extra => write!(out, "not in the model's answer"),
             Self::Length { used, candidate } => write!(out, "{candidate} elements instead of {used}"),
             Self::Shape { used, candidate } => write!(out, "shape {candidate:?} instead of {used:?}"),
-            Self::Number { by } => write!(out, "differs by {by}"),
+            Self::Number { by } => write!(out, "differs by {}", rounded(*by)),
             Self::Text { from } => write!(out, "another text from character {from} on"),
             Self::Value => write!(out, "another value"),
             Self::Bytes { used, candidate } => write!(out, "other bytes, {candidate} instead of {used}"),
         }
     }
+}
+
+/// With four digits: what more there are is how the machine writes fractions. Whole ones stay as they are.
+fn rounded(number: f64) -> f64 {
+    if number.fract() == 0.0 {
+        return number;
+    }
+    format!("{number:.3e}").parse().unwrap_or(number)
 }
 
 /// What was found so far.

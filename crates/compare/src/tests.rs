@@ -38,6 +38,8 @@ fn another_status_is_a_difference_and_the_only_one() {
 fn fractions_may_differ_by_a_part_of_the_larger_and_whole_numbers_may_not() {
     assert_eq!(differ(&json!({ "p": 1.0 }), &json!({ "p": 1.000_009 })), Vec::<String>::new());
     assert_eq!(differ(&json!({ "p": 1.0 }), &json!({ "p": 1.5 })), ["/p: differs by 0.5"]);
+    assert_eq!(differ(&json!({ "p": 0.1 }), &json!({ "p": 0.3 })), ["/p: differs by 0.2"]);
+    assert_eq!(differ(&json!({ "id": 1 }), &json!({ "id": 1_000_002 })), ["/id: differs by 1000001"]);
     assert_eq!(differ(&json!({ "id": 10_000_001 }), &json!({ "id": 10_000_002 })), ["/id: differs by 1"]);
     // One of them writes its fractions without a point.
     assert_eq!(differ(&json!([1]), &json!([1.0])), Vec::<String>::new());

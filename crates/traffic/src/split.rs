@@ -102,6 +102,17 @@ impl Split {
         self.targets.iter().position(|target| target.tag.as_deref() == Some(tag))
     }
 
+    /// The position of the target that takes what others cannot serve: of those that were not `tried`, the one with the
+    /// most percent, and the first of equals. `None` if there is none; one with 0 takes nothing that is not led there.
+    ///
+    /// Who marks what it is given as tried is led to each at most once, and to an end.
+    pub fn fallback(&self, tried: impl Fn(usize) -> bool) -> Option<usize> {
+        let shares = self.targets.iter().map(|target| target.percent.get()).enumerate();
+        let left = shares.filter(|(position, percent)| *percent != 0 && !tried(*position));
+        // The last of equals is the greatest to `max_by_key`, so it is asked from the other end.
+        left.rev().max_by_key(|(_, percent)| *percent).map(|(position, _)| position)
+    }
+
     /// The targets, in the order they were given.
     pub fn targets(&self) -> &[Target] {
         &self.targets

@@ -60,7 +60,34 @@ fn picked(split: &Split, from: u64, count: u64, target: usize) -> u64 {
     (from..from + count).filter(|number| split.pick(*number) == target).count() as u64
 }
 
+/// Who is asked after one another when nobody can serve.
+fn fallbacks(split: &Split, first: usize) -> Vec<usize> {
+    let mut tried = vec![first];
+    while let Some(next) = split.fallback(|position| tried.contains(&position)) {
+        tried.push(next);
+    }
+    tried.split_off(1)
+}
+
+#[test]
+fn what_one_cannot_serve_the_next_heaviest_takes_and_of_equals_the_first() {
+    let split = split(&[30, 5, 30, 0, 35]);
+    assert_eq!(fallbacks(&split, 1), [4, 0, 2]);
+    assert_eq!(fallbacks(&split, 4), [0, 2, 1]);
+    assert_eq!(fallbacks(&split, 3), [4, 0, 2, 1], "what a match led to a revision without a share falls back too");
+}
+
 proptest! {
+    #[test]
+    fn all_with_a_share_are_asked_once_by_share_and_nobody_else(percents in percents(), first: prop::sample::Index) {
+        let split = split(&percents);
+        let first = first.index(percents.len());
+        let asked = fallbacks(&split, first);
+        let mut expected: Vec<usize> = (0..percents.len()).filter(|at| *at != first && percents[*at] != 0).collect();
+        expected.sort_by_key(|at| (100 - percents[*at], *at));
+        prop_assert_eq!(asked, expected);
+    }
+
     #[test]
     fn any_hundred_in_a_row_are_exact(percents in percents(), from in 0_u64..u64::MAX / 2) {
         let split = split(&percents);
