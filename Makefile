@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-kpa bench-endpoints storm example-iris example-iris-cluster run-recommender
+.PHONY: help demo deps build test test-cluster lint golden sim sim-startup fuzz docs crds bench-wake bench-proxy bench-memory bench-shadow bench-kpa bench-endpoints storm example-iris example-iris-shadow example-iris-cluster run-recommender
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-memory: ## a gigabyte through sidecar and activator, 10,000 requests that 
 	cargo build --profile dist -p rouse -p queue-proxy -p loadtest
 	target/dist/loadtest memory --rouse target/dist/rouse --queue-proxy target/dist/queue-proxy
 
+bench-shadow: ## how long clients wait with a shadow that hangs, crashes, fails or floods, beside without one (profile dist)
+	cargo build --profile dist -p rouse -p loadtest
+	target/dist/loadtest shadow --rouse target/dist/rouse
+
 bench-kpa: ## what decisions cost: one, 10,000 revisions, a day (profile dist); ROW=docs/performance.md adds a row
 	cargo bench --profile dist -p kpa --bench decisions -- $(if $(ROW),--row $(abspath $(ROW)))
 
@@ -79,6 +83,9 @@ run-recommender: ## scale a stand-in model on this machine; then try hey or oha 
 
 example-iris: ## a real scikit-learn model behind KServe's Python server, from zero (needs python3 and PyPI)
 	@examples/iris/run.sh
+
+example-iris-shadow: ## the same with another model as its shadow: 1,000 requests, and the agreement told equals the one computed without Rouse
+	@examples/iris/shadow.sh
 
 example-iris-cluster: ## the same on a real control plane, as KServe's InferenceService: V2 over HTTP and gRPC, woken (needs what test-cluster does, too)
 	@examples/iris/cluster.sh

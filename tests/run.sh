@@ -27,7 +27,7 @@ grep -q '^test result:' "$log" || status=1
 
 # A test that cannot run on this machine says so itself, on a line of its own, and never pretends to have passed.
 while read -r line; do left_out+=("$line"); done < <(sed -n 's/^LEFT OUT: //p' "$log" | sort -u)
-left_out+=("the iris example, which downloads its Python packages (make example-iris)")
+left_out+=("the iris examples, which download their Python packages (make example-iris, make example-iris-shadow)")
 
 # Tests that are marked as ignored say why in the mark.
 while read -r line; do left_out+=("$line"); done < <(sed -nE 's/^test ([a-zA-Z0-9_:]+) \.\.\. ignored(, (.*))?$/\1, which \3 (cargo test --workspace -- --ignored \1)/p' "$log")

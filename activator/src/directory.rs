@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::replica::UpstreamSettings;
 use crate::routes::{Found, Routes};
 use crate::served::Served;
+use crate::shadow::{Shadow, Shadows};
 use crate::wakes::Wakes;
 
 /// Between attempts to open an own port that another still has, and looks at revisions that are gone but still stream.
@@ -41,6 +42,7 @@ pub(crate) struct Directory {
     pub(crate) incarnation: Incarnation,
     pub(crate) wakes: Wakes,
     pub(crate) metrics: Metrics,
+    pub(crate) shadows: Shadows,
     started: Moment,
     /// Nothing is forwarded before it, to any revision; see [`breaker::Seal::new`].
     hold_until: Option<Moment>,
@@ -69,6 +71,7 @@ impl Directory {
     pub(crate) fn new(config: Config, clock: Clock, metrics: Metrics, hold_until: Option<Moment>) -> Self {
         let routes = Routes::new([], &config.cluster_domain, config.alone_answers_every_host, false);
         Self {
+            shadows: Shadows::new(&config.budget, metrics.clone()),
             config,
             clock,
             incarnation: Incarnation(fastrand::u64(1..)),
@@ -163,7 +166,11 @@ impl Directory {
     }
 
     pub(crate) fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.clock.now().since(self.started).as_micros()).unwrap_or(u64::MAX)
+        self.elapsed_us_at(self.clock.now())
+    }
+
+    pub(crate) fn elapsed_us_at(&self, moment: Moment) -> u64 {
+        u64::try_from(moment.since(self.started).as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn generations(&self) -> Vec<(EndpointKey, u64)> {
@@ -308,7 +315,9 @@ impl Follower {
         match event {
             Event::Added(key, mut specification) => {
                 let endpoint = Arc::clone(&specification.borrow_and_update());
-                let Some(served) = Served::new(&endpoint, self.holds_of(&endpoint)).map(Arc::new) else {
+                self.end_copies_for_targets_of(&endpoint);
+                let holds = self.holds_of(&endpoint);
+                let Some(served) = Served::new(&endpoint, holds, self.shadows_of(&endpoint)).map(Arc::new) else {
                     error!(endpoint = %key, "its targets are no split, it is not served");
                     return;
                 };
@@ -374,17 +383,17 @@ impl Follower {
     }
 
     fn put_in_force(&mut self, key: &EndpointKey, endpoint: &Endpoint) {
-        let holds = self.holds_of(endpoint);
-        for hold in &holds {
+        for (revision, _) in endpoint.revisions() {
+            let hold = self.directory.hold_or_new(revision, Some(endpoint));
             hold.set_limits(endpoint.container_concurrency, endpoint.queue);
-        }
-        for target in &endpoint.targets {
-            if let Some((_, settings, _)) = self.revisions.iter().find(|(known, ..)| *known == target.revision) {
+            if let Some((_, settings, _)) = self.revisions.iter().find(|(known, ..)| known == revision) {
                 settings.send_if_modified(|old| std::mem::replace(old, upstream(endpoint)) != upstream(endpoint));
             }
         }
+        self.end_copies_for_targets_of(endpoint);
+        let (holds, shadows) = (self.holds_of(endpoint), self.shadows_of(endpoint));
         let Some(known) = self.endpoints.iter_mut().find(|known| known.key == *key) else { return };
-        known.served.put_in_force(endpoint, holds);
+        known.served.put_in_force(endpoint, holds, shadows);
         if known.door.address() != endpoint.own_port {
             let _ = self.own_ports.send(OwnPort::Close(key.clone()));
             known.door = match endpoint.own_port {
@@ -414,8 +423,19 @@ impl Follower {
         endpoint.targets.iter().map(of).collect()
     }
 
+    /// Before clients come to a revision that was a shadow until now.
+    fn end_copies_for_targets_of(&self, endpoint: &Endpoint) {
+        let is_target = |revision: &RevisionKey| endpoint.targets.iter().any(|target| target.revision == *revision);
+        self.directory.shadows.keep(|revision| !is_target(revision));
+    }
+
+    fn shadows_of(&self, endpoint: &Endpoint) -> Vec<Shadow> {
+        let directory = &self.directory;
+        directory.shadows.of(endpoint, |revision| directory.hold_or_new(revision, Some(endpoint)))
+    }
+
     fn upstream_of(&self, revision: &RevisionKey) -> UpstreamSettings {
-        let names = |endpoint: &Endpoint| endpoint.targets.iter().any(|target| target.revision == *revision);
+        let names = |endpoint: &Endpoint| endpoint.revisions().any(|(named, _)| named == revision);
         let endpoints = self.endpoints.iter().map(|known| known.specification.borrow());
         endpoints.into_iter().find(|endpoint| names(endpoint)).map_or(UpstreamSettings::HTTP1, |it| upstream(&it))
     }
@@ -424,7 +444,10 @@ impl Follower {
     /// come again, the request must count, or a promise would be given over its head.
     fn forget_unnamed(&mut self) {
         let in_force: Vec<_> = self.endpoints.iter().map(|known| known.served.now()).collect();
-        let named = in_force.iter().flat_map(|in_force| &in_force.endpoint.targets).map(|target| &target.revision);
+        let shadows = in_force.iter().flat_map(|in_force| &*in_force.endpoint.shadows).map(|shadow| &shadow.revision);
+        let shadows: HashSet<&RevisionKey> = shadows.collect();
+        self.directory.shadows.keep(|revision| shadows.contains(revision));
+        let named = in_force.iter().flat_map(|in_force| in_force.endpoint.revisions()).map(|(revision, _)| revision);
         let named: HashSet<&RevisionKey> = named.chain(self.revisions.iter().map(|(key, ..)| key)).collect();
         self.leftovers = false;
         for hold in self.directory.holds() {

@@ -90,6 +90,7 @@ impl Doors {
                 () = &mut time_is_up, if !directory.metrics.is_time_up() => directory.metrics.time_is_up(),
             }
         }
+        directory.shadows.end().await;
         info!(took = ?took(), "nothing is left");
         Ok(())
     }

@@ -28,6 +28,7 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
         }],
         matches: Arc::from([]),
         sticky: None,
+        shadows: Arc::from([]),
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from("activator")]) },
@@ -49,7 +50,16 @@ pub(crate) fn hold(limit: u32, max_requests: u32) -> Arc<Hold> {
     hold_within(Budget::new(1 << 30), limit, max_requests)
 }
 
-/// The same, within a budget that it may share with others.
+/// A revision of this name.
+pub(crate) fn hold_of(name: &str) -> Arc<Hold> {
+    let key = RevisionKey::new("default", name);
+    let budget = Budget::new(1 << 30);
+    let metrics = Metrics::register(&Registry::new(), &budget).unwrap().of_revision(&key);
+    let common = Common { clock: Clock::start(), wakes: Wakes::new(), budget, hold_until: None };
+    Arc::new(Hold::new(key, common, metrics, ConcurrencyLimit::Unlimited, queue(100)))
+}
+
+/// A revision as `hold` makes it, within a budget that it may share with others.
 pub(crate) fn hold_within(budget: Budget, limit: u32, max_requests: u32) -> Arc<Hold> {
     let key = RevisionKey::new("default", "model-v1");
     let metrics = Metrics::register(&Registry::new(), &budget).unwrap().of_revision(&key);

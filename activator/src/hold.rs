@@ -11,11 +11,12 @@
 //! a replica that may be used has room; and that something is held without a replica has been said at the moment at
 //! which it became so, whether by an arrival or because the last replica went.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use balance::{ReplicaId, Replicas};
 use breaker::seal::{Ending, Forward, Here, Seal, SealId, Verdict};
 use breaker::{Budget, Entry, Limits, Line, Meter, Pace, Reading, Share, Via, WaiterId};
@@ -28,9 +29,11 @@ use units::{ConcurrencyLimit, Moment, RevisionKey};
 
 use crate::metrics::RevisionMetrics;
 use crate::replica::Replica;
+use crate::tally::Tally;
 use crate::visit::Visit;
 use crate::wakes::Wakes;
 
+mod inner;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
@@ -64,6 +67,8 @@ pub(crate) struct Hold {
     /// Told when the replicas should be looked at again: one refused a connection, or a promise was made or ended.
     pub(crate) attention: Notify,
     next_replica: AtomicU64,
+    /// What is counted for comparing it; `None` where its endpoint has nothing to compare it with.
+    pub(crate) tally: ArcSwapOption<Tally>,
     inner: Mutex<Inner>,
 }
 
@@ -77,6 +82,8 @@ struct Inner {
     /// Every replica there is, usable or not, oldest first.
     candidates: Vec<Candidate>,
     waiters: HashMap<WaiterId, Waiter>,
+    /// Of those, copies that may wake nobody: while there is no replica none of them waits.
+    quiet: BTreeSet<WaiterId>,
     next_waiter: u64,
     refusal: Option<Refusal>,
     gone: bool,
@@ -122,6 +129,8 @@ pub(crate) enum Refused {
     CannotWake { detail: Arc<str>, retry_after: Duration },
     /// The revision is gone, or was never there.
     Missing,
+    /// It has no replica, and this is a copy that is not to wake it.
+    Asleep,
 }
 
 /// Something is held, and no replica can take it.
@@ -131,6 +140,21 @@ pub(crate) struct Want {
     pub(crate) oldest_wait: Duration,
     /// `x-request-id` of the oldest.
     pub(crate) request_id: HeaderValue,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// A client: what it takes while it waits is the budget's, and it wakes the revision.
+    Clients,
+    /// A copy for a shadow: another budget pays for it, and it may wake the revision or not.
+    Copy { wakes: bool },
+}
+
+impl Whose {
+    pub(crate) fn wakes(self) -> bool {
+        self != Self::Copy { wakes: false }
+    }
 }
 
 /// What became of a request that arrived.
@@ -160,6 +184,7 @@ impl Hold {
             replicas,
             candidates: Vec::new(),
             waiters: HashMap::new(),
+            quiet: BTreeSet::new(),
             next_waiter: 0,
             refusal: None,
             gone: false,
@@ -175,6 +200,7 @@ impl Hold {
             name_header,
             attention: Notify::new(),
             next_replica: AtomicU64::new(1),
+            tally: ArcSwapOption::empty(),
             inner: Mutex::new(inner),
         }
     }
@@ -187,6 +213,7 @@ impl Hold {
     /// Ends a change: publishes what is held, and says at once if a replica has come to be missing. Who comes later finds
     /// it said, and it is repeated; so a thousand arrivals are one message.
     fn changed(&self, mut inner: MutexGuard<'_, Inner>) {
+        inner.hush();
         self.metrics.held.set(i64::from(inner.line.waiting()));
         let wanting = inner.wants();
         let is_new = wanting && !inner.wanting;
@@ -208,23 +235,41 @@ impl Hold {
         self.changed(inner);
     }
 
+    /// Is there a replica that may be used, full or not?
+    pub(crate) fn has_replica(&self) -> bool {
+        self.inner.lock().has_usable()
+    }
+
     /// A request arrives: it goes to a replica, or waits, or is refused. It counts from here on. `unasked`: so many bytes of
     /// its body will be in memory while it waits, whether they are read or not.
     pub(crate) fn arrive(self: &Arc<Self>, request_id: &HeaderValue, unasked: u64) -> Result<Visit, Refused> {
+        self.let_in(request_id, unasked, Whose::Clients)
+    }
+
+    /// The same of a copy for a shadow, whose memory is paid for by another budget. One that does not wake waits for a
+    /// replica that is there, and for no other.
+    pub(crate) fn arrive_copy(self: &Arc<Self>, request_id: &HeaderValue, wakes: bool) -> Result<Visit, Refused> {
+        self.let_in(request_id, 0, Whose::Copy { wakes })
+    }
+
+    fn let_in(self: &Arc<Self>, request_id: &HeaderValue, unasked: u64, whose: Whose) -> Result<Visit, Refused> {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
+        let nobody_there = !inner.has_usable();
+        if nobody_there && !whose.wakes() {
+            return Err(Refused::Asleep);
+        }
         inner.may_arrive(now)?;
         let id = WaiterId(inner.next_waiter);
         inner.next_waiter += 1;
-        let nobody_there = !inner.has_usable();
         let place = match inner.line.arrive(id, unasked) {
             Entry::Go => inner.place(now, id, request_id, now),
             Entry::Wait => inner.wait(id, request_id, now),
             Entry::Full => return Err(Refused::QueueFull { retry_after: inner.come_back(now) }),
         };
-        let held = match &place {
-            Place::At(_) => None,
-            Place::Waiting { .. } => {
+        let held = match (&place, whose) {
+            (Place::At(_), _) | (_, Whose::Copy { .. }) => None,
+            (Place::Waiting { .. }, Whose::Clients) => {
                 let Some(share) = self.budget.take(HELD_REQUEST_BYTES + unasked) else {
                     inner.waiters.remove(&id);
                     inner.line.give_up(id);
@@ -233,15 +278,27 @@ impl Hold {
                 Some((share, unasked))
             }
         };
+        if let Place::Waiting { id, .. } = &place
+            && !whose.wakes()
+        {
+            inner.quiet.insert(*id);
+        }
         inner.meter.arrive(now, Via::Direct);
         self.metrics.in_flight.inc();
         self.changed(inner);
-        Ok(Visit::new(Arc::clone(self), place, now, nobody_there, held))
+        Ok(Visit::new(Arc::clone(self), place, now, nobody_there, whose, held))
     }
 
     /// A replica refused the connection, so the request goes before everyone else to another one. `bytes` of its body are
     /// kept.
-    pub(crate) fn step_back(&self, replica: &Replica, request_id: &HeaderValue, arrived: Moment, bytes: u64) -> Place {
+    pub(crate) fn step_back(
+        &self,
+        replica: &Replica,
+        request_id: &HeaderValue,
+        arrived: Moment,
+        bytes: u64,
+        whose: Whose,
+    ) -> Place {
         let now = self.clock.now();
         let mut inner = self.inner.lock();
         replica.refused.store(true, Ordering::Release);
@@ -255,6 +312,9 @@ impl Hold {
             Entry::Go => inner.place(now, id, request_id, arrived),
             Entry::Wait | Entry::Full => inner.wait(id, request_id, arrived),
         };
+        if !whose.wakes() && matches!(place, Place::Waiting { .. }) {
+            inner.quiet.insert(id);
+        }
         self.changed(inner);
         self.attention.notify_one();
         place
@@ -282,6 +342,7 @@ impl Hold {
             Some(Place::At(replica)) => inner.release(now, replica.id),
             Some(Place::Waiting { id, granted }) => {
                 inner.waiters.remove(id);
+                inner.quiet.remove(id);
                 // It does not wait any more: it was told to go, and that stands in the channel, or it was dismissed.
                 if !inner.line.give_up(*id)
                     && let Ok(Ok(replica)) = granted.try_recv()
@@ -416,132 +477,6 @@ impl Hold {
             inner.dismiss(&Refused::Missing);
         }
         self.changed(inner);
-    }
-}
-
-impl Inner {
-    fn may_arrive(&mut self, now: Moment) -> Result<(), Refused> {
-        if self.gone {
-            return Err(Refused::Missing);
-        }
-        match &self.refusal {
-            Some(refusal) if now < refusal.until && !self.has_usable() => Err(refusal.said(now)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Is any replica on offer at all, full or not?
-    fn has_usable(&self) -> bool {
-        self.replicas.offered().next().is_some()
-    }
-
-    fn wants(&self) -> bool {
-        self.line.waiting() != 0 && !self.has_usable()
-    }
-
-    /// Something came to be held without a replica, or is not any more.
-    fn turned(&mut self, now: Moment, wanting: bool) {
-        self.wanting = wanting;
-        match wanting {
-            true => self.pace.shut(now),
-            false if self.has_usable() => self.pace.opened(now),
-            false => self.pace.deserted(),
-        }
-    }
-
-    fn come_back(&self, now: Moment) -> Duration {
-        let first = self.line.first().and_then(|id| self.waiters.get(&id));
-        let oldest = first.map_or(Duration::ZERO, |first| now.since(first.arrived));
-        self.pace.come_back(now, self.line.waiting(), oldest)
-    }
-
-    /// The line let this one go: to which replica?
-    fn place(&mut self, now: Moment, id: WaiterId, request_id: &HeaderValue, arrived: Moment) -> Place {
-        match self.pick(now) {
-            Some(replica) => Place::At(replica),
-            // A replica came to be set aside or is not there any more since the line last heard.
-            None => {
-                let without_it = units::Capacity::AtMost(self.line.running().saturating_sub(1));
-                let none = self.line.set_capacity(without_it);
-                debug_assert!(none.is_empty());
-                let _ = self.line.step_back(id, 0);
-                self.wait(id, request_id, arrived)
-            }
-        }
-    }
-
-    fn wait(&mut self, id: WaiterId, request_id: &HeaderValue, arrived: Moment) -> Place {
-        let (sender, granted) = oneshot::channel();
-        self.waiters.insert(id, Waiter { granted: sender, request_id: request_id.clone(), arrived });
-        Place::Waiting { id, granted }
-    }
-
-    fn pick(&mut self, now: Moment) -> Option<Arc<Replica>> {
-        let id = self.replicas.pick(now, fastrand::u64(..)).ok()?;
-        self.candidates.iter().find(|candidate| candidate.replica.id == id).map(|found| Arc::clone(&found.replica))
-    }
-
-    /// One that was at a replica is over.
-    fn release(&mut self, now: Moment, id: ReplicaId) {
-        if self.replicas.done(id, now) {
-            // Its slot goes with the request, so nobody follows.
-            self.recount(now);
-        }
-        if let Some(next) = self.line.finish() {
-            self.grant(now, next);
-        }
-    }
-
-    /// Offers what may be used now, and lets go whom there is room for.
-    fn settle(&mut self, now: Moment) {
-        let forward = self.seal.may_forward(now);
-        let usable: Vec<ReplicaId> = self
-            .candidates
-            .iter()
-            .filter(|of| of.probe_begun.is_some() && forward.allows(of.replica.seen, of.probe_begun))
-            .map(|candidate| candidate.replica.id)
-            .collect();
-        if !usable.is_empty() {
-            self.refusal = None;
-        }
-        self.replicas.offer(&usable, now);
-        self.recount(now);
-    }
-
-    fn recount(&mut self, now: Moment) {
-        for id in self.line.set_capacity(self.replicas.capacity(now)) {
-            self.grant(now, id);
-        }
-    }
-
-    /// Tells one that waited where to go.
-    fn grant(&mut self, now: Moment, id: WaiterId) {
-        let Some(Waiter { granted, request_id, arrived }) = self.waiters.remove(&id) else {
-            // It left in the same moment; `leave` gives the place up under the same lock, so this does not happen.
-            debug_assert!(false, "a waiter that nobody waits for");
-            return;
-        };
-        match self.pick(now) {
-            // The receiver lives until its visit is dropped, which takes the lock that is held here.
-            Some(replica) => {
-                self.pace.went(now);
-                let _ = granted.send(Ok(replica));
-            }
-            None => {
-                let without_it = units::Capacity::AtMost(self.line.running().saturating_sub(1));
-                let _ = self.line.set_capacity(without_it);
-                let _ = self.line.step_back(id, 0);
-                self.waiters.insert(id, Waiter { granted, request_id, arrived });
-            }
-        }
-    }
-
-    fn dismiss(&mut self, why: &Refused) {
-        for id in self.line.dismiss_all() {
-            if let Some(waiter) = self.waiters.remove(&id) {
-                let _ = waiter.granted.send(Err(why.clone()));
-            }
-        }
     }
 }
 

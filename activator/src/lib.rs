@@ -2,8 +2,9 @@
 //! replica has room, picks the replica, forwards, and reports demand.
 //!
 //! In reading order: `service` (the request path, top to bottom), `hold` and `visit` (one revision's line), `served` and
-//! `routes` (which endpoint, which revision), `fleet` and `probe` (which replicas answer), `directory` (what is known),
-//! `report` and `wakes` (what autoscalers are told), `doors` (listeners), `cookie`, `timing`, `metrics`, `config`.
+//! `routes` (which endpoint, which revision), `way` (which other one if that cannot be woken), `shadow` (copies of
+//! requests, and answers compared), `fleet` and `probe` (which replicas answer), `directory` (what is known), `report` and
+//! `wakes` (what autoscalers are told), `doors` (listeners), `cookie`, `timing`, `metrics`, `config`.
 //!
 //! It sees the world through `platform::Catalogue` and nothing else. How many replicas there should be is not its
 //! business: it says what is held, and the autoscaler decides.
@@ -23,15 +24,21 @@ mod report;
 mod routes;
 mod served;
 mod service;
+mod shadow;
+mod tally;
 mod timing;
 mod visit;
 mod wakes;
+mod way;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use admin::ShadowList;
 use anyhow::Context as _;
+use axum::routing::get;
+use axum::{Json, Router};
 use daemon::{Clock, Draining, Listener, Readiness};
 use platform::Catalogue;
 use tokio::sync::{mpsc, watch};
@@ -89,6 +96,16 @@ impl Activator {
             (false, false) => Err("the endpoints are not known yet".to_owned()),
             (false, true) => Ok(()),
         })
+    }
+
+    /// What it adds to the admin port: `/api/v1/shadows`. Whoever serves it lets in loopback only, or asks for a token.
+    pub fn admin_routes(&self) -> Router {
+        let directory = Arc::clone(&self.directory);
+        let shadows = move || {
+            let list = ShadowList { shadows: directory.shadows.shown() };
+            async move { Json(list) }
+        };
+        Router::new().route("/api/v1/shadows", get(shadows))
     }
 
     /// Serves until draining begins, then leaves: unready at once, out of every path, and then what is in flight and what

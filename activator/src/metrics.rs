@@ -16,6 +16,8 @@ use wire::durations;
 
 use forward::Reason;
 
+use crate::shadow::{COMPARED, FATES, ROWS};
+
 /// Up to ten minutes: a hold can last as long as a model takes to load.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
@@ -29,6 +31,8 @@ pub(crate) enum Outcome {
     Refused,
     /// The client went before the head of an answer.
     ClientGone,
+    /// Its revision cannot be woken, and another one takes it. There it ends, and is counted as a request.
+    FellBack,
 }
 
 impl Outcome {
@@ -46,6 +50,11 @@ pub struct Metrics {
     hold_duration: HistogramVec,
     refusals: IntCounterVec,
     retries: IntCounterVec,
+    fallbacks: IntCounterVec,
+    shadow_copies: IntCounterVec,
+    shadow_comparisons: IntCounterVec,
+    shadow_rows: IntCounterVec,
+    shadow_duration: HistogramVec,
     pub(crate) departure: Departure,
     /// Who ends without an answer now is cut, and has not gone by itself.
     time_is_up: Arc<AtomicBool>,
@@ -59,6 +68,7 @@ pub fn every_metric() -> prometheus::Result<Vec<MetricFamily>> {
     let registry = Registry::new();
     let metrics = Metrics::register(&registry, &Budget::new(1))?;
     let _born = metrics.of_revision(&RevisionKey::new("", ""));
+    let _born = metrics.of_shadow(&RevisionKey::new("", ""));
     Reason::ALL.iter().for_each(|reason| metrics.refused(None, *reason));
     Ok(registry.gather())
 }
@@ -71,12 +81,26 @@ pub(crate) struct RevisionMetrics {
     pub(crate) in_flight: IntGauge,
     pub(crate) held: IntGauge,
     pub(crate) hold_duration: Histogram,
+    pub(crate) fallbacks: IntCounter,
     pub(crate) retries_connect: IntCounter,
     pub(crate) retries_not_started: IntCounter,
     /// The same ends once more, for autoscalers: they are told in all, whatever is scraped.
     ends: Arc<Ends>,
     time_is_up: Arc<AtomicBool>,
 }
+
+/// The handles of one shadow.
+#[derive(Clone, Debug)]
+pub(crate) struct ShadowMetrics {
+    pub(crate) fates: [IntCounter; FATES.len()],
+    pub(crate) compared: [IntCounter; COMPARED.len()],
+    pub(crate) rows: [IntCounter; ROWS.len()],
+    /// The client's, the shadow's.
+    pub(crate) took: [Histogram; WHOSE.len()],
+}
+
+/// Whose answer took so long, as a label.
+const WHOSE: [&str; 2] = ["client", "shadow"];
 
 /// How requests ended, counted without a lock: each ends somewhere else.
 #[derive(Debug)]
@@ -136,10 +160,36 @@ impl Metrics {
                 opts("rouse_retries_total", "Requests tried at another replica, by why the first had not begun them"),
                 &with("reason"),
             )?,
+            fallbacks: IntCounterVec::new(
+                opts(
+                    "rouse_fallbacks_total",
+                    "Requests of a revision that cannot be woken, sent on to another revision",
+                ),
+                &REVISION,
+            )?,
+            shadow_copies: IntCounterVec::new(
+                opts("rouse_shadow_copies_total", "Copies of requests for a shadow, by how they ended"),
+                &with("outcome"),
+            )?,
+            shadow_comparisons: IntCounterVec::new(
+                opts("rouse_shadow_comparisons_total", "Answers of a shadow beside those that clients got"),
+                &with("result"),
+            )?,
+            shadow_rows: IntCounterVec::new(
+                opts("rouse_shadow_rows_total", "Rows of scores in compared answers, by whether the same comes first"),
+                &with("result"),
+            )?,
+            shadow_duration: HistogramVec::new(
+                seconds(
+                    "rouse_shadow_duration_seconds",
+                    "From when a replica had room to the last byte, of answers that were compared, by whose it is",
+                ),
+                &with("whose"),
+            )?,
             departure: Departure::register(registry)?,
             time_is_up: Arc::default(),
         };
-        let all: [Box<dyn Collector>; 7] = [
+        let all: [Box<dyn Collector>; 12] = [
             Box::new(metrics.requests.clone()),
             Box::new(metrics.duration.clone()),
             Box::new(metrics.in_flight.clone()),
@@ -147,6 +197,11 @@ impl Metrics {
             Box::new(metrics.hold_duration.clone()),
             Box::new(metrics.refusals.clone()),
             Box::new(metrics.retries.clone()),
+            Box::new(metrics.fallbacks.clone()),
+            Box::new(metrics.shadow_copies.clone()),
+            Box::new(metrics.shadow_comparisons.clone()),
+            Box::new(metrics.shadow_rows.clone()),
+            Box::new(metrics.shadow_duration.clone()),
         ];
         all.into_iter().try_for_each(|collector| registry.register(collector))?;
         Ok(metrics)
@@ -161,11 +216,34 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&labels),
             held: self.held.with_label_values(&labels),
             hold_duration: self.hold_duration.with_label_values(&labels),
+            fallbacks: self.fallbacks.with_label_values(&labels),
             retries_connect: self.retries.with_label_values(&with("connect-failed")),
             retries_not_started: self.retries.with_label_values(&with("not-started")),
             ends: Arc::default(),
             time_is_up: Arc::clone(&self.time_is_up),
         }
+    }
+
+    pub(crate) fn of_shadow(&self, key: &RevisionKey) -> ShadowMetrics {
+        let with = |label| [&*key.namespace, &*key.name, label];
+        ShadowMetrics {
+            fates: FATES.map(|(_, word)| self.shadow_copies.with_label_values(&with(word))),
+            compared: COMPARED.map(|word| self.shadow_comparisons.with_label_values(&with(word))),
+            rows: ROWS.map(|word| self.shadow_rows.with_label_values(&with(word))),
+            took: WHOSE.map(|word| self.shadow_duration.with_label_values(&with(word))),
+        }
+    }
+
+    /// It is no shadow any more: so are its series.
+    pub(crate) fn forget_shadow(&self, key: &RevisionKey) {
+        let with = |label| [&*key.namespace, &*key.name, label];
+        let forget = |family: &IntCounterVec, words: &[&'static str]| {
+            words.iter().for_each(|word| drop(family.remove_label_values(&with(word))));
+        };
+        forget(&self.shadow_copies, &FATES.map(|(_, word)| word));
+        forget(&self.shadow_comparisons, &COMPARED);
+        forget(&self.shadow_rows, &ROWS);
+        WHOSE.iter().for_each(|word| drop(self.shadow_duration.remove_label_values(&with(word))));
     }
 
     /// From now on who ends without an answer is counted as refused: it was told that it is too late.
@@ -202,6 +280,7 @@ impl Metrics {
         for word in ["connect-failed", "not-started"] {
             let _ = self.retries.remove_label_values(&[labels[0], labels[1], word]);
         }
+        let _ = self.fallbacks.remove_label_values(&labels);
         let _ = self.duration.remove_label_values(&labels);
         let _ = self.in_flight.remove_label_values(&labels);
         let _ = self.held.remove_label_values(&labels);
@@ -212,9 +291,12 @@ impl Metrics {
 impl RevisionMetrics {
     /// One ended that was here for so long. `failed`: a replica answered it with a status of 500 or more.
     pub(crate) fn ended(&self, outcome: Outcome, failed: bool, after: Duration) {
+        if outcome == Outcome::FellBack {
+            return self.turned_away();
+        }
         let outcome = match outcome {
             Outcome::ClientGone if self.time_is_up.load(Ordering::Relaxed) => Outcome::Refused,
-            Outcome::Answered | Outcome::Refused | Outcome::ClientGone => outcome,
+            Outcome::Answered | Outcome::Refused | Outcome::ClientGone | Outcome::FellBack => outcome,
         };
         if let Some(position) = Outcome::ALL.iter().position(|(known, _)| *known == outcome) {
             self.outcomes[position].inc();
@@ -230,12 +312,12 @@ impl RevisionMetrics {
                     count(&ends.errors);
                 }
             }
-            Outcome::Refused => drop(count(&ends.refused)),
+            Outcome::Refused | Outcome::FellBack => drop(count(&ends.refused)),
             Outcome::ClientGone => drop(count(&ends.gone)),
         }
     }
 
-    /// One was refused before it counted as being here.
+    /// One was not served here: refused before it counted as being here, or sent on to another revision.
     pub(crate) fn turned_away(&self) {
         self.ends.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -265,6 +347,7 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry, &Budget::new(1)).unwrap();
         let _born = metrics.of_revision(&RevisionKey::new("shop", "v1"));
+        let _born = metrics.of_shadow(&RevisionKey::new("shop", "v2"));
         metrics.refused(None, Reason::UnknownHost);
         let mut names: Vec<String> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
         names.sort();
@@ -272,6 +355,7 @@ mod tests {
             names,
             [
                 "rouse_cut_total",
+                "rouse_fallbacks_total",
                 "rouse_held_requests",
                 "rouse_hold_duration_seconds",
                 "rouse_in_flight_requests",
@@ -283,6 +367,10 @@ mod tests {
                 "rouse_request_duration_seconds",
                 "rouse_requests_total",
                 "rouse_retries_total",
+                "rouse_shadow_comparisons_total",
+                "rouse_shadow_copies_total",
+                "rouse_shadow_duration_seconds",
+                "rouse_shadow_rows_total",
             ]
         );
     }

@@ -78,11 +78,12 @@ async fn serve(settings: Settings, draining: Draining) -> anyhow::Result<()> {
         let left = hold_until.since(clock.now());
         if left.is_zero() { Ok(()) } else { Err(format!("holding everything for another {left:.1?} after its start")) }
     });
+    let told_here = daemon::from_loopback_only(activator.admin_routes());
     let mut tasks = Tasks::new();
     tasks.data("activator", activator.run(cluster.catalogue(), tasks.draining()));
     let showing = cluster.clone();
     tasks.support("credentials", async move { Ok(showing.follow_credentials(|is| trust.take(is)).await) });
     tasks.support("cluster", async move { cluster.follow(Program::Activator).await });
-    tasks.support("admin", admin.serve(daemon::basic_routes(registry, readiness)));
+    tasks.support("admin", admin.serve(daemon::basic_routes(registry, readiness).merge(told_here)));
     tasks.run(draining.begun(), drain.most() + CLOSING).await
 }

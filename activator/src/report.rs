@@ -302,6 +302,7 @@ impl<'a> Stream<'a> {
                 in_flight: reading.in_flight,
                 held,
                 outcomes: Some(hold.metrics.ends()),
+                tally: hold.tally.load().as_deref().map(|tally| tally.said(self.directory.elapsed_us_at(tally.began))),
             };
             if self.said.get(&hold.key) != Some(&demand) {
                 self.said.insert(hold.key.clone(), demand.clone());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forward::{
-    Arrival, Body, Exchange, Form, LooseEnds, Origin, Protocol, REQUEST_ID, Reason, Refusal, SendError, TAG, Timeouts,
-    Trust,
+    Answer, Arrival, Body, Exchange, Form, LooseEnds, Origin, Protocol, REQUEST_ID, Reason, Refusal, SendError, TAG,
+    Timeouts, Trust,
 };
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -20,8 +20,11 @@ use crate::metrics::Outcome;
 use crate::replica::Replica;
 use crate::routes::Found;
 use crate::served::{InForce, Served};
+use crate::shadow::Copies;
+use crate::tally::{Head, Tally};
 use crate::timing;
 use crate::visit::Visit;
+use crate::way::Way;
 
 /// `rouse-revision`: which revision answered.
 const REVISION: HeaderName = HeaderName::from_static("rouse-revision");
@@ -107,18 +110,21 @@ impl Door {
             return Err(refuse(Some(&served.key), Refusal::new(Reason::RevisionMissing, detail)));
         };
 
+        let mut way = Way::new(&in_force, hold, &choice);
         let new_cookie = choice.set_cookie.map(|cookie| cookie::header(&cookie, &exchange.head.headers));
 
         let unasked = if exchange.sends_unasked() { exchange.bytes_while_waiting() } else { 0 };
-        let visit = match hold.arrive(&request_id, unasked) {
-            Ok(visit) => visit,
-            Err(refused) => {
+        let mut guard = match self.enter(&served, &mut way, &request_id, unasked) {
+            Ok(guard) => guard,
+            Err(refusal) => {
                 exchange.discard(&self.ends);
-                hold.metrics.turned_away();
-                return Err(refuse(Some(&served.key), self.refusal(&refused, &served, hold)));
+                return Err(refuse(Some(&served.key), refusal));
             }
         };
-        let mut guard = Guard::new(visit, hold);
+        // What it may wait, it may wait in all, at however many revisions.
+        let arrived = guard.visit.arrived;
+        // None before it goes to a replica for the first time: what is held takes no room of those that are copied.
+        let mut copies: Option<Option<Copies>> = None;
         // A caller of gRPC says how long it waits itself.
         let caller_waits = exchange.noted().grpc.then(|| forward::grpc_timeout(&exchange.head.headers)).flatten();
         let max_wait = caller_waits
@@ -126,10 +132,11 @@ impl Door {
         loop {
             let waits = guard.visit.waits();
             let may_read = waits && guard.visit.make_room(exchange.bytes_while_waiting());
+            let left = max_wait.saturating_sub(guard.visit.arrived.since(arrived));
             let waited = tokio::select! {
                 // Both may be dropped: the visit keeps its place, and the exchange what was read.
                 biased;
-                waited = guard.visit.replica(max_wait) => waited,
+                waited = guard.visit.replica(left) => waited,
                 () = self.ends.too_late().cancelled() => {
                     guard.outcome = Outcome::Refused;
                     exchange.discard(&self.ends);
@@ -143,23 +150,29 @@ impl Door {
             };
             let replica = match waited {
                 Ok(replica) => replica,
-                Err(refused) => {
-                    guard.outcome = Outcome::Refused;
-                    exchange.discard(&self.ends);
-                    return Err(refuse(Some(&served.key), self.refusal(&refused, &served, hold)));
-                }
+                Err(refused) => match self.leave(guard, &refused, &served, &mut way, &request_id) {
+                    Ok(elsewhere) => {
+                        guard = elsewhere;
+                        continue;
+                    }
+                    Err(refusal) => {
+                        exchange.discard(&self.ends);
+                        return Err(refuse(Some(&served.key), refusal));
+                    }
+                },
             };
+            let hold = way.hold;
             let handed_over = guard.handed_over(hold);
-            let timeouts = timeouts(
-                &in_force,
-                caller_waits.map(|caller| caller.saturating_sub(handed_over.since(guard.visit.arrived))),
-            );
+            let timeouts =
+                timeouts(&in_force, caller_waits.map(|caller| caller.saturating_sub(handed_over.since(arrived))));
+            let copies = copies.get_or_insert_with(|| self.copies(&served, &in_force, &mut exchange, &request_id));
             let (pool, trust) = reach(&replica, &exchange);
             match exchange.send(pool, timeouts, trust).await {
                 Ok(mut answer) => {
-                    guard.outcome = Outcome::Answered;
-                    guard.failed = answer.head.status.is_server_error();
-                    guard.visit.answered();
+                    guard.answered(&answer);
+                    if let Some(copies) = copies.take() {
+                        copies.compare_with(&mut answer, handed_over);
+                    }
                     if in_force.endpoint.answer_headers {
                         let headers = &mut answer.head.headers;
                         headers.insert(REVISION, hold.name_header.clone());
@@ -187,6 +200,52 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// Lets it in at its revision, or at the next to which its way leads. `bytes` of its body will be in memory while it
+    /// waits.
+    fn enter(
+        &self,
+        served: &Served,
+        way: &mut Way<'_>,
+        request_id: &HeaderValue,
+        bytes: u64,
+    ) -> Result<Guard, Refusal> {
+        loop {
+            match way.hold.arrive(request_id, bytes) {
+                Ok(visit) => return Ok(Guard::new(visit, way.hold, way.tally.cloned())),
+                Err(refused) => {
+                    way.turned_away();
+                    way.onward(self.refusal(&refused, served, way.hold))?;
+                }
+            }
+        }
+    }
+
+    /// Its revision will not serve it, for which it waited: on to the next, or out.
+    fn leave(
+        &self,
+        mut guard: Guard,
+        refused: &Refused,
+        served: &Served,
+        way: &mut Way<'_>,
+        request_id: &HeaderValue,
+    ) -> Result<Guard, Refusal> {
+        guard.outcome = Outcome::Refused;
+        way.onward(self.refusal(refused, served, way.hold))?;
+        guard.outcome = Outcome::FellBack;
+        let bytes = guard.visit.body_bytes();
+        // It takes nothing there any more, so that it needs its room once only.
+        drop(guard);
+        self.enter(served, way, request_id, bytes)
+    }
+
+    /// Listens in for shadows, if the endpoint has any.
+    fn copies(&self, served: &Served, now: &InForce, exchange: &mut Exchange, id: &HeaderValue) -> Option<Copies> {
+        if now.shadows.is_empty() {
+            return None;
+        }
+        self.directory.shadows.listen(&now.shadows, served.next_copied(), exchange, id)
     }
 
     /// What is refused because its endpoint is gone is nobody's: a series once more would never be forgotten.
@@ -255,7 +314,10 @@ impl Door {
                     .retry_after(*retry_after)
             }
             Refused::Missing if self.directory.by_key(&served.key).is_none() => deleted(&served.key),
-            Refused::Missing => Refusal::new(Reason::RevisionMissing, format!("there is no revision {revision}")),
+            // Said to copies alone.
+            Refused::Missing | Refused::Asleep => {
+                Refusal::new(Reason::RevisionMissing, format!("there is no revision {revision}"))
+            }
         }
     }
 }
@@ -268,12 +330,26 @@ pub(crate) struct Guard {
     /// The replica's answer has a status of 500 or more.
     failed: bool,
     handed_over: Option<Moment>,
+    /// Where it is counted for comparing revisions, and what of its answer is.
+    tally: Option<Arc<Tally>>,
+    head: Option<Head>,
 }
 
 impl Guard {
-    fn new(visit: Visit, hold: &Arc<Hold>) -> Self {
+    fn new(visit: Visit, hold: &Arc<Hold>, tally: Option<Arc<Tally>>) -> Self {
         // Whoever drops it before anything else was said is a client that went away.
-        Self { visit, hold: Arc::clone(hold), outcome: Outcome::ClientGone, failed: false, handed_over: None }
+        let (hold, outcome) = (Arc::clone(hold), Outcome::ClientGone);
+        Self { visit, hold, outcome, failed: false, handed_over: None, tally, head: None }
+    }
+
+    /// A replica answers.
+    fn answered(&mut self, answer: &Answer) {
+        self.outcome = Outcome::Answered;
+        self.failed = answer.head.status.is_server_error();
+        if self.tally.is_some() {
+            self.head = Some(Head::new(answer.head.status, answer.outcome.as_ref(), self.hold.clock.now()));
+        }
+        self.visit.answered();
     }
 
     /// A replica has room: the request goes to it now.
@@ -296,8 +372,11 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let after = self.hold.clock.now().since(self.visit.arrived);
-        self.hold.metrics.ended(self.outcome, self.failed, after);
+        let now = self.hold.clock.now();
+        self.hold.metrics.ended(self.outcome, self.failed, now.since(self.visit.arrived));
+        if let Some(tally) = &self.tally {
+            tally.ended(self.outcome, self.head, self.handed_over, now);
+        }
     }
 }
 
@@ -307,7 +386,7 @@ fn request_id(exchange: &Exchange) -> HeaderValue {
 }
 
 /// Which connections, and what is believed of what comes back.
-fn reach<'a>(replica: &'a Replica, exchange: &Exchange) -> (&'a forward::Pool, Trust) {
+pub(crate) fn reach<'a>(replica: &'a Replica, exchange: &Exchange) -> (&'a forward::Pool, Trust) {
     let wants_h2c = exchange.noted().grpc || replica.settings.protocol == platform::UpstreamProtocol::H2c;
     let protocol = if wants_h2c && !exchange.noted().upgrade { Protocol::H2c } else { Protocol::Http1 };
     let trust = if replica.sidecar { Trust::SIDECAR } else { Trust::MODEL };

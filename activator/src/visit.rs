@@ -8,7 +8,7 @@ use breaker::Share;
 use http::HeaderValue;
 use units::Moment;
 
-use crate::hold::{Hold, Place, Refused};
+use crate::hold::{Hold, Place, Refused, Whose};
 use crate::replica::Replica;
 
 /// A request that counts. Dropping it is the only way to stop counting, so it moves into the body of the answer.
@@ -24,15 +24,23 @@ pub(crate) struct Visit {
     share: Option<Share>,
     /// Of that, what is for its body.
     body_bytes: u64,
+    whose: Whose,
     /// A replica that had room for it did not take it, and it has not been asked since where it goes now.
     stepped_back: bool,
 }
 
 impl Visit {
     /// `held`: what it takes while it waits, and how much of that is its body.
-    pub(crate) fn new(hold: Arc<Hold>, place: Place, arrived: Moment, woke: bool, held: Option<(Share, u64)>) -> Self {
+    pub(crate) fn new(
+        hold: Arc<Hold>,
+        place: Place,
+        arrived: Moment,
+        woke: bool,
+        whose: Whose,
+        held: Option<(Share, u64)>,
+    ) -> Self {
         let (share, body_bytes) = held.map_or((None, 0), |(share, body_bytes)| (Some(share), body_bytes));
-        Self { hold, place: Some(place), arrived, woke, share, body_bytes, stepped_back: false }
+        Self { hold, place: Some(place), arrived, woke, whose, share, body_bytes, stepped_back: false }
     }
 
     /// Waits until a replica has room, at most until `max_wait` after the arrival.
@@ -72,6 +80,11 @@ impl Visit {
         }
     }
 
+    /// How much of its body is in memory, as far as that was accounted for.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// Is it in the line?
     pub(crate) fn waits(&self) -> bool {
         matches!(self.place, Some(Place::Waiting { .. }))
@@ -99,8 +112,8 @@ impl Visit {
         if let Some(Place::At(replica)) = &self.place {
             let replica = Arc::clone(replica);
             self.stepped_back = true;
-            self.place = Some(self.hold.step_back(&replica, request_id, self.arrived, self.body_bytes));
-            if self.share.is_none() && self.waits() {
+            self.place = Some(self.hold.step_back(&replica, request_id, self.arrived, self.body_bytes, self.whose));
+            if self.share.is_none() && self.whose == Whose::Clients && self.waits() {
                 // It is not refused any more; without a share nothing of its body is read while it waits.
                 self.share = self.hold.late_share();
             }

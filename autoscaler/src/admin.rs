@@ -17,6 +17,7 @@ use platform::{Path, ReplicaState};
 use units::{Moment, RevisionKey};
 
 use crate::ground::Ground;
+use crate::outcomes;
 use crate::ring::{Wake, WakeEnd};
 use crate::series::Point;
 use crate::shelf::{Place, Shown, Waits};
@@ -104,14 +105,22 @@ fn unknown(key: &RevisionKey) -> Response {
 /// As under `/api/v1/endpoints`.
 pub(crate) fn endpoint_as_shown(ground: &Ground, endpoint: &platform::Endpoint) -> admin::Endpoint {
     let revisions: Vec<admin::Revision> =
-        endpoint.targets.iter().filter_map(|target| revision_as_shown(ground, &target.revision)).collect();
-    let states: Vec<admin::State> = revisions.iter().map(|revision| revision.state).collect();
+        endpoint.revisions().filter_map(|(revision, _)| revision_as_shown(ground, revision)).collect();
+    let of = |name: &str| RevisionKey { namespace: Arc::clone(&endpoint.key.namespace), name: name.into() };
+    let period = |name: &str| ground.shelf.get(&of(name))?.lock().ledger.now();
+    let in_force = ground.endpoints.in_force(&endpoint.key);
+    let targets = &in_force.as_deref().unwrap_or(endpoint).targets;
+    let traffic: Vec<admin::Share> = targets.iter().map(share).collect();
+    // Of those that clients depend on; shadows come after them.
+    let serves = |revision: &&admin::Revision| traffic.iter().any(|share| share.revision == revision.name);
+    let states: Vec<admin::State> = revisions.iter().filter(serves).map(|revision| revision.state).collect();
     admin::Endpoint {
         namespace: endpoint.key.namespace.to_string(),
         name: endpoint.key.name.to_string(),
         url: endpoint.own_port.map(|address| format!("http://{address}")),
         hosts: endpoint.hosts.iter().map(ToString::to_string).collect(),
-        traffic: endpoint.targets.iter().map(share).collect(),
+        outcomes: outcomes::as_shown(&traffic, period, admin::time),
+        traffic,
         state: liveliest(&states),
         revisions,
     }
@@ -244,8 +253,8 @@ fn decision(kept: &Decided) -> admin::Decision {
     let Decided { at, until, times, decision } = *kept;
     let kpa::Decision { want, burst_room, because, seen, limits } = decision;
     admin::Decision {
-        at: time(at),
-        until: time(until),
+        at: admin::time(at),
+        until: admin::time(until),
         times,
         want: want.map(|want| want.0),
         because: because.word().to_owned(),
@@ -270,7 +279,7 @@ fn wake(wake: &Wake) -> admin::Wake {
         |moment: Option<Moment>| moment.map(|moment| wake.after(moment)).map(|after: Duration| after.as_secs_f64());
     let ready = wake.end.as_ref().and_then(|(at, end)| (*end == WakeEnd::Ready).then_some(*at));
     admin::Wake {
-        at: time(wake.at),
+        at: admin::time(wake.at),
         asked_by: wake.asked_by.to_string(),
         request_id: Some(wake.request_id.to_string()).filter(|id| !id.is_empty()),
         held_requests: wake.held,
@@ -289,7 +298,7 @@ fn point(point: &Point) -> admin::Point {
     let Point { at, rates, p50, p99, levels } = *point;
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     admin::Point {
-        at: time(at),
+        at: admin::time(at),
         requests_per_second: rates.map(|rates| rates.requests),
         answers_per_second: rates.map(|rates| rates.answers),
         errors_per_second: rates.map(|rates| rates.errors),
@@ -306,14 +315,6 @@ fn point(point: &Point) -> admin::Point {
         ready_replicas: levels.ready,
         starting_replicas: levels.starting,
     }
-}
-
-/// RFC 3339 with milliseconds.
-fn time(moment: Moment) -> String {
-    let millis = i64::try_from(moment.unix().as_millis()).unwrap_or(i64::MAX);
-    // Only a moment thousands of years from now is out of its range.
-    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    format!("{time:.3}")
 }
 
 #[cfg(test)]

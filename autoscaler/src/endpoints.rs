@@ -19,6 +19,8 @@ pub(crate) struct Endpoints(DashMap<EndpointKey, Seat>);
 struct Seat {
     facts: watch::Receiver<Arc<Endpoint>>,
     wishes: watch::Sender<Wishes>,
+    /// The newest version that every activator in its path routed by; `None` before there was one.
+    in_force: Option<Arc<Endpoint>>,
 }
 
 impl Endpoints {
@@ -30,7 +32,7 @@ impl Endpoints {
     /// An endpoint is there. What its revisions wish comes out here.
     pub(crate) fn came(&self, key: EndpointKey, facts: watch::Receiver<Arc<Endpoint>>) -> watch::Receiver<Wishes> {
         let (wishes, wished) = watch::channel(Wishes::new());
-        self.0.insert(key, Seat { facts, wishes });
+        self.0.insert(key, Seat { facts, wishes, in_force: None });
         wished
     }
 
@@ -42,6 +44,18 @@ impl Endpoints {
     /// How it is now.
     pub(crate) fn get(&self, key: &EndpointKey) -> Option<Arc<Endpoint>> {
         self.0.get(key).map(|seat| Arc::clone(&seat.facts.borrow()))
+    }
+
+    /// Every activator in its path routes by this version.
+    pub(crate) fn is_in_force(&self, endpoint: &Arc<Endpoint>) {
+        if let Some(mut seat) = self.0.get_mut(&endpoint.key) {
+            seat.in_force = Some(Arc::clone(endpoint));
+        }
+    }
+
+    /// What is routed by, as far as is known: the newest version that was in force everywhere, or else the newest.
+    pub(crate) fn in_force(&self, key: &EndpointKey) -> Option<Arc<Endpoint>> {
+        self.0.get(key).map(|seat| seat.in_force.clone().unwrap_or_else(|| Arc::clone(&seat.facts.borrow())))
     }
 
     /// All of them, in order.

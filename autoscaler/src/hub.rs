@@ -219,8 +219,8 @@ impl Hub {
 async fn tell_revisions(ground: Ground, mut facts: watch::Receiver<Arc<Endpoint>>) {
     while facts.changed().await.is_ok() {
         let endpoint = Arc::clone(&facts.borrow_and_update());
-        for target in &endpoint.targets {
-            ground.inboxes.tell(&target.revision, Heard::EndpointChanged);
+        for (revision, _) in endpoint.revisions() {
+            ground.inboxes.tell(revision, Heard::EndpointChanged);
         }
         ground.peers.route_changed();
     }

@@ -36,7 +36,7 @@ pub(crate) enum Heard {
         /// Time on its clock.
         elapsed_us: u64,
         /// The counts.
-        demand: wire::Demand,
+        demand: Box<wire::Demand>,
     },
     /// What a sidecar counted.
     Sidecar {

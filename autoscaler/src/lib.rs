@@ -7,7 +7,7 @@
 //! - `hub` follows what exists, with a task for each revision (`revision`: hear, decide, have it done; `sealing`: the way
 //!   to zero; `orders`: what is under way) and for each endpoint (`routes`: who is in its path);
 //! - `settings` turns layers of text into the policy in force, live;
-//! - `ring`, `series`, `shelf` and `admin`: what is kept and shown, because nothing that scales may be unexplained.
+//! - `ring`, `series`, `outcomes`, `shelf` and `admin`: what is kept and shown, because nothing that scales may be unexplained.
 //!
 //! A follower hears and decides all the same, so that its windows are full when it comes to lead; it orders nothing.
 
@@ -20,6 +20,7 @@ mod hub;
 mod inbox;
 mod metrics;
 mod orders;
+mod outcomes;
 mod peers;
 mod revision;
 mod ring;

@@ -286,10 +286,10 @@ impl Peers {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn activator(uid: &str) -> (Activator, CancellationToken) {
+    pub(crate) fn activator(uid: &str) -> (Activator, CancellationToken) {
         let (outbox, _written, cut) = Outbox::new();
         let (uid, name) = (uid.into(), uid.into());
         (Activator { uid, name, incarnation: Incarnation(1), highest_epoch: 0, leaving: false, outbox }, cut)

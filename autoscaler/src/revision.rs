@@ -20,6 +20,7 @@ use crate::held::Held;
 use crate::inbox::Heard;
 use crate::metrics::{Replicas, RevisionMetrics};
 use crate::orders::{Ended, Orders, Reader, Whose};
+use crate::outcomes;
 use crate::peers::Outbox;
 use crate::settings::Settings;
 use crate::shelf::{Place, Shown, Waits};
@@ -143,6 +144,7 @@ impl Revision {
             decisions: Default::default(),
             wakes: Default::default(),
             series: Default::default(),
+            ledger: Default::default(),
             failed: None,
             in_flight: BTreeMap::new(),
             sealing: false,
@@ -399,10 +401,13 @@ impl Revision {
                     self.was_asked_for();
                 }
                 self.told_of.insert(Arc::clone(&activator));
-                let wire::Demand { requests, concurrency_us, in_flight, .. } = demand;
+                let wire::Demand { requests, concurrency_us, in_flight, .. } = *demand;
                 // In their order: a frame without this revision says that nothing happened up to there.
                 self.hear_frames(Some(at));
-                self.place.lock().series.counted(at, &activator, incarnation, &demand);
+                let mut shown = self.place.lock();
+                shown.series.counted(at, &activator, incarnation, &demand);
+                shown.ledger.say(&activator, outcomes::reading(&demand, at, elapsed_us));
+                drop(shown);
                 let reading = ActivatorReading { incarnation, elapsed_us, requests, concurrency_us, in_flight };
                 self.scaler.activator(at, &activator, reading);
             }

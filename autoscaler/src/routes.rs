@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Does the endpoint itself allow the direct path?
 pub(crate) fn direct_allowed(endpoint: &Endpoint) -> bool {
     let nothing_to_choose = endpoint.targets.len() == 1 && endpoint.matches.is_empty() && endpoint.sticky.is_none();
-    endpoint.path == PathPolicy::Auto && nothing_to_choose
+    endpoint.path == PathPolicy::Auto && nothing_to_choose && endpoint.shadows.is_empty()
 }
 
 /// Keeps one endpoint's route as it should be, until the endpoint is gone.
@@ -39,6 +39,9 @@ pub(crate) async fn keep(
     let mut failed = false;
     loop {
         let endpoint = Arc::clone(&facts.borrow_and_update());
+        if all_know(&endpoint, &ground.peers) {
+            ground.endpoints.is_in_force(&endpoint);
+        }
         let pods = activators.borrow_and_update().clone();
         let wanted = match (ground.leading(), &pods) {
             (Some((epoch, _)), Some(pods)) => {
@@ -71,6 +74,17 @@ pub(crate) async fn keep(
             changed = activators.changed() => if changed.is_err() { return },
             () = ground.clock.sleep_until(not_before), if is_wanted => {}
         }
+    }
+}
+
+/// Do all that are in its path route by this version? Nobody is, where requests go past them.
+fn all_know(endpoint: &Endpoint, peers: &Peers) -> bool {
+    let knows = |uid: &Arc<str>| {
+        peers.acknowledgement(uid, &endpoint.key).is_some_and(|generation| endpoint.generation <= generation)
+    };
+    match &endpoint.route {
+        Route::Direct => true,
+        Route::Proxied { through } | Route::Changing { through } => !through.is_empty() && through.iter().all(knows),
     }
 }
 
@@ -110,6 +124,46 @@ fn through(endpoint: &Endpoint, pods: &[ActivatorPod], peers: &Peers) -> Arc<[Ar
 mod tests {
     use super::*;
     use crate::stage::toy::endpoint;
+
+    #[test]
+    fn a_version_is_in_force_once_every_activator_in_the_path_has_said_so() {
+        let peers = Peers::new();
+        for uid in ["a", "b", "c"] {
+            peers.activator_came(crate::peers::tests::activator(uid).0);
+        }
+        let mut endpoint = Endpoint { generation: 2, ..endpoint() };
+        let say = |uid: &str, generation| peers.acknowledged(uid, endpoint.key.clone(), generation);
+        let through = |uids: &[&str]| Route::Proxied { through: uids.iter().map(|uid| Arc::from(*uid)).collect() };
+        endpoint.route = through(&["a", "b"]);
+        assert!(!all_know(&endpoint, &peers));
+        say("a", 2);
+        say("b", 1);
+        assert!(!all_know(&endpoint, &peers));
+        say("b", 3);
+        assert!(all_know(&endpoint, &peers), "one that is not in the path need not know");
+        endpoint.route = through(&["a", "b", "c"]);
+        assert!(!all_know(&endpoint, &peers));
+        endpoint.route = through(&[]);
+        assert!(!all_know(&endpoint, &peers), "nobody is asked, so nothing is known");
+        endpoint.route = Route::Direct;
+        assert!(all_know(&endpoint, &peers));
+    }
+
+    #[test]
+    fn until_a_version_is_in_force_the_one_before_it_is() {
+        let endpoints = crate::endpoints::Endpoints::new();
+        let of = |generation| Arc::new(Endpoint { generation, ..endpoint() });
+        let (facts, seen) = watch::channel(of(1));
+        let key = endpoint().key;
+        let _wishes = endpoints.came(key.clone(), seen);
+        let in_force = || endpoints.in_force(&key).unwrap().generation;
+        assert_eq!(in_force(), 1, "what is written, while nothing else is known");
+        endpoints.is_in_force(&of(1));
+        facts.send_replace(of(2));
+        assert_eq!(in_force(), 1);
+        endpoints.is_in_force(&of(2));
+        assert_eq!(in_force(), 2);
+    }
 
     #[test]
     fn whatever_activators_choose_by_forbids_the_direct_path() {

@@ -9,6 +9,7 @@ use kpa::{Decisions, PathState, Timers};
 use parking_lot::Mutex;
 use platform::{Revision, Source};
 use tokio::sync::watch;
+use traffic::outcome::Ledger;
 use units::{Moment, RevisionKey};
 
 use crate::ring::Wakes;
@@ -27,6 +28,8 @@ pub(crate) struct Shown {
     pub(crate) wakes: Wakes,
     /// Its last ten minutes.
     pub(crate) series: Series,
+    /// How its requests ended since the split of its endpoint became what it is.
+    pub(crate) ledger: Ledger,
     /// Why its start failed, while it may not be tried again.
     pub(crate) failed: Option<Arc<str>>,
     /// Requests at each replica whose sidecar has said so.

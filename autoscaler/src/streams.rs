@@ -302,7 +302,7 @@ impl Streams {
                 let wire::Frame { number: _, elapsed_us, demands } = frame;
                 for demand in demands {
                     let revision = RevisionKey::new(&*demand.namespace, &*demand.revision);
-                    let activator = Arc::clone(uid);
+                    let (activator, demand) = (Arc::clone(uid), Box::new(demand));
                     self.tell(&revision, Heard::Demand { activator, incarnation, at, elapsed_us, demand });
                 }
                 // After what it brought, so that nobody takes the second for silent who has not seen it.

@@ -1,9 +1,10 @@
-"""Serves model.joblib with KServe's own Python server: V1 and V2 over HTTP.
+"""Serves model.joblib, or what MODEL names, with KServe's own Python server: V1 and V2 over HTTP.
 
 The kserve package has no scikit-learn server, so this is the model class it asks for. Its gRPC port would be shared
 silently by two replicas on one machine (SO_REUSEPORT), so gRPC is off: see --enable_grpc in iris.yaml.
 """
 
+import os
 from pathlib import Path
 
 import joblib
@@ -13,7 +14,7 @@ from kserve.utils.utils import get_predict_input, get_predict_response
 
 class Iris(kserve.Model):
     def load(self):
-        self.classifier = joblib.load(Path(__file__).with_name("model.joblib"))
+        self.classifier = joblib.load(Path(__file__).with_name(os.environ.get("MODEL", "model.joblib")))
         self.ready = True
         return self.ready
 

@@ -133,10 +133,10 @@ pub async fn run_until(
                     let (live, patience) = (live.clone(), options.patience);
                     under_way.spawn(async move {
                         let sent = begin.elapsed();
-                        live.is_sent(sent);
-                        let exchange = timeout(patience, connections.exchange(&asked, id, begin));
+                        let stage = live.is_sent(sent);
+                        let exchange = timeout(patience, connections.exchange(&asked, (number, id), begin));
                         let ended = exchange.await.unwrap_or(Err(Failure::TimedOut));
-                        live.has_ended(due, sent, begin.elapsed(), ended);
+                        live.has_ended(due, (sent, stage), begin.elapsed(), ended);
                     });
                 }
                 None => break,

@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// `rouse-reason`, where Rouse itself answered.
     pub(crate) refused: Option<String>,
+    /// `rouse-revision`: who answered, where Rouse says it.
+    pub(crate) revision: Option<String>,
     /// When the first byte of its body was there, or its head if it has none; since the beginning of the load.
     pub(crate) first_byte_at: Duration,
 }
@@ -67,7 +69,7 @@ pub(crate) struct Asked {
     method: Method,
     path: Uri,
     host: HeaderValue,
-    body: Option<Bytes>,
+    bodies: Vec<Bytes>,
 }
 
 impl Asked {
@@ -79,17 +81,19 @@ impl Asked {
             path: path.parse().with_context(|| format!("{path} cannot be asked for"))?,
             method: request.method.parse().with_context(|| format!("{} is no method", request.method))?,
             host: HeaderValue::try_from(&target.host).with_context(|| format!("{} is no host", target.host))?,
-            body: request.body.clone().map(Bytes::from),
+            bodies: request.bodies.iter().cloned().map(Bytes::from).collect(),
         })
     }
 
-    fn with_id(&self, id: HeaderValue) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone().unwrap_or_default()));
+    /// The `number`th, from 0.
+    fn request(&self, number: usize, id: HeaderValue) -> Request<Full<Bytes>> {
+        let body = number.checked_rem(self.bodies.len()).and_then(|at| self.bodies.get(at));
+        let mut request = Request::new(Full::new(body.cloned().unwrap_or_default()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.clone();
         request.headers_mut().insert(HOST, self.host.clone());
         request.headers_mut().insert("x-request-id", id);
-        if self.body.is_some() {
+        if body.is_some() {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request
@@ -119,9 +123,14 @@ impl Connections {
         self.drivers.wait().await;
     }
 
-    /// Sends one request and reads the whole answer. `begin` is the beginning of the load.
-    pub(crate) async fn exchange(&self, asked: &Asked, id: HeaderValue, begin: Instant) -> Result<Answer, Failure> {
-        let mut request = asked.with_id(id);
+    /// Sends the `number`th request and reads the whole answer. `begin` is the beginning of the load.
+    pub(crate) async fn exchange(
+        &self,
+        asked: &Asked,
+        (number, id): (usize, HeaderValue),
+        begin: Instant,
+    ) -> Result<Answer, Failure> {
+        let mut request = asked.request(number, id);
         while let Some(connection) = self.fresh() {
             match self.exchange_on(connection, request, begin).await {
                 Ok(ended) => return ended,
@@ -160,9 +169,9 @@ impl Connections {
         if connection.ready().await.is_ok() {
             self.idle.lock().push_back((Instant::now(), connection));
         }
-        let refused =
-            head.headers.get("rouse-reason").map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
-        Ok(Ok(Answer { status: head.status.as_u16(), refused, first_byte_at }))
+        let said = |name| head.headers.get(name).map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned());
+        let (refused, revision) = (said("rouse-reason"), said("rouse-revision"));
+        Ok(Ok(Answer { status: head.status.as_u16(), refused, revision, first_byte_at }))
     }
 
     /// The last used one, if it may still be used.
@@ -186,5 +195,25 @@ impl Connections {
         // How it ends, the exchange on it says.
         self.drivers.spawn(async move { drop(driver.await) });
         Ok(sender)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_take_turns() {
+        let bodies = vec!["[1]".to_owned(), "[2]".to_owned()];
+        let request = scenario::Request { bodies, ..scenario::Request::prediction() };
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let target = Target { address, host: "model".to_owned(), prefix: String::new() };
+        let asked = Asked::of(&request, &target).unwrap();
+        let mut sent = Vec::new();
+        for number in 0..3 {
+            let request = asked.request(number, HeaderValue::from_static("run-1"));
+            sent.push(request.into_body().collect().await.unwrap().to_bytes());
+        }
+        assert_eq!(sent, ["[1]", "[2]", "[1]"]);
     }
 }

@@ -6,7 +6,7 @@
 //! (what the servers say they began), `times` (distributions).
 //!
 //! Beside it: `storm` (a closed load while replicas come, go and are killed, and whether anything was lost or begun
-//! twice), `memory` (large bodies, many that wait, what is left after a burst), and what the measuring program shares with
+//! twice), `shadow` (whether clients notice what a shadow does wrong), `memory` (large bodies, many that wait, what is left after a burst), and what the measuring program shares with
 //! it: `up` (a running `rouse up`), `http1` (one request).
 
 pub mod arrivals;
@@ -17,6 +17,7 @@ pub mod http1;
 pub mod memory;
 pub mod results;
 pub mod scenario;
+pub mod shadow;
 pub mod shape;
 pub mod storm;
 mod tally;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use loadtest::{http1, memory, storm, up};
+use loadtest::{http1, memory, shadow, storm, up};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures Rouse, and says how each figure stands to its budget.
@@ -32,6 +32,7 @@ enum What {
     Proxy(Box<proxy::Flags>),
     Storm(Storm),
     Memory(Sizes),
+    Shadow(Shadow),
     /// Forwards with hyper and does nothing else: a peer of `proxy`
     #[command(hide = true)]
     BareProxy {
@@ -125,6 +126,24 @@ struct Sizes {
     waiting: u32,
 }
 
+/// Do clients notice a shadow that hangs, crashes, fails, answers garbage or a gibibyte?
+///
+/// Two endpoints with like models behind one `rouse up`, one of them with a shadow, are asked in turn at 30 % of what the model
+/// can answer. Says how many times as long 99 of 100 clients wait with the shadow, what became of each copy, and memory.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loadtest shadow --rouse target/dist/rouse")]
+struct Shadow {
+    /// The program to measure
+    #[arg(long, value_name = "PATH", default_value = "target/dist/rouse")]
+    rouse: PathBuf,
+    /// How often both are asked, for each kind of shadow
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each of both is asked in a round
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     Table,
@@ -142,6 +161,7 @@ fn main() -> ExitCode {
         What::Proxy(flags) => measure_proxies(&flags),
         What::Storm(flags) => stand_storm(&flags),
         What::Memory(flags) => measure_memory(&flags),
+        What::Shadow(flags) => measure_shadows(&flags),
         What::BareProxy { listen, upstream, h2c } => {
             runtime().and_then(|runtime| runtime.block_on(proxy::serve_bare(listen, upstream, h2c)))
         }
@@ -177,6 +197,20 @@ fn stand_storm(flags: &Storm) -> anyhow::Result<()> {
     println!("{report}");
     anyhow::ensure!(report.verdict.is_right(), "something was lost or duplicated");
     Ok(())
+}
+
+fn measure_shadows(flags: &Shadow) -> anyhow::Result<()> {
+    let plan = shadow::Plan { rounds: flags.rounds, lasts: Duration::from_secs(flags.seconds) };
+    runtime()?.block_on(async {
+        println!(
+            "clients' p99 with a shadow that … over that without; the budget for the median of rounds is {}",
+            shadow::BUDGET
+        );
+        for kind in shadow::Kind::ALL {
+            println!("{}", shadow::measure(&flags.rouse, kind, plan).await?);
+        }
+        Ok(())
+    })
 }
 
 fn measure_memory(flags: &Sizes) -> anyhow::Result<()> {

@@ -51,8 +51,8 @@ pub struct Request {
     pub method: String,
     /// Its path.
     pub path: String,
-    /// Its body; with one it is JSON.
-    pub body: Option<String>,
+    /// Its bodies, one after the other and then from the first on again; with one it is JSON. None: it has no body.
+    pub bodies: Vec<String>,
 }
 
 impl Request {
@@ -66,7 +66,7 @@ impl Request {
         Self {
             method: "POST".to_owned(),
             path: "/v1/models/any:predict".to_owned(),
-            body: Some(r#"{"instances": [[1, 2]]}"#.to_owned()),
+            bodies: vec![r#"{"instances": [[1, 2]]}"#.to_owned()],
         }
     }
 }

@@ -51,6 +51,22 @@ impl Live {
         }
     }
 
+    /// How long those took that are answered, from when each was due.
+    pub fn times(&self) -> Times {
+        self.0.lock().from_due.clone()
+    }
+
+    /// From now on it is this stage.
+    pub fn enter(&self, stage: usize) {
+        self.0.lock().stage = stage;
+    }
+
+    /// Who answered how many of those that were sent and answered within one stage, by stage and revision. Who was on the
+    /// way when another began is in neither.
+    pub fn answered_by(&self) -> BTreeMap<(usize, String), u64> {
+        self.0.lock().answered_by.clone()
+    }
+
     pub(crate) fn is_due(&self, due: Due) {
         let mut tally = self.0.lock();
         tally.due += 1;
@@ -58,21 +74,34 @@ impl Live {
         tally.ends.resize(due.number + 1, End::Open);
     }
 
-    pub(crate) fn is_sent(&self, at: Duration) {
+    /// Returns in which stage.
+    pub(crate) fn is_sent(&self, at: Duration) -> usize {
         let mut tally = self.0.lock();
         tally.in_flight += 1;
         let in_flight = tally.in_flight;
         let second = tally.second(at);
         second.sent += 1;
         second.in_flight = second.in_flight.max(in_flight);
+        tally.stage
     }
 
     /// One that was sent has ended at `now`; all moments are since the beginning.
-    pub(crate) fn has_ended(&self, due: Due, sent: Duration, now: Duration, ended: Result<Answer, Failure>) {
+    pub(crate) fn has_ended(
+        &self,
+        due: Due,
+        (sent, stage): (Duration, usize),
+        now: Duration,
+        ended: Result<Answer, Failure>,
+    ) {
         let mut tally = self.0.lock();
         tally.in_flight -= 1;
         match ended {
-            Ok(answer) => tally.answered(due, sent, now, answer),
+            Ok(answer) => {
+                if let Some(revision) = answer.revision.clone().filter(|_| stage == tally.stage) {
+                    *tally.answered_by.entry((stage, revision)).or_default() += 1;
+                }
+                tally.answered(due, sent, now, answer);
+            }
             Err(failure) => tally.failed(due, now, failure),
         }
     }
@@ -132,6 +161,8 @@ struct Tally {
     from_sent: Times,
     first_byte: Times,
     seconds: Vec<Bin>,
+    stage: usize,
+    answered_by: BTreeMap<(usize, String), u64>,
     /// Of each request, by its number.
     ends: Vec<End>,
 }

@@ -74,7 +74,7 @@ fn load(requests: f64, method: &str) -> Scenario {
         about: String::new(),
         arrivals: Arrivals::Uniform,
         seed: 7,
-        request: Request { method: method.to_owned(), path: "/".to_owned(), body: None },
+        request: Request { method: method.to_owned(), path: "/".to_owned(), bodies: Vec::new() },
         phases: vec![Phase {
             name: "load".to_owned(),
             shape: Shape(vec![Piece::hold(requests * 5.0, Duration::from_millis(200))]),

@@ -86,7 +86,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_does_not() {
         about: String::new(),
         arrivals: loadtest::arrivals::Arrivals::Uniform,
         seed: 1,
-        request: Asked { method: "GET".to_owned(), path: "/".to_owned(), body: None },
+        request: Asked { method: "GET".to_owned(), path: "/".to_owned(), bodies: Vec::new() },
         phases: vec![Phase { name: "load".to_owned(), shape: Shape(vec![Piece::hold(RATE, LASTS)]) }],
     };
     let target = Target { address: open_to, host: open_to.to_string(), prefix: String::new() };

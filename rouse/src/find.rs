@@ -49,24 +49,33 @@ impl About {
     /// # Errors
     /// If there is none of that name, with the nearest one.
     pub(crate) async fn revisions(&self, server: &Server) -> anyhow::Result<Vec<Revision>> {
+        Ok(self.endpoints(server).await?.into_iter().flat_map(|endpoint| endpoint.revisions).collect())
+    }
+
+    /// The same with their endpoints, which have no other revisions than those that are meant.
+    ///
+    /// # Errors
+    /// If there is none of that name, with the nearest one.
+    pub(crate) async fn endpoints(&self, server: &Server) -> anyhow::Result<Vec<Endpoint>> {
         let endpoints = typed::<EndpointList>(server.get("/api/v1/endpoints").await?)?.endpoints;
         match &self.name {
-            None => Ok(endpoints.into_iter().flat_map(|endpoint| endpoint.revisions).collect()),
-            Some(name) => named(endpoints, name),
+            None => Ok(endpoints),
+            Some(name) => named(endpoints, name).map(|endpoint| vec![endpoint]),
         }
     }
 }
 
-fn named(endpoints: Vec<Endpoint>, asked: &str) -> anyhow::Result<Vec<Revision>> {
+fn named(endpoints: Vec<Endpoint>, asked: &str) -> anyhow::Result<Endpoint> {
     let (namespace, name) = asked.split_once('/').unwrap_or(("default", asked));
     let is = |other_namespace: &str, other: &str| other_namespace == namespace && other == name;
     let mut known = Vec::new();
-    for endpoint in endpoints {
-        if let Some(revision) = endpoint.revisions.iter().find(|revision| is(&revision.namespace, &revision.name)) {
-            return Ok(vec![revision.clone()]);
+    for mut endpoint in endpoints {
+        if endpoint.revisions.iter().any(|revision| is(&revision.namespace, &revision.name)) {
+            endpoint.revisions.retain(|revision| is(&revision.namespace, &revision.name));
+            return Ok(endpoint);
         }
         if is(&endpoint.namespace, &endpoint.name) {
-            return Ok(endpoint.revisions);
+            return Ok(endpoint);
         }
         known.push(full(&endpoint.namespace, &endpoint.name));
         known.extend(endpoint.revisions.iter().map(|revision| full(&revision.namespace, &revision.name)));

@@ -31,9 +31,25 @@ pub(crate) fn wrapped(said: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A part of all, from 0 to 1, for people: rounded, but never to all or none while it is not.
+pub(crate) fn share(part: f64) -> String {
+    let rounded = format!("{:.1}", part * 100.0);
+    match rounded.as_str() {
+        "100.0" if part < 1.0 => "> 99.9 %".to_owned(),
+        "0.0" if 0.0 < part => "< 0.1 %".to_owned(),
+        rounded => format!("{} %", rounded.strip_suffix(".0").unwrap_or(rounded)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_share_is_rounded_to_all_or_none() {
+        let shares = [1.0, 0.9999, 0.5, 0.025, 0.0001, 0.0].map(share);
+        assert_eq!(shares, ["100 %", "> 99.9 %", "50 %", "2.5 %", "< 0.1 %", "0 %"]);
+    }
 
     #[test]
     fn lines_are_broken_between_words() {

@@ -132,9 +132,13 @@ impl Autoscaler {
     }
 
     pub(crate) fn refuses(&self, reason: &str, detail: &str, retry_after: Duration) {
+        self.refuses_to_wake("v1", reason, detail, retry_after);
+    }
+
+    pub(crate) fn refuses_to_wake(&self, revision: &str, reason: &str, detail: &str, retry_after: Duration) {
         self.say(Down::Refusal(wire::Refusal {
             namespace: "default".into(),
-            revision: "v1".into(),
+            revision: revision.into(),
             reason: reason.into(),
             detail: detail.into(),
             retry_after_ms: retry_after.as_millis() as u64,

@@ -17,20 +17,20 @@ fn by_user() -> Option<Sticky> {
     Some(Sticky::Header(HeaderName::from_static("x-user")))
 }
 
-fn any(to: usize) -> Match {
+pub(crate) fn any(to: usize) -> Match {
     Match { header: None, cookie: None, path: None, method: None, to }
 }
 
-fn header(name: &'static str, value: &str, to: usize) -> Match {
+pub(crate) fn header(name: &'static str, value: &str, to: usize) -> Match {
     Match { header: Some((HeaderName::from_static(name), Pattern::Exact(value.into()))), ..any(to) }
 }
 
-fn model(shares: &[(&str, u8)], matches: &[Match], sticky: Option<Sticky>) -> Endpoint {
+pub(crate) fn model(shares: &[(&str, u8)], matches: &[Match], sticky: Option<Sticky>) -> Endpoint {
     Endpoint { matches: matches.into(), sticky, ..endpoint("model", shares) }
 }
 
 /// An activator in front of this endpoint, with a replica for each revision, called like it.
-async fn activator(endpoint: Endpoint, replicas: &[&Replica]) -> World {
+pub(crate) async fn activator(endpoint: Endpoint, replicas: &[&Replica]) -> World {
     let world = World::empty().await;
     for replica in replicas {
         world.put_replicas(&replica.name, &[replica]);
@@ -40,12 +40,8 @@ async fn activator(endpoint: Endpoint, replicas: &[&Replica]) -> World {
     world
 }
 
-async fn replicas<const N: usize>(names: [&str; N]) -> Vec<Replica> {
-    let mut all = Vec::new();
-    for name in names {
-        all.push(Replica::ready(name).await);
-    }
-    all
+pub(crate) async fn replicas<const N: usize>(names: [&str; N]) -> [Replica; N] {
+    futures_util::future::join_all(names.map(Replica::ready)).await.try_into().ok().unwrap()
 }
 
 async fn ask(connection: &mut Connection, request: Request) -> Answer {

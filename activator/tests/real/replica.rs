@@ -1,7 +1,7 @@
 //! A small server in the place of a sidecar and its model.
 //!
 //! It answers by path: `/wait` when it is let go, `/break` never (it closes), `/stale` once per connection (then it
-//! closes), `/events` as a stream, `/upgrade` with an echo. Everything else at once, with its name.
+//! closes), `/shadow-…` wrongly if it is a copy, `/events` as a stream, `/upgrade` with an echo. Everything else at once, with its name.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -134,7 +134,9 @@ async fn answer(state: Arc<State>, served: Arc<AtomicU32>, mut request: Request<
         state.ready.subscribe().wait_for(|ready| *ready).await.map_err(|_| Broken)?;
         return Ok(whole(200, ""));
     }
-    state.begun.lock().push(format!("{} {}", request.method(), request.uri().path()));
+    let is_copy = request.headers().contains_key("rouse-shadow");
+    let mark = if is_copy { "copy of " } else { "" };
+    state.begun.lock().push(format!("{mark}{} {}", request.method(), request.uri().path()));
     if state.not_started.load(Ordering::Acquire) {
         let mut refusal = whole(503, "");
         refusal.headers_mut().insert("rouse-not-started", "draining".parse().unwrap());
@@ -144,6 +146,9 @@ async fn answer(state: Arc<State>, served: Arc<AtomicU32>, mut request: Request<
     match request.uri().path() {
         "/wait" => state.let_go.acquire().await.map_err(|_| Broken)?.forget(),
         "/break" => return Err(Broken),
+        "/shadow-breaks" if is_copy => return Err(Broken),
+        "/shadow-fails" if is_copy => return Ok(whole(500, "")),
+        "/shadow-floods" if is_copy => return Ok(whole(200, vec![b'x'; 64 << 20])),
         "/stale" if served_before != 0 => return Err(Broken),
         "/events" => {
             let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);

@@ -15,6 +15,7 @@ use platform::{
 use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use units::{ConcurrencyLimit, EndpointKey, Percent, ReplicaCount, RevisionKey};
 
 use crate::autoscaler::Autoscaler;
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) readiness: Readiness,
     registry: Registry,
+    admin: axum::Router,
     drain: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
@@ -115,11 +117,12 @@ impl World {
         let metrics = Metrics::register(&registry, &config.budget).unwrap();
         let activator = Activator::bind(config, Clock::start(), metrics, None).unwrap();
         let (address, readiness) = (activator.address(), activator.readiness());
+        let admin = activator.admin_routes();
         let drain = CancellationToken::new();
         let mut running = JoinSet::new();
         let catalogue = Arc::clone(&boards);
         running.spawn(activator.run(catalogue, Draining::when(drain.clone())));
-        Self { boards, autoscaler, address, readiness, registry, drain, running }
+        Self { boards, autoscaler, address, readiness, registry, admin, drain, running }
     }
 
     /// One endpoint `model` with one revision `v1`, at zero.
@@ -172,6 +175,14 @@ impl World {
         of_revision.map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
     }
 
+    /// What the admin port says of shadows.
+    pub(crate) async fn shadows(&self) -> serde_json::Value {
+        let request = axum::extract::Request::get("/api/v1/shadows").body(axum::body::Body::empty()).unwrap();
+        let answer = self.admin.clone().oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
     pub(crate) async fn until_held(&self, count: u32) {
         let what = format!("{count} held");
         until(&what, || (self.metric("rouse_held_requests", "v1") == f64::from(count)).then_some(())).await;
@@ -214,6 +225,7 @@ pub(crate) fn endpoint(name: &str, targets: &[(&str, u8)]) -> Endpoint {
         targets: targets.iter().map(target).collect(),
         matches: Arc::from([]),
         sticky: None,
+        shadows: Arc::from([]),
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from("activator")]) },

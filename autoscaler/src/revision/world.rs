@@ -24,7 +24,9 @@ impl Revision {
             self.told_of.remove(&uid);
             self.scaler.forget_activator(&uid);
             self.held.nothing_at(&uid);
-            self.place.lock().series.forget(now, &uid);
+            let mut shown = self.place.lock();
+            shown.series.forget(now, &uid);
+            shown.ledger.forget(&uid);
         }
     }
 

@@ -2,6 +2,7 @@
 //! that report each second and answer seals. The hub and the streams are the real ones; the sockets are pipes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,16 +259,13 @@ pub(crate) fn endpoint() -> Endpoint {
         targets: vec![Target { revision: v1(), percent: Percent::new(100).unwrap(), tag: None }],
         matches: Arc::from([]),
         sticky: None,
+        shadows: Arc::from([]),
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([]) },
         container_concurrency: ConcurrencyLimit::Unlimited,
         timeouts: Timeouts { request: Some(Duration::from_secs(300)), response_start: None, idle: None },
-        queue: QueueLimits {
-            max_requests: std::num::NonZeroU32::MIN,
-            max_bytes: 0,
-            max_wait: Duration::from_secs(300),
-        },
+        queue: QueueLimits { max_requests: NonZeroU32::MIN, max_bytes: 0, max_wait: Duration::from_secs(300) },
         on_unavailable: OnUnavailable::Fail,
         answer_headers: true,
     }
@@ -487,6 +485,13 @@ impl Activator {
         });
     }
 
+    /// Says what it counted for comparing, of a revision of which nothing is here.
+    pub(crate) async fn counted(&self, tally: wire::Tally) {
+        let (namespace, revision) = ("default".into(), "v1".into());
+        let demand = wire::Demand { namespace, revision, tally: Some(tally), ..wire::Demand::default() };
+        say(&self.writer, Up::Frame(wire::Frame { number: 1, elapsed_us: 1_000_000, demands: vec![demand] })).await;
+    }
+
     /// Asks to be taken out of every path.
     pub(crate) async fn leave(&self) {
         say(&self.writer, Up::Leaving(wire::Empty {})).await;
@@ -550,6 +555,7 @@ async fn report(state: Arc<Mutex<State>>, writer: Writer) {
             concurrency_us,
             in_flight,
             held: held.min(in_flight),
+            tally: None,
         };
         let is_news = last.as_ref().map_or(0 < in_flight, |last| *last != demand);
         let demands = if !is_news { Vec::new() } else { vec![demand.clone()] };

@@ -50,12 +50,12 @@ fn names_once<T>(all: &[Placed<T>], kind: &str, key: impl Fn(&T) -> String, faul
 fn revisions_exist(documents: &Documents, faults: &mut Vec<Fault>) {
     for endpoint in &documents.endpoints {
         for (i, key) in endpoint.value.revisions().enumerate().filter(|(_, key)| !key.name.is_empty()) {
-            if endpoint.value.traffic[i].inference_service.is_some() {
+            if endpoint.value.targets().nth(i).is_some_and(|target| target.inference_service.is_some()) {
                 let why =
                     "InferenceServices are KServe's, on a cluster; on one machine `revision`, the name of a Deployment";
-                faults.push(endpoint.fault(&format!("spec.traffic[{i}].inferenceService"), why));
+                faults.push(endpoint.fault(&format!("{}.inferenceService", endpoint.value.path_of(i)), why));
             } else if documents.deployment(&key).is_none() {
-                let path = format!("spec.traffic[{i}].revision");
+                let path = format!("{}.revision", endpoint.value.path_of(i));
                 faults.push(endpoint.fault(&path, missing_revision(documents, &key)));
             }
         }
@@ -65,9 +65,9 @@ fn revisions_exist(documents: &Documents, faults: &mut Vec<Fault>) {
 fn revisions_belong_to_one(documents: &Documents, faults: &mut Vec<Fault>) {
     let mut owners: BTreeMap<RevisionKey, &EndpointKey> = BTreeMap::new();
     for endpoint in &documents.endpoints {
-        let named = |i: usize| !endpoint.value.traffic[i].is_unknown();
+        let named = |i: usize| endpoint.value.targets().nth(i).is_some_and(|target| !target.is_unknown());
         for (i, key) in endpoint.value.revisions().enumerate().filter(|(i, key)| !key.name.is_empty() && named(*i)) {
-            let path = format!("spec.traffic[{i}].revision");
+            let path = format!("{}.revision", endpoint.value.path_of(i));
             match owners.get(&key) {
                 Some(owner) if **owner != endpoint.value.key => {
                     let why = format!("a Deployment that no other endpoint names; {} has this one", shown(owner));
@@ -158,7 +158,7 @@ fn replicas_speak_alike(documents: &Documents, faults: &mut Vec<Fault>) {
         for (i, _) in protocols.iter().filter(|(_, protocol)| *protocol != protocols[0].1) {
             let why =
                 "a Deployment whose port is named like the first one's (h2c or http1), or `spec.ports[0].protocol`";
-            faults.push(endpoint.fault(&format!("spec.traffic[{i}].revision"), why));
+            faults.push(endpoint.fault(&format!("{}.revision", endpoint.value.path_of(*i)), why));
         }
     }
 }
@@ -206,7 +206,8 @@ fn knobs_of_one(
     faults: &mut Vec<Fault>,
     warnings: &mut Vec<Fault>,
 ) {
-    let traffic = endpoint.value.traffic[target].autoscaling.annotations();
+    let own = endpoint.value.targets().nth(target).map(|target| target.autoscaling.annotations());
+    let traffic = own.unwrap_or_default();
     let general = endpoint.value.autoscaling.annotations();
     let layers = [
         (Layer::Deployment, &deployment.value.annotations),

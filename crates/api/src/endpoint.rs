@@ -4,6 +4,7 @@
 pub(crate) mod bounds;
 mod read;
 mod routing;
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -30,6 +31,8 @@ pub struct ModelEndpoint {
     pub matches: Vec<Match>,
     /// By what a client is known, so that it stays with a revision.
     pub sticky: Option<Sticky>,
+    /// Who gets copies of requests, at most 4. None of them is in `traffic`.
+    pub shadows: Vec<Shadow>,
     /// May requests go past the activator?
     pub path: PathMode,
     /// The most one replica may work on at once.
@@ -40,6 +43,8 @@ pub struct ModelEndpoint {
     pub said: Said,
     /// Limits of waiting.
     pub queue: Queue,
+    /// What happens to a request whose revision cannot be woken.
+    pub on_unavailable: OnUnavailable,
     /// For each revision alone.
     pub autoscaling: Autoscaling,
     /// Whether answers carry `rouse-revision` and `server-timing`.
@@ -63,19 +68,34 @@ impl ModelEndpoint {
             }],
             matches: Vec::new(),
             sticky: None,
+            shadows: Vec::new(),
             path: PathMode::Auto,
             container_concurrency: ConcurrencyLimit::Unlimited,
             timeouts: Timeouts::default(),
             said: Said::default(),
             queue: Queue::default(),
+            on_unavailable: OnUnavailable::Fail,
             autoscaling: Autoscaling::default(),
             answer_headers: true,
         }
     }
 
-    /// The revisions it names, in the order of `traffic`.
+    /// What it names: the entries of `traffic`, then those of `shadow`, each in its order.
+    pub fn targets(&self) -> impl Iterator<Item = &TrafficTarget> {
+        self.traffic.iter().chain(self.shadows.iter().map(|shadow| &shadow.target))
+    }
+
+    /// The revisions of [`Self::targets`], in their order.
     pub fn revisions(&self) -> impl Iterator<Item = RevisionKey> + '_ {
-        self.traffic.iter().map(|target| RevisionKey::new(self.key.namespace.clone(), target.revision.as_str()))
+        self.targets().map(|target| RevisionKey::new(self.key.namespace.clone(), target.revision.as_str()))
+    }
+
+    /// Where the entry of [`Self::targets`] at this position stands, as `spec.traffic[1]`.
+    pub fn path_of(&self, target: usize) -> String {
+        match target.checked_sub(self.traffic.len()) {
+            None => format!("spec.traffic[{target}]"),
+            Some(shadow) => format!("spec.shadow[{shadow}]"),
+        }
     }
 }
 
@@ -137,6 +157,19 @@ impl TrafficTarget {
     }
 }
 
+/// A revision that gets copies of requests, and whose answers nobody gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shadow {
+    /// Whom. It has no share, no tag, and no settings of its own here.
+    pub target: TrafficTarget,
+    /// Of how many requests it gets a copy.
+    pub percent: Percent,
+    /// Whether a copy may wake it from zero.
+    pub wake: bool,
+    /// What counts as the same answer; `None`: answers are not compared.
+    pub compare: Option<compare::Rules>,
+}
+
 /// May requests go past the activator?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathMode {
@@ -144,6 +177,15 @@ pub enum PathMode {
     Auto,
     /// Never.
     Proxied,
+}
+
+/// What happens to a request whose revision cannot be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnavailable {
+    /// It is refused.
+    Fail,
+    /// Another revision takes it.
+    Fallback,
 }
 
 /// Time-outs of a request once a replica has it. `None`, written `0s`: no limit.

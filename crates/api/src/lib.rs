@@ -9,7 +9,6 @@
 //! What needs the machine to be looked at (is there such a command, is that port free) is left to `rouse`; what a
 //! knob of autoscaling means and how far it may go is left to `kpa`.
 
-pub mod admin;
 mod check;
 mod crd;
 mod deployment;
@@ -25,13 +24,14 @@ pub mod status;
 mod write;
 mod yaml;
 
+pub use ::admin;
 pub use crd::{crd, crd_yaml};
 pub use deployment::{Check, Container, ContainerPort, Deployment, EnvVar, Invocation, PortRef, Probe, expand};
 pub use documents::{ConfigAutoscaler, Documents, Placed, Reading, read};
 pub use endpoint::bounds::{CONCURRENCY, TIMEOUT};
 pub use endpoint::{
-    API_VERSION, Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts,
-    TrafficTarget,
+    API_VERSION, Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, OnUnavailable, PathMode, Protocol, Queue,
+    Said, Shadow, Timeouts, TrafficTarget,
 };
 pub use fault::{Fault, Faults, Place};
 pub use quantity::{parse_duration, parse_size, show_duration, show_size};

@@ -7,7 +7,8 @@ use traffic::{Match, Pattern, Sticky};
 use crate::deployment::{Check, Container, Deployment, PortRef, Probe};
 use crate::documents::{ConfigAutoscaler, Documents};
 use crate::endpoint::{
-    API_VERSION, Autoscaling, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Timeouts, TrafficTarget,
+    API_VERSION, Autoscaling, KnobKind, ModelEndpoint, OnUnavailable, PathMode, Protocol, Queue, Shadow, Timeouts,
+    TrafficTarget,
 };
 use crate::quantity::{show_duration, show_size};
 
@@ -181,12 +182,18 @@ fn of_endpoint(endpoint: &ModelEndpoint) -> Yaml {
         PathMode::Auto => "auto",
         PathMode::Proxied => "proxied",
     };
+    let on_unavailable = match endpoint.on_unavailable {
+        OnUnavailable::Fail => "fail",
+        OnUnavailable::Fallback => "fallback",
+    };
     let spec = Map::new()
         .with_any("hosts", words(&endpoint.hosts))
         .with_any("ports", Yaml::List(port.collect()))
         .with("traffic", traffic)
         .with_any("match", list(&endpoint.matches, |one| of_match(one, endpoint)))
         .with_some("sticky", endpoint.sticky.as_ref().map(of_sticky))
+        .unless("fail", "onUnavailable", on_unavailable)
+        .with_any("shadow", list(&endpoint.shadows, of_shadow))
         .unless("auto", "path", path)
         .unless(0, "containerConcurrency", endpoint.container_concurrency.to_field())
         .with_any("timeouts", of_timeouts(&endpoint.timeouts))
@@ -226,6 +233,20 @@ fn of_sticky(sticky: &Sticky) -> Yaml {
         Sticky::ClientAddress => Map::new().with("clientAddress", Yaml::Bool(true)),
     }
     .into()
+}
+
+fn of_shadow(shadow: &Shadow) -> Yaml {
+    let compare = shadow.compare.as_ref().map(|rules| {
+        let defaults = compare::Rules::default();
+        let tolerance = rules.tolerance.total_cmp(&defaults.tolerance).is_ne().then_some(Yaml::Number(rules.tolerance));
+        Yaml::from(Map::new().with_some("tolerance", tolerance).with_any("ignore", words(&rules.ignore)))
+    });
+    Map::new()
+        .with("revision", shadow.target.name())
+        .unless(100, "percent", shadow.percent.get())
+        .with_some("wake", shadow.wake.then_some(Yaml::Bool(true)))
+        .with_some("compare", compare)
+        .into()
 }
 
 fn of_timeouts(timeouts: &Timeouts) -> Yaml {

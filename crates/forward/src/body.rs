@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::pool::Lease;
+use crate::tap::Tap;
 use crate::timeouts::{Activity, Deadline, Expired};
 use crate::watch::Watch;
 
@@ -43,6 +44,8 @@ impl From<Expired> for BodyError {
 pub struct RequestBody {
     source: Source,
     activity: Option<Activity>,
+    /// Who listens in.
+    tap: Option<Tap>,
 }
 
 #[derive(Debug)]
@@ -55,12 +58,12 @@ enum Source {
 impl RequestBody {
     /// Streams through, as it comes.
     pub fn stream(incoming: Incoming) -> Self {
-        Self { source: Source::Stream(incoming), activity: None }
+        Self { source: Source::Stream(incoming), activity: None, tap: None }
     }
 
     /// All there; empty for none.
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { source: Source::Whole(bytes.into()), activity: None }
+        Self { source: Source::Whole(bytes.into()), activity: None, tap: None }
     }
 
     pub(crate) fn touching(&mut self, activity: Option<Activity>) {
@@ -69,6 +72,27 @@ impl RequestBody {
 
     pub(crate) fn activity(&self) -> Option<Activity> {
         self.activity.clone()
+    }
+
+    /// From now on what goes by is copied.
+    pub(crate) fn copy_to(&mut self, tap: Tap) {
+        self.tap = Some(tap);
+    }
+
+    /// Nobody listens in any more.
+    pub(crate) fn forget_tap(&mut self) {
+        self.tap = None;
+    }
+
+    pub(crate) fn tap(&self) -> Option<&Tap> {
+        self.tap.as_ref()
+    }
+
+    /// It goes to a replica: of one without a byte nobody asks for any.
+    pub(crate) fn goes(&self) {
+        if let Some(tap) = self.tap.as_ref().filter(|_| self.is_end_stream()) {
+            tap.end();
+        }
     }
 
     /// From now on what is read is kept, up to `limit` bytes, so that it can be taken back with the answered handle.
@@ -260,7 +284,7 @@ impl Spare {
                 Source::Kept(Arc::new(Mutex::new(again)))
             }
         };
-        Some(RequestBody { source, activity: None })
+        Some(RequestBody { source, activity: None, tap: None })
     }
 
     /// It will not be needed again.
@@ -319,6 +343,17 @@ impl HttpBody for RequestBody {
         };
         if let Some(activity) = &self.activity {
             activity.touch();
+        }
+        if let Some(tap) = &self.tap {
+            match &frame {
+                Some(Ok(frame)) => frame.data_ref().into_iter().for_each(|data| tap.note(data)),
+                Some(Err(_)) => return Poll::Ready(frame),
+                None => {}
+            }
+            // After its last one nobody may ask for another.
+            if frame.is_none() || self.is_end_stream() {
+                tap.end();
+            }
         }
         Poll::Ready(frame)
     }
@@ -389,12 +424,36 @@ pub(crate) struct Live<G> {
     /// Its client says how much it takes (RFC 9113 §5.2), also of the last frame: only when all of this is dropped has it
     /// gone.
     to_http2: bool,
+    /// Who listens in.
+    tap: Option<Tap>,
     _guard: G,
 }
 
 impl<G> Live<G> {
+    pub(crate) fn begin(
+        incoming: Incoming,
+        lease: Lease,
+        deadline: Deadline,
+        guard: G,
+        to_http2: bool,
+        tap: Option<Tap>,
+    ) -> Self {
+        let (lease, deadline) = (Some(lease), Some(deadline));
+        let mut live = Self { incoming, lease, deadline, to_http2, tap, _guard: guard };
+        if live.has_ended() {
+            // Nobody will ask for a frame.
+            live.end();
+        }
+        live
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if let (Some(tap), Some(Ok(frame))) = (&self.tap, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            tap.note(data);
+        }
         match &frame {
             Some(Ok(_)) if self.has_ended() => self.end(),
             Some(Ok(_)) => {
@@ -422,6 +481,9 @@ impl<G> Live<G> {
 
     /// The last byte came: the connection is free.
     fn end(&mut self) {
+        if let Some(tap) = self.tap.take() {
+            tap.end();
+        }
         if !self.to_http2 {
             self.deadline = None;
         }
@@ -444,14 +506,11 @@ impl<G> Body<G> {
         deadline: Deadline,
         guard: G,
         to_http2: bool,
+        tap: Option<Tap>,
         watches: &TaskTracker,
     ) -> Self {
         let watches = deadline.is_set().then(|| watches.clone());
-        let mut live = Live { incoming, lease: Some(lease), deadline: Some(deadline), to_http2, _guard: guard };
-        if live.has_ended() {
-            // Nobody will ask for a frame.
-            live.end();
-        }
+        let live = Live::begin(incoming, lease, deadline, guard, to_http2, tap);
         Self(State::Live { live, watches, streams: false })
     }
 }

@@ -23,11 +23,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 
-use crate::body::{Body, RequestBody, Spare};
-use crate::headers::{self, Noted, Origin};
+use crate::answer::Answer;
+use crate::body::{RequestBody, Spare};
+use crate::headers::{self, Noted, OUTCOME, Origin};
 use crate::lookout::Lookout;
 use crate::pool::{Connection, FRESH, KEPT_IDLE, Lease, Pool, Protocol};
 use crate::refusal::{Form, NOT_STARTED, Reason, Refusal};
+use crate::tap::Tap;
 use crate::timeouts::{Activity, Deadline, Expired, Timeouts};
 use crate::upgrade::LooseEnds;
 
@@ -127,21 +129,6 @@ impl SendError {
     }
 }
 
-/// The head of a replica's answer, with what its body needs.
-#[derive(Debug)]
-pub struct Answer {
-    /// Status and headers, ready for the client. Headers may be added.
-    pub head: http::response::Parts,
-    /// It was sent twice: a reused connection had ended.
-    pub retried: bool,
-    body: Incoming,
-    lease: Lease,
-    deadline: Deadline,
-    upgrade: Option<(OnUpgrade, OnUpgrade)>,
-    /// Its client speaks HTTP/2.
-    to_http2: bool,
-}
-
 impl Exchange {
     /// Makes a received request ready for the next hop.
     ///
@@ -170,6 +157,11 @@ impl Exchange {
         Box::new(Self { form, head, body, noted, origin: Origin::Stranger, upgrade: None })
     }
 
+    /// From now on what goes by of its body to a replica is copied. Of an upgrade there is nothing to copy.
+    pub fn copy_to(&mut self, tap: Tap) {
+        self.body.copy_to(tap);
+    }
+
     /// What it wants.
     pub fn noted(&self) -> &Noted {
         &self.noted
@@ -181,7 +173,9 @@ impl Exchange {
     }
 
     /// It is refused: what its client still sends is read for a moment, so that the answer arrives.
-    pub fn discard(self, ends: &LooseEnds) {
+    pub fn discard(mut self, ends: &LooseEnds) {
+        // What is read away went to nobody.
+        self.body.forget_tap();
         match self.origin {
             // It has not begun to send, and will not.
             _ if self.noted.expects_continue => {}
@@ -234,6 +228,7 @@ impl Exchange {
         let mut deadline = Deadline::start(timeouts);
         self.body.touching(deadline.activity());
         let to_http2 = self.head.version == Version::HTTP_2;
+        let to = self.origin;
         let answer = {
             let mut attempts = pin!(self.attempts(pool, trust));
             std::future::poll_fn(|cx| match attempts.as_mut().poll(cx) {
@@ -254,8 +249,14 @@ impl Exchange {
         };
         head.extensions.clear();
         head.version = Version::HTTP_11;
+        let mut outcome = head.headers.remove(OUTCOME);
         headers::prepare_answer(&mut head.headers, trust.from, switched).map_err(Failure::BadAnswer)?;
-        Ok(Answer { head, retried, body, lease, deadline, upgrade, to_http2 })
+        if to == Origin::Rouse
+            && let Some(said) = outcome.take()
+        {
+            head.headers.insert(OUTCOME, said);
+        }
+        Ok(Answer { head, retried, outcome, body, lease, deadline, upgrade, to_http2, tap: None })
     }
 
     async fn attempts(self: Box<Self>, pool: &Pool, trust: Trust) -> Result<Received, SendError> {
@@ -332,6 +333,8 @@ struct Trip {
     spare: Option<Again>,
     /// To be touched by its body.
     activity: Option<Activity>,
+    /// Who listens in to its body.
+    tap: Option<Tap>,
     may_repeat: bool,
     /// How long a connection may have been idle; `None`: a new one.
     at_most: Option<Duration>,
@@ -349,7 +352,7 @@ impl Trip {
         let may_repeat = noted.idempotent && upgrade.is_none();
         let keep = trust.from == Origin::Rouse || may_repeat;
         let repeatable = may_repeat && (!has_body || 0 < trust.keep_bytes);
-        let activity = body.activity();
+        let (activity, tap) = (body.activity(), body.tap().cloned());
         let mut request = Request::from_parts(head, body);
         address(&mut request, protocol);
         let spare = keep.then(|| Again { body: request.body_mut().keep(trust.keep_bytes), head: head_of(&request) });
@@ -365,6 +368,7 @@ impl Trip {
             upgrade,
             spare,
             activity,
+            tap,
             may_repeat,
             at_most: Some(if repeatable { KEPT_IDLE } else { FRESH }),
             retried: false,
@@ -377,6 +381,9 @@ impl Trip {
         let mut again = self.spare.take().and_then(Again::take_back);
         if let Some(request) = &mut again {
             request.body_mut().touching(self.activity.clone());
+            if let Some(tap) = &self.tap {
+                request.body_mut().copy_to(tap.again());
+            }
         }
         self.request = again;
         self.request.is_some()
@@ -397,29 +404,6 @@ impl Trip {
             Box::new(Exchange { head, body, noted, form, origin, upgrade })
         });
         SendError { failure, again, retried }
-    }
-}
-
-impl Answer {
-    /// The answer for the client. `guard` is kept until its last byte has gone or, of an upgraded connection, until both
-    /// ends are closed.
-    pub fn into_response<G: Send + 'static>(self, guard: G, ends: &LooseEnds) -> Response<Body<G>> {
-        let Self { head, body, lease, deadline, upgrade, to_http2, retried: _ } = self;
-        match upgrade {
-            None => {
-                let body = Body::upstream(body, lease, deadline, guard, to_http2, ends.watches());
-                Response::from_parts(head, body)
-            }
-            Some((client, replica)) => {
-                ends.tunnel(client, replica, deadline, guard);
-                Response::from_parts(head, Body::whole(bytes::Bytes::new(), None))
-            }
-        }
-    }
-
-    /// Is it the beginning of an upgraded connection?
-    pub fn is_upgrade(&self) -> bool {
-        self.upgrade.is_some()
     }
 }
 
@@ -498,6 +482,7 @@ enum Unsent {
 async fn send_on(connection: Connection, pool: &Pool, trip: &mut Trip) -> Result<(Response<Incoming>, Lease), Unsent> {
     // It is there whenever this is called; an empty one would be refused by whoever gets it.
     let request = trip.request.take().unwrap_or_default();
+    request.body().goes();
     match connection {
         Connection::Exclusive { mut connection, reused } => {
             connection.heard.store(false, Ordering::Relaxed);

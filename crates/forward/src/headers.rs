@@ -23,6 +23,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TAG: HeaderName = HeaderName::from_static("rouse-tag");
 /// `rouse-shadow`: marks a copy that an activator sends to a shadow.
 pub const SHADOW: HeaderName = HeaderName::from_static("rouse-shadow");
+/// `rouse-outcome`: a number that a model says of its answer, for comparing revisions. An activator takes it out.
+pub const OUTCOME: HeaderName = HeaderName::from_static("rouse-outcome");
 /// `rouse-probe`: asks a sidecar on its proxied port whether its model is ready (`now`, `wait`).
 pub const PROBE: HeaderName = HeaderName::from_static("rouse-probe");
 

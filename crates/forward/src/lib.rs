@@ -6,10 +6,11 @@
 //! a [`SendError`] that says whether it may be sent elsewhere. [`Answer::into_response`] takes the guard that counts the
 //! request and keeps it to the last byte. What Rouse answers itself is a [`Refusal`].
 //!
-//! In reading order: `server` (clients), `leaving` (what is cut when), `headers`, `exchange` (what may be tried again),
-//! `pool` (replicas), `body`, `upgrade`, `timeouts`, `watch`, `lookout`, `aside`, `refusal`; below HTTP, `transport` and `tls`. Not
+//! In reading order: `server` (clients), `leaving` (what is cut when), `headers`, `exchange` (what may be tried again), `answer`,
+//! `pool` (replicas), `body`, `upgrade`, `timeouts`, `watch`, `lookout`, `aside`, `tap`, `refusal`; below HTTP, `transport` and `tls`. Not
 //! here: who may go and who waits (`breaker`), which replica (`balance`).
 
+mod answer;
 mod aside;
 mod body;
 mod exchange;
@@ -20,20 +21,23 @@ mod pool;
 mod refusal;
 mod server;
 mod stream;
+mod tap;
 mod timeouts;
 pub mod tls;
 mod transport;
 mod upgrade;
 mod watch;
 
+pub use answer::{Answer, Unread};
 pub use body::{Body, BodyError, RequestBody};
-pub use exchange::{Answer, Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
-pub use headers::{Noted, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
+pub use exchange::{Exchange, Failure, KEPT_BYTES, SOON, SendError, Trust};
+pub use headers::{Noted, OUTCOME, Origin, PROBE, REQUEST_ID, SHADOW, TAG};
 pub use leaving::{ByClass, Class, Ended};
 pub use lookout::Lookout;
 pub use pool::{FRESH, KEPT_IDLE, Pool, PoolOptions, Protocol};
 pub use refusal::{Form, NOT_STARTED, REASON, Reason, Refusal};
 pub use server::{Arrival, Server, ServerLimits, Service};
+pub use tap::{Copied, Copying, NotCopied, Tap};
 pub use timeouts::{Activity, Deadline, Expired, Timeouts, grpc_timeout};
 pub use transport::Transport;
 pub use upgrade::LooseEnds;

@@ -66,6 +66,8 @@ struct Scene<'a> {
     bypasses: BTreeMap<&'a RevisionKey, Vec<&'a Arc<str>>>,
     /// To whom each Deployment belongs that an endpoint names.
     owners: BTreeMap<RevisionKey, EndpointKey>,
+    /// Those that stand in the `traffic` of any endpoint.
+    served: BTreeSet<RevisionKey>,
 }
 
 /// One endpoint and what counts of it.
@@ -87,9 +89,10 @@ pub(crate) fn draw(around: Around<'_>, namespace: &Arc<str>, memory: &mut Memory
     for subject in &subjects {
         let mut findings = drawn.findings.remove(subject.key).unwrap_or_default();
         let endpoint = scene.endpoint(subject, &mut findings);
-        for (position, (target, revision)) in subject.spec.traffic.iter().zip(subject.spec.revisions()).enumerate() {
+        for (position, (target, revision)) in subject.spec.targets().zip(subject.spec.revisions()).enumerate() {
             if scene.owners.get(&revision) == Some(subject.key) {
-                let reachable = endpoint.is_reachable(position);
+                let is_shadow = subject.spec.traffic.len() <= position;
+                let reachable = is_shadow || endpoint.is_reachable(position);
                 drawn.revisions.push(scene.revision(subject, target, revision, reachable, memory, &mut findings));
             }
         }
@@ -182,6 +185,11 @@ impl<'a> Scene<'a> {
                 owners.entry(revision).or_insert_with(|| subject.key.clone());
             }
         }
+        let of_traffic = |subject: &Subject<'_>| {
+            let revisions: Vec<RevisionKey> = subject.spec.revisions().take(subject.spec.traffic.len()).collect();
+            revisions
+        };
+        let served = subjects.iter().flat_map(of_traffic).collect();
         let deployments = || within(&seen.deployments, namespace);
         let pods = within(&seen.pods, namespace).filter(|(_, pod)| !pod.ended);
         let mut slices: BTreeMap<&str, Vec<&Slice>> = BTreeMap::new();
@@ -209,6 +217,7 @@ impl<'a> Scene<'a> {
             scalers,
             bypasses,
             owners,
+            served,
         }
     }
 

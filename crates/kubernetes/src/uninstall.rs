@@ -153,7 +153,7 @@ async fn raise(
     tell: &mut (dyn FnMut(String) + Send),
 ) -> anyhow::Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &endpoint.key.namespace);
-    for target in &endpoint.traffic {
+    for target in endpoint.targets() {
         let Some(deployment) = deployments.get_opt(&target.revision).await? else { continue };
         if deployment.spec.and_then(|spec| spec.replicas) != Some(0) {
             continue;

@@ -125,11 +125,11 @@ impl LocalPlatform {
             endpoint.path = PathPolicy::Proxied;
             gone.retain(|key| *key != endpoint.key);
             let endpoint = Arc::new(endpoint);
-            for (position, target) in endpoint.targets.iter().enumerate() {
+            for (revision, reachable) in endpoint.revisions() {
                 // A revision belongs to one endpoint; the first that names it.
-                duties.entry(target.revision.clone()).or_insert_with(|| Duty {
+                duties.entry(revision.clone()).or_insert_with(|| Duty {
                     endpoint: Arc::clone(&endpoint),
-                    reachable: endpoint.is_reachable(position),
+                    reachable,
                     workload: None,
                 });
             }

@@ -20,6 +20,7 @@
   const plots = new Plots(byId("plots"), { plots: PLOTS, clock: true });
   let chosen = null; // "namespace/name"
   let told = null;
+  let hasShadows = true; // Not so where the activators are elsewhere: on a cluster.
 
   async function ask(path) {
     const answer = await fetch(path, { headers: { accept: "application/json" }, cache: "no-store" });
@@ -40,6 +41,7 @@
     choose(revisions);
     const revision = revisions.find((one) => key(one) === chosen);
     showEndpoints(endpoints);
+    if (hasShadows) await showShadows();
     if (!revision) return say("No endpoint is served yet.");
     const [series, decisions, wakes] = await Promise.all(["series", "decisions", "wakes"].map((part) => ask(path(revision, part))));
     showRevision(revision, decisions.decisions);
@@ -108,6 +110,14 @@
       endpoint.name, endpoint.state, said(endpoint.url), endpoint.traffic.map((share) => share.percent + "% " + share.revision).join(", "),
     ]);
     put("endpoints", listed("", ["name", "state", "URL", "traffic"], rows, "None."));
+    put("beside", ...besideEachOther(endpoints));
+  }
+
+  async function showShadows() {
+    const answer = await fetch("/api/v1/shadows", { headers: { accept: "application/json" }, cache: "no-store" });
+    hasShadows = answer.status !== 404;
+    if (hasShadows && !answer.ok) throw new Error("/api/v1/shadows answers " + answer.status);
+    put("shadows", ...shadowsShown(hasShadows ? (await answer.json()).shadows : []));
   }
 
   function showTables(revision, decisions, wakes) {

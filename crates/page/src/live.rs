@@ -19,11 +19,13 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// All files; the first is the page itself.
-pub const LIVE: [Asset; 6] = [
+pub const LIVE: [Asset; 8] = [
     Asset { path: "/", content_type: HTML, body: include_str!("../assets/live.html") },
     Asset { path: "/page/style.css", content_type: STYLE, body: super::report::STYLE },
     Asset { path: "/page/uplot.css", content_type: STYLE, body: super::report::UPLOT_STYLE },
     Asset { path: "/page/uplot.js", content_type: SCRIPT, body: super::report::UPLOT },
     Asset { path: "/page/plots.js", content_type: SCRIPT, body: super::report::PLOTS },
+    Asset { path: "/page/beside.js", content_type: SCRIPT, body: include_str!("../assets/beside.js") },
+    Asset { path: "/page/shadows.js", content_type: SCRIPT, body: include_str!("../assets/shadows.js") },
     Asset { path: "/page/live.js", content_type: SCRIPT, body: include_str!("../assets/live.js") },
 ];

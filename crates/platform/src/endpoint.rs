@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub matches: Arc<[Match]>,
     /// By what a client is known, so that it stays with a target.
     pub sticky: Option<Sticky>,
+    /// Who gets copies of its requests. None of them is a target too.
+    pub shadows: Arc<[Shadow]>,
     /// How replicas of it speak.
     pub upstream: UpstreamProtocol,
     /// Whether it may go direct.
@@ -50,6 +52,13 @@ impl Endpoint {
         let of_itself = |target: &Target| target.percent.get() != 0 || target.tag.is_some();
         self.targets.get(target).is_some_and(of_itself) || self.matches.iter().any(|one| one.to == target)
     }
+
+    /// Every revision that it names, and whether something can reach it: its targets, then its shadows.
+    pub fn revisions(&self) -> impl Iterator<Item = (&RevisionKey, bool)> {
+        let targets = self.targets.iter().enumerate();
+        let targets = targets.map(|(position, target)| (&target.revision, self.is_reachable(position)));
+        targets.chain(self.shadows.iter().map(|shadow| (&shadow.revision, true)))
+    }
 }
 
 /// A revision's part in an endpoint.
@@ -61,6 +70,19 @@ pub struct Target {
     pub percent: Percent,
     /// Reached by `rouse-tag: <tag>` regardless of its share.
     pub tag: Option<Arc<str>>,
+}
+
+/// A revision that is asked what the others are asked, and whose answers nobody gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shadow {
+    /// Whom.
+    pub revision: RevisionKey,
+    /// Of how many requests it gets a copy.
+    pub percent: Percent,
+    /// Whether a copy may wake it from zero.
+    pub wake: bool,
+    /// What counts as the same answer; `None`: answers are not compared.
+    pub compare: Option<compare::Rules>,
 }
 
 /// How a replica is spoken to.

@@ -17,7 +17,7 @@ mod revision;
 pub use actuator::{Actuator, Leadership, Path, Route, RouteError, RouteOrder, ScaleError, ScaleOrder};
 pub use board::{Board, Event, Feed};
 pub use boards::Boards;
-pub use endpoint::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Target, Timeouts, UpstreamProtocol};
+pub use endpoint::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Shadow, Target, Timeouts, UpstreamProtocol};
 pub use holder::{Holder, Unproven};
 pub use revision::{
     ActivatorPod, Layer, Replica, ReplicaState, Revision, Scale, ScaleVersion, Source, Trouble, Workload,

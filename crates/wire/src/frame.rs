@@ -3,7 +3,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use prost::Message;
 
-use crate::{Down, FromAutoscaler, Role, ToAutoscaler, Up};
+use crate::{Down, FromAutoscaler, Moments, Role, Tally, ToAutoscaler, Up};
 
 /// The version this build writes. A reader takes this one and the one before.
 pub const VERSION: u8 = 1;
@@ -15,6 +15,9 @@ pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
 /// The longest name: a Kubernetes object name has at most 253 characters.
 const MAX_NAME_BYTES: usize = 253;
+/// What answers say of themselves is at most 10^9 by its size, and times are fewer seconds.
+const MAX_NUMBER: f64 = 1.001e9;
+const MAX_SQUARES: f64 = 1e60;
 
 /// The longest token: those of an API server are about a kibibyte.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -115,6 +118,7 @@ impl Checked for ToAutoscaler {
                     allow(demand.held <= demand.in_flight, "more held than in flight")?;
                     let buckets = demand.outcomes.as_ref().map_or(0, |outcomes| outcomes.durations.len());
                     allow(buckets <= crate::durations::BUCKETS, "more buckets of durations than there are")?;
+                    demand.tally.as_ref().map_or(Ok(()), tally)?;
                 }
                 Ok(())
             }
@@ -152,6 +156,16 @@ impl Checked for FromAutoscaler {
     }
 }
 
+fn tally(tally: &Tally) -> Result<(), FrameError> {
+    let buckets = tally.first_byte_buckets.len().max(tally.duration_buckets.len());
+    allow(buckets <= crate::durations::BUCKETS, "more buckets of durations than there are")?;
+    allow(tally.answers.len() <= 4, "more classes of answers than there are")?;
+    let moments = [tally.first_byte, tally.duration, tally.outcome].into_iter().flatten();
+    // So that sums of them stay numbers.
+    let can_be = |of: Moments| of.mean.abs() <= MAX_NUMBER && (0.0..=MAX_SQUARES).contains(&of.squares);
+    allow(moments.into_iter().all(can_be), "a mean or a scatter that is no number")
+}
+
 fn names(names: &[&str]) -> Result<(), FrameError> {
     allow(names.iter().all(|name| name.len() <= MAX_NAME_BYTES), "a name of more than 253 bytes")
 }
@@ -165,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Hello, Seal, Wake};
+    use crate::{Demand, Frame, Hello, Seal, Wake};
 
     fn unframed(mut bytes: Bytes) -> Bytes {
         let length = frame_length(&bytes).unwrap().unwrap();
@@ -203,6 +217,21 @@ mod tests {
         assert_eq!(decode::<ToAutoscaler>(Bytes::new()), Err(FrameError::Empty));
         assert_eq!(decode::<ToAutoscaler>(Bytes::from_static(&[9])), Err(FrameError::Version { version: 9 }));
         assert_eq!(frame_length(&[0xff; 4]), Err(FrameError::TooLong { bytes: 0xffff_ffff }));
+    }
+
+    #[test]
+    fn a_tally_of_numbers_that_are_none_is_refused() {
+        let with = |mean, squares| {
+            let outcome = Some(Moments { count: 2, mean, squares });
+            let tally = Tally { outcome, ..Tally::default() };
+            let demand = Demand { tally: Some(tally), ..Demand::default() };
+            let frame = Frame { demands: vec![demand], ..Frame::default() };
+            decode::<ToAutoscaler>(unframed(encode(&ToAutoscaler { kind: Some(Up::Frame(frame)) }))).is_ok()
+        };
+        assert!(with(-1e9, 0.5) && with(0.0, 0.0));
+        for (mean, squares) in [(f64::NAN, 0.0), (f64::INFINITY, 0.0), (0.0, -1.0), (0.0, f64::NAN), (1e10, 0.0)] {
+            assert!(!with(mean, squares), "{mean} {squares}");
+        }
     }
 
     proptest! {

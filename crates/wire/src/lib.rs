@@ -18,6 +18,6 @@ pub use down::{
 };
 pub use frame::{Checked, FrameError, MAX_FRAME_BYTES, VERSION, decode, encode, frame_length};
 pub use up::{
-    Demand, Empty, Frame, Hello, IdleAnswer, Outcomes, Proof, Role, RouteAck, SealAnswer, SidecarStats, ToAutoscaler,
-    Up, Verdict, Wake,
+    Demand, Empty, Frame, Hello, IdleAnswer, Moments, Outcomes, Proof, Role, RouteAck, SealAnswer, SidecarStats, Tally,
+    ToAutoscaler, Up, Verdict, Wake,
 };

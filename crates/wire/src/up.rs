@@ -103,7 +103,7 @@ pub enum Role {
 }
 
 /// What one activator saw. Cumulative since its incarnation.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
     /// 1, 2, 3 … within one incarnation.
     #[prost(uint64, tag = "1")]
@@ -117,7 +117,7 @@ pub struct Frame {
 }
 
 /// Demand for one revision at one activator.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Demand {
     /// Namespace of the revision.
     #[prost(string, tag = "1")]
@@ -140,6 +140,9 @@ pub struct Demand {
     /// How those that are not here any more ended; from a peer of an older version there is none.
     #[prost(message, optional, tag = "7")]
     pub outcomes: Option<Outcomes>,
+    /// Those of one split, for comparing; none where the endpoint has nothing to compare, or from an older version.
+    #[prost(message, optional, tag = "8")]
+    pub tally: Option<Tally>,
 }
 
 /// How requests for one revision ended at one activator. In all, since its incarnation.
@@ -161,6 +164,62 @@ pub struct Outcomes {
     /// [`durations`](crate::durations); zeros at the end are left out.
     #[prost(uint64, repeated, tag = "5")]
     pub durations: Vec<u64>,
+}
+
+/// How requests ended that turns or stickiness gave to one revision, at one activator, for as long as the endpoint's split
+/// stays as it is. In all, since this run of counting began.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Tally {
+    /// Drawn when it began to count from zero: when the activator started, or the split changed.
+    #[prost(fixed64, tag = "1")]
+    pub run: u64,
+    /// A name for the split: the same for the same shares, at all activators.
+    #[prost(fixed64, tag = "2")]
+    pub split: u64,
+    /// Answers of replicas by class of status: 2xx (and below), 3xx, 4xx, 5xx (and above); zeros at the end are left out.
+    #[prost(uint64, repeated, tag = "3")]
+    pub answers: Vec<u64>,
+    /// Rouse answered itself.
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    /// The client left before the head of an answer.
+    #[prost(uint64, tag = "5")]
+    pub gone: u64,
+    /// Seconds from handing a request to a replica until the head of its answer, of those below 500.
+    #[prost(message, optional, tag = "6")]
+    pub first_byte: Option<Moments>,
+    /// The same, by bucket of [`durations`](crate::durations); zeros at the end are left out.
+    #[prost(uint64, repeated, tag = "7")]
+    pub first_byte_buckets: Vec<u64>,
+    /// Likewise until the last byte.
+    #[prost(message, optional, tag = "8")]
+    pub duration: Option<Moments>,
+    /// The same, by bucket.
+    #[prost(uint64, repeated, tag = "9")]
+    pub duration_buckets: Vec<u64>,
+    /// What answers say of themselves in `rouse-outcome`.
+    #[prost(message, optional, tag = "10")]
+    pub outcome: Option<Moments>,
+    /// What they say there that is no number, or one beyond bounds.
+    #[prost(uint64, tag = "11")]
+    pub malformed: u64,
+    /// When the run began, as `elapsed_us` of the frames: it stays as it is, so it makes nothing news.
+    #[prost(uint64, tag = "12")]
+    pub began_us: u64,
+}
+
+/// Numbers, as far as means and their scatter need them.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Moments {
+    /// How many.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    /// Their mean.
+    #[prost(double, tag = "2")]
+    pub mean: f64,
+    /// The sum of their squared distances from the mean.
+    #[prost(double, tag = "3")]
+    pub squares: f64,
 }
 
 /// Something is held for a revision without a usable replica.

@@ -116,6 +116,7 @@ fn served(key: EndpointKey, revision: RevisionKey, limit: ConcurrencyLimit) -> E
         targets: vec![all],
         matches: Arc::from([]),
         sticky: None,
+        shadows: Arc::from([]),
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Auto,
         route: Route::Proxied { through: Arc::from([Arc::from(NAME)]) },

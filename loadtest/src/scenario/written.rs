@@ -137,7 +137,8 @@ impl Reader<'_> {
             self.fault(node.referenced, "request.path", "", "is missing: a path such as /v1/models/any:predict");
         }
         let body = self.field("request", fields, "body", "text (JSON in quotes)", text);
-        Some(Request { method: method.unwrap_or_else(|| "GET".to_owned()), path: path.unwrap_or_default(), body })
+        let method = method.unwrap_or_else(|| "GET".to_owned());
+        Some(Request { method, path: path.unwrap_or_default(), bodies: body.into_iter().collect() })
     }
 
     fn phases(&mut self, root: &Node, fields: &Fields) -> Vec<Phase> {

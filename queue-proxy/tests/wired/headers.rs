@@ -19,6 +19,7 @@ async fn noting_model() -> (Arc<Mutex<HeaderMap>>, std::net::SocketAddr) {
                 .header("keep-alive", "timeout=5")
                 .header("rouse-not-started", "a lie")
                 .header("rouse-reason", "queue-full")
+                .header("rouse-outcome", "0.93")
                 .header("x-model", "yes")
                 .body(whole("answer"))
                 .unwrap()
@@ -43,7 +44,7 @@ async fn hop_by_hop_fields_end_here_in_both_directions() {
     let length = within(stream.read(&mut buffer)).await.unwrap();
     let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-model: yes"), "{answer}");
-    for gone in ["keep-alive", "rouse-not-started", "rouse-reason"] {
+    for gone in ["keep-alive", "rouse-not-started", "rouse-reason", "rouse-outcome"] {
         assert!(!answer.contains(gone), "{gone} in {answer}");
     }
     let noted = noted.lock().unwrap();

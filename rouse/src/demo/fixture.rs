@@ -30,6 +30,7 @@ pub(super) fn endpoint(because: &str, ready: u32, desired: u32) -> Endpoint {
         traffic: Vec::new(),
         state: State::Active,
         revisions: vec![revision],
+        outcomes: None,
     }
 }
 

@@ -3,9 +3,13 @@
 //! It serves `model.yaml` as `rouse up` would, in the same process; asks it as `story` says, with the load of `rouse load`;
 //! and looks at the admin port as anybody could (`watch`). What is seen is told as it happens (`plain`, or a live view on a
 //! terminal) and at the end (`summary`, and the report).
+//!
+//! Two others are beside it: `canary`, and `shadow`.
 
+mod canary;
 mod plain;
 mod report;
+mod shadow;
 mod story;
 mod summary;
 mod teller;
@@ -41,11 +45,21 @@ use watch::Seen;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where the report is written
-    #[arg(long, value_name = "FILE", default_value = "rouse-demo.html")]
+    /// Where the report is written; with --shadow it is rouse-demo-shadow.html unless said
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "rouse-demo.html",
+        default_value_if("shadow", "true", "rouse-demo-shadow.html")
+    )]
     report: PathBuf,
-    /// Where log lines and what replicas print are written
-    #[arg(long, value_name = "FILE", default_value = "rouse-demo.log")]
+    /// Where log lines and what replicas print are written; with --shadow it is rouse-demo-shadow.log unless said
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "rouse-demo.log",
+        default_value_if("shadow", "true", "rouse-demo-shadow.log")
+    )]
     log: PathBuf,
     /// Where the live page is, while it runs; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -56,6 +70,25 @@ pub(crate) struct Args {
     /// Lines instead of a live view, as where standard output is no terminal
     #[arg(long)]
     plain: bool,
+    /// Instead: a new version beside the old one, and shares that are moved while load runs, by you or by the demonstration
+    #[arg(long, group = "another")]
+    canary: bool,
+    /// Instead: two candidates that get copies of what a model is asked, of which one is no good: about 40 s
+    #[arg(long, group = "another")]
+    shadow: bool,
+    /// With --canary or --shadow: where the file is written that changes while load runs; with --shadow it is
+    /// rouse-shadow.yaml unless said
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "rouse-canary.yaml",
+        requires = "another",
+        default_value_if("shadow", "true", "rouse-shadow.yaml")
+    )]
+    file: PathBuf,
+    /// A third of the time, for tests
+    #[arg(long, hide = true, requires = "shadow")]
+    brief: bool,
     /// Only write the file that is served: rouse demo --print > model.yaml; rouse up -f model.yaml
     #[arg(long)]
     print: bool,
@@ -66,6 +99,8 @@ Examples:
   rouse demo                              then open rouse-demo.html in a browser
   rouse demo --admin 127.0.0.1:8090       and look at http://127.0.0.1:8090 meanwhile
   rouse demo | cat                        lines, for a pipe or a slow terminal
+  rouse demo --canary                     move a new version's share, in a file, while load runs
+  rouse demo --shadow                     is a candidate as good? Then open rouse-demo-shadow.html
   rouse demo --print                      what is served, to go on from";
 
 /// What is served.
@@ -87,10 +122,20 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// [`Faults`] if the flags are wrong; else if it did not go as it should.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.print {
-        return print(MODEL.1);
+        return print(match (args.canary, args.shadow) {
+            (true, _) => canary::MODEL,
+            (false, true) => shadow::MODEL,
+            (false, false) => MODEL.1,
+        });
     }
     let admin = admin_address(&args.admin)?;
     let log = File::create(&args.log).with_context(|| format!("--log {}", args.log.display()))?;
+    if args.canary {
+        canary::begin(&args.file)?;
+    }
+    if args.shadow {
+        shadow::begin(&args.file)?;
+    }
     // A fault of the path should not wait for the end; the report of an earlier run stays until there is a new one.
     let report = File::options().append(true).create(true).open(&args.report);
     drop(report.with_context(|| format!("--report {}", args.report.display()))?);
@@ -116,10 +161,23 @@ async fn show(args: &Args, admin: SocketAddr, log: File) -> anyhow::Result<()> {
         let outlet = up::Outlet { replicas: Box::new(log), colour: false, addresses: up::Tell::Caller(tell) };
         let over = CancellationToken::new();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let serving = up::serve_text(MODEL, (listen, admin), outlet, Draining::when(over.clone()));
+        let serving = async {
+            let (both, draining) = ((listen, admin), Draining::when(over.clone()));
+            match args.canary || args.shadow {
+                true => up::serve_file(args.file.clone(), both, outlet, draining).await,
+                false => up::serve_text(MODEL, both, outlet, draining).await,
+            }
+        };
         tokio::pin!(serving);
+        let directing = async {
+            match (args.canary, args.shadow) {
+                (true, _) => canary::direct(args, addresses).await,
+                (false, true) => shadow::direct(args, addresses).await,
+                (false, false) => direct(args, addresses).await,
+            }
+        };
         let told = tokio::select! {
-            told = direct(args, addresses) => told,
+            told = directing => told,
             () = interrupted.begun() => Err(daemon::Interrupted.into()),
             // Why it cannot serve is the answer, in its own words and with its own code.
             served = &mut serving => {
@@ -217,6 +275,11 @@ fn conclude(args: &Args, results: &Results, seen: &Seen, began: Timestamp) -> an
     let (text, well) = summary::summary(results, course, seen);
     print(&text)?;
     let report = page::report(&report::report(results, course, seen, began));
+    hand_over(args, &report, well)
+}
+
+/// Writes the report, and says how it went.
+fn hand_over(args: &Args, report: &str, well: bool) -> anyhow::Result<()> {
     std::fs::write(&args.report, report).with_context(|| format!("--report {}", args.report.display()))?;
     print(&format!("\n  the report, for a browser: {}\n", args.report.display()))?;
     if !well {

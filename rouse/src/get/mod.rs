@@ -7,18 +7,19 @@ mod table;
 use std::io::Write as _;
 
 use anyhow::bail;
-use api::admin::{Endpoint, EndpointList, Revision};
+use api::admin::{Endpoint, EndpointList, Revision, Shadow, ShadowList};
 use api::{Fault, Faults};
 use serde_json::Value;
 
 use crate::admin::{Server, typed};
 use crate::find::Asked;
 
-/// Show endpoints or revisions: their state, replicas, demand, and why they have as many replicas as they have
+/// Show endpoints or revisions: their state, replicas, demand, and why they have as many replicas as they have; or shadows,
+/// and how their answers compare
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// endpoints, or revisions
+    /// endpoints, revisions, or shadows
     #[arg(default_value = "endpoints")]
     kind: String,
     /// Only this one: NAME, or NAMESPACE/NAME
@@ -34,12 +35,19 @@ const EXAMPLES: &str = "\
 Examples:
   rouse get                                     every endpoint
   rouse get revisions                           every revision, and why it has as many replicas
-  rouse get revisions recommender-v1 -o json    everything about one: its settings and who set them, its replicas";
+  rouse get revisions recommender-v1 -o json    everything about one: its settings and who set them, its replicas
+  rouse get shadows                             what gets copies of requests, and how its answers compare
+  rouse get shadows recommender-v3 -o json      where the last that were not alike differ
+
+Of shadows activators know: on a cluster each of its own copies, at its admin port. Ask them one by one:
+  kubectl -n rouse port-forward POD 9090    of each activator
+  rouse get shadows --admin 127.0.0.1:9090";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Endpoints,
     Revisions,
+    Shadows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +72,9 @@ impl Query {
         let kind = match args.kind.as_str() {
             "endpoints" | "endpoint" | "ep" | "mep" => Kind::Endpoints,
             "revisions" | "revision" | "rev" => Kind::Revisions,
+            "shadows" | "shadow" => Kind::Shadows,
             other => {
-                faults.push(Fault::of_flag("KIND", other, "endpoints or revisions"));
+                faults.push(Fault::of_flag("KIND", other, "endpoints, revisions or shadows"));
                 Kind::Endpoints
             }
         };
@@ -115,6 +124,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The JSON of what was asked for: a list, or the one thing.
 async fn ask(query: &Query) -> anyhow::Result<Value> {
+    if query.kind == Kind::Shadows {
+        return ask_of_shadows(query).await;
+    }
     let Some((namespace, name)) = &query.name else { return query.admin.get("/api/v1/endpoints").await };
     if query.kind == Kind::Revisions {
         let path = format!("/api/v1/revisions/{namespace}/{name}");
@@ -132,6 +144,7 @@ async fn ask(query: &Query) -> anyhow::Result<Value> {
             let lists = endpoints.iter().filter_map(|endpoint| endpoint.get("revisions")?.as_array());
             lists.flatten().map(|one| (named(one, "namespace"), named(one, "name"))).collect()
         }
+        Kind::Shadows => Vec::new(),
     };
     match known.iter().position(|(space, known)| space == namespace && known == name) {
         Some(at) if query.kind == Kind::Endpoints => Ok(list["endpoints"][at].take()),
@@ -139,10 +152,27 @@ async fn ask(query: &Query) -> anyhow::Result<Value> {
     }
 }
 
+async fn ask_of_shadows(query: &Query) -> anyhow::Result<Value> {
+    let Some(list) = query.admin.find("/api/v1/shadows").await? else {
+        bail!(
+            "{} knows of no shadows: activators do, each of its own; rouse get --help says how to ask them",
+            query.admin.name()
+        );
+    };
+    let Some((namespace, name)) = &query.name else { return Ok(list) };
+    let shadows = typed::<ShadowList>(list)?.shadows;
+    let known: Vec<(String, String)> = shadows.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect();
+    match shadows.into_iter().find(|one| one.namespace == *namespace && one.name == *name) {
+        Some(one) => Ok(serde_json::to_value(one)?),
+        None => bail!("{}", missing(Kind::Shadows, &full(namespace, name), &known)),
+    }
+}
+
 fn missing(kind: Kind, name: &str, known: &[(String, String)]) -> String {
     let kind = match kind {
         Kind::Endpoints => "endpoint",
         Kind::Revisions => "revision",
+        Kind::Shadows => "shadow",
     };
     let names: Vec<String> = known.iter().map(|(namespace, name)| full(namespace, name)).collect();
     match (api::nearest(name, names.iter().map(String::as_str)), names.is_empty()) {
@@ -167,6 +197,8 @@ fn as_table(query: &Query, answer: Value) -> anyhow::Result<String> {
             table::revisions(&revisions.collect::<Vec<_>>())
         }
         (Kind::Revisions, Some(_)) => table::revisions(&[typed::<Revision>(answer)?]),
+        (Kind::Shadows, None) => table::shadows(&typed::<ShadowList>(answer)?.shadows),
+        (Kind::Shadows, Some(_)) => table::shadows(&[typed::<Shadow>(answer)?]),
     })
 }
 

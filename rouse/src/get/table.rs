@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use api::admin::{Endpoint, Mode, Path, Revision, State};
+use api::admin::{Endpoint, Mode, Path, Revision, Shadow, State};
+
+use crate::text::share;
 
 /// Endpoints, one a line, and below it why one has failed or cannot go to zero.
 pub(crate) fn endpoints(endpoints: &[Endpoint]) -> String {
@@ -56,6 +58,32 @@ pub(crate) fn revisions(revisions: &[Revision]) -> String {
         ]);
     }
     table.show("no revisions") + &remarks(revisions.iter())
+}
+
+/// Shadows, one a line.
+pub(crate) fn shadows(shadows: &[Shadow]) -> String {
+    let titles =
+        ["NAMESPACE", "NAME", "ENDPOINT", "PERCENT", "COPIES", "ANSWERED", "COMPARED", "ALIKE", "SAME LARGEST"];
+    let mut table = Table::new(&titles);
+    for shadow in shadows {
+        let answered = shadow.copies.get("answered").copied().unwrap_or(0);
+        let compared = shadow.compared.as_ref();
+        let or_dash = |text: Option<String>| Cell::plain(text.unwrap_or_else(|| "-".to_owned()));
+        #[expect(clippy::cast_precision_loss, reason = "more rows than 2^53 are never counted")]
+        let same = compared.filter(|it| it.rows != 0).map(|it| share(it.rows_that_agree as f64 / it.rows as f64));
+        table.row([
+            Cell::plain(&shadow.namespace),
+            Cell::plain(&shadow.name),
+            Cell::plain(&shadow.endpoint),
+            Cell::plain(format!("{}%", shadow.percent)),
+            Cell::plain(shadow.copies.values().sum::<u64>().to_string()),
+            Cell::plain(answered.to_string()),
+            or_dash(compared.map(|compared| (compared.alike + compared.different).to_string())),
+            or_dash(compared.and_then(|compared| compared.agreement).map(share)),
+            or_dash(same),
+        ]);
+    }
+    table.show("no shadows")
 }
 
 fn remarks<'a>(revisions: impl Iterator<Item = &'a Revision>) -> String {
@@ -189,12 +217,33 @@ mod tests {
             hosts: Vec::new(),
             traffic: vec![Share { revision: "recommender-v1".to_owned(), percent: 100, tag: Some("now".to_owned()) }],
             state: State::Active,
+            outcomes: None,
             revisions,
         }
     }
 
     fn without_colours(text: &str) -> String {
         anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn of_a_shadow_that_nobody_compares_nothing_is_said_of_its_answers() {
+        let shadow = Shadow {
+            namespace: "default".to_owned(),
+            endpoint: "iris".to_owned(),
+            name: "iris-v3".to_owned(),
+            percent: 50,
+            wake: false,
+            under_way: 1,
+            copies: BTreeMap::from([("answered".to_owned(), 7), ("error".to_owned(), 2)]),
+            compared: None,
+        };
+        assert_eq!(
+            without_colours(&shadows(&[shadow])),
+            "NAME      ENDPOINT   PERCENT   COPIES   ANSWERED   COMPARED   ALIKE   SAME LARGEST\n\
+             iris-v3   iris       50%       9        7          -          -       -\n"
+        );
+        assert_eq!(shadows(&[]), "no shadows\n");
     }
 
     #[test]

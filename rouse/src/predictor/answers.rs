@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::Args;
 use super::begun::Begun;
 use super::garbage::Spoil;
+use super::model::{Model, Said, flatten};
 use super::streams;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -77,7 +78,7 @@ impl Server {
             Asked::Models => json(&json!({ "models": ["model"] })),
             Asked::ModelV1(name) => json(&json!({ "name": name, "ready": true })),
             Asked::ModelReadyV2 => json(&json!({ "ready": true })),
-            Asked::ModelV2(name) => json(&model_metadata(name)),
+            Asked::ModelV2(name) => json(&model_metadata(self.model(), name)),
             Asked::Unknown => refusal(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
             work @ (Asked::Home
             | Asked::PredictV1
@@ -108,9 +109,12 @@ impl Server {
         if fails(number, self.args.fail) {
             return refusal(StatusCode::INTERNAL_SERVER_ERROR, "failed on purpose (--fail)");
         }
-        match asked {
-            Asked::PredictV1 => with_input(request, predict_v1).await,
-            Asked::InferV2(name) => with_input(request, |input| infer_v2(name, input)).await,
+        if let Some(bytes) = self.args.flood {
+            return streams::flood(bytes);
+        }
+        let mut answer = match asked {
+            Asked::PredictV1 => with_input(request, |input| predict_v1(self.model(), input)).await,
+            Asked::InferV2(name) => with_input(request, |input| infer_v2(self.model(), name, input)).await,
             Asked::Echo => streams::echo(request),
             Asked::Events => streams::events(&request),
             Asked::WebSocket => streams::web_socket(request, &self.streams),
@@ -119,7 +123,12 @@ impl Server {
                  with {{\"instances\":[[1,2,3]]}}.\n",
                 std::process::id()
             )),
+        };
+        if let Some(mean) = self.args.outcome {
+            let said = mean + self.args.outcome_spread * scatter(number);
+            answer.headers_mut().insert("rouse-outcome", as_header(said));
         }
+        answer
     }
 
     /// A place among those worked on at once, held until the head of the answer.
@@ -128,6 +137,10 @@ impl Server {
             Some(room) => room.acquire().await.ok(),
             None => None,
         }
+    }
+
+    fn model(&self) -> Model {
+        Model { scores: self.args.scores, drift: self.args.drift }
     }
 
     fn service_time(&self) -> Duration {
@@ -162,6 +175,18 @@ fn fails(number: u64, share: f64) -> bool {
     failed_until(number - 1) < failed_until(number)
 }
 
+/// Around 0 with a standard deviation of 1. The same for the `number`th piece of work each time, so that a test can count
+/// on it.
+fn scatter(number: u64) -> f64 {
+    let mut chance = fastrand::Rng::with_seed(number);
+    (0..12).map(|_| chance.f64()).sum::<f64>() - 6.0
+}
+
+fn as_header(number: f64) -> HeaderValue {
+    // Digits, a sign and a point.
+    HeaderValue::from_str(&format!("{number:.6}")).unwrap_or(HeaderValue::from_static("0"))
+}
+
 async fn with_input(request: Request<Incoming>, model: impl FnOnce(&Value) -> Result<Value, String>) -> Answer {
     if request.method() != Method::POST {
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "POST is allowed here");
@@ -177,25 +202,39 @@ async fn with_input(request: Request<Incoming>, model: impl FnOnce(&Value) -> Re
     }
 }
 
-/// The model: the sum of the numbers in each instance. Anyone can check it in their head.
-fn predict_v1(input: &Value) -> Result<Value, String> {
+/// One prediction for each instance.
+fn predict_v1(model: Model, input: &Value) -> Result<Value, String> {
     let instances = input["instances"].as_array().ok_or("`instances` is to be a list")?;
-    Ok(json!({ "predictions": instances.iter().map(sum).collect::<Vec<_>>() }))
+    let predictions: Vec<Value> = instances.iter().map(|instance| model.of(instance).as_json()).collect();
+    Ok(json!({ "predictions": predictions }))
 }
 
-/// The same model over V2's first input: one sum per row.
-fn infer_v2(name: &str, input: &Value) -> Result<Value, String> {
+/// The same model over V2's first input, row by row.
+fn infer_v2(model: Model, name: &str, input: &Value) -> Result<Value, String> {
     let first = input["inputs"].get(0).ok_or("`inputs` is to be a list with at least one tensor")?;
     let data = first["data"].as_array().ok_or("`inputs[0].data` is to be a list")?;
     let shape = first["shape"].as_array().ok_or("`inputs[0].shape` is to be a list")?;
     let rows = shape.first().and_then(Value::as_u64).ok_or("`inputs[0].shape` is to begin with a number of rows")?;
     let rows = usize::try_from(rows).ok().filter(|rows| 0 < *rows && *rows <= data.len());
     let rows = rows.ok_or_else(|| format!("`inputs[0].shape` and its {} values do not match", data.len()))?;
-    let sums: Vec<f64> = data.chunks(data.len().div_ceil(rows)).map(|row| row.iter().map(sum).sum()).collect();
+    let mut said: Vec<f64> = Vec::new();
+    let mut numbers = Vec::new();
+    for row in data.chunks(data.len().div_ceil(rows)) {
+        numbers.clear();
+        row.iter().for_each(|value| flatten(value, &mut numbers));
+        match model.of_numbers(&numbers) {
+            Said::Sum(sum) => said.push(sum),
+            Said::Scores(scores) => said.extend(scores),
+        }
+    }
+    let shape = match model.scores {
+        None => json!([said.len()]),
+        Some(scores) => json!([said.len() / scores as usize, scores]),
+    };
     let mut output = json!({
         "model_name": name,
         "model_version": "1",
-        "outputs": [{ "name": "output-0", "shape": [sums.len()], "datatype": "FP64", "data": sums }],
+        "outputs": [{ "name": "output-0", "shape": shape, "datatype": "FP64", "data": said }],
     });
     if let Some(id) = input.get("id") {
         output["id"] = id.clone();
@@ -203,22 +242,14 @@ fn infer_v2(name: &str, input: &Value) -> Result<Value, String> {
     Ok(output)
 }
 
-fn sum(value: &Value) -> f64 {
-    match value {
-        Value::Number(number) => number.as_f64().unwrap_or(0.0),
-        Value::Array(values) => values.iter().map(sum).sum(),
-        Value::Object(fields) => fields.values().map(sum).sum(),
-        Value::Null | Value::Bool(_) | Value::String(_) => 0.0,
-    }
-}
-
-fn model_metadata(name: &str) -> Value {
+fn model_metadata(model: Model, name: &str) -> Value {
+    let shape = model.scores.map_or(json!([-1]), |scores| json!([-1, scores]));
     json!({
         "name": name,
         "versions": ["1"],
         "platform": "rouse-predictor",
         "inputs": [{ "name": "input-0", "datatype": "FP64", "shape": [-1, -1] }],
-        "outputs": [{ "name": "output-0", "datatype": "FP64", "shape": [-1] }],
+        "outputs": [{ "name": "output-0", "datatype": "FP64", "shape": shape }],
     })
 }
 
@@ -255,18 +286,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_answers_scatters_around_its_mean() {
+        let said: Vec<f64> = (1..=1_000).map(scatter).collect();
+        let mean = said.iter().sum::<f64>() / 1e3;
+        let spread = (said.iter().map(|said| said * said).sum::<f64>() / 1e3).sqrt();
+        assert!(mean.abs() <= 0.1 && (0.9..=1.1).contains(&spread), "{mean} {spread}");
+        assert_eq!(as_header(-0.25), "-0.250000");
+    }
+
+    const SUM: Model = Model { scores: None, drift: 0.0 };
+
+    #[test]
     fn v2_sums_each_row() {
         let input = json!({ "id": "7", "inputs": [{ "shape": [2, 2], "data": [1, 2, 3, 4] }] });
-        let output = infer_v2("iris", &input).unwrap();
+        let output = infer_v2(SUM, "iris", &input).unwrap();
         assert_eq!(output["outputs"][0]["data"], json!([3.0, 7.0]));
         assert_eq!(output["id"], "7");
     }
 
     #[test]
+    fn both_protocols_have_the_same_scores_row_by_row() {
+        let model = Model { scores: Some(3), ..SUM };
+        let v1 = predict_v1(model, &json!({ "instances": [[1, 2], [3, 4]] })).unwrap();
+        let input = json!({ "inputs": [{ "shape": [2, 2], "data": [1, 2, 3, 4] }] });
+        let output = infer_v2(model, "iris", &input).unwrap()["outputs"][0].take();
+        assert_eq!(output["shape"], json!([2, 3]));
+        let rows: Vec<Value> =
+            v1["predictions"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap()).cloned().collect();
+        assert_eq!(output["data"], json!(rows));
+    }
+
+    #[test]
     fn an_input_that_makes_no_sense_is_refused_in_words() {
         for input in [json!({}), json!({ "inputs": [] }), json!({ "inputs": [{ "shape": [9], "data": [1] }] })] {
-            assert!(infer_v2("iris", &input).is_err());
+            assert!(infer_v2(SUM, "iris", &input).is_err());
         }
-        assert_eq!(predict_v1(&json!({ "instances": 3 })).unwrap_err(), "`instances` is to be a list");
+        assert_eq!(predict_v1(SUM, &json!({ "instances": 3 })).unwrap_err(), "`instances` is to be a list");
     }
 }

@@ -1,16 +1,17 @@
 //! `rouse predictor`: a stand-in model server, so that everything else can be tried without a model.
 //!
 //! It speaks the two common inference protocols (V1 and V2), and misbehaves when told to: starts slowly, works slowly,
-//! fails, hangs, answers rubbish, dies. The health URLs stay honest throughout: what is tried is what happens to work.
+//! fails, hangs, answers rubbish, dies; or has other weights than the model that it is to replace. The health URLs stay honest throughout: what is tried is what happens to work.
 //!
 //! `--startup` keeps the port closed, as servers do that load their model before they serve (KServe's own, Triton,
 //! vLLM); a connection is refused until then.
 //!
-//! Here: the flags and the connections. What is answered: `answers.rs`; what flows for longer: `streams.rs`.
+//! Here: the flags and the connections. What is answered: `answers.rs`, and of what model: `model.rs`; what flows for longer: `streams.rs`.
 
 mod answers;
 mod begun;
 mod garbage;
+mod model;
 mod streams;
 
 use std::net::{IpAddr, SocketAddr};
@@ -64,9 +65,24 @@ pub(crate) struct Args {
     /// Answer work with bytes that are no HTTP
     #[arg(long)]
     pub(crate) garbage: bool,
+    /// Answer work with so many bytes, as 1Gi
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) flood: Option<u64>,
     /// Die, unclean and at once, on beginning the Nth piece of work; 0: before the port is opened
     #[arg(long, value_name = "N")]
     pub(crate) crash_after: Option<u64>,
+    /// Say in rouse-outcome how good each answer is, on average so good
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = number)]
+    pub(crate) outcome: Option<f64>,
+    /// How far those numbers scatter: their standard deviation
+    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = number)]
+    pub(crate) outcome_spread: f64,
+    /// Answer each row with so many scores that add up to 1, as a classifier does, and not with its sum
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub(crate) scores: Option<u32>,
+    /// How far the model's weights are from those of one without this flag: other answers to the same input
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    pub(crate) drift: f64,
     /// Append the x-request-id of each request that has one, a line each, before it is served
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
@@ -163,12 +179,22 @@ fn percent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a share from 0% to 100% is allowed".to_owned())
 }
 
+/// "1Gi" as its bytes.
+fn size(text: &str) -> Result<u64, String> {
+    api::parse_size(text).ok_or_else(|| "a size such as 512Ki, 10Mi or 1Gi is allowed".to_owned())
+}
+
 /// "2x" as 2.
 fn factor(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
     number
         .filter(|factor| (0.0..=1000.0).contains(factor))
         .ok_or_else(|| "a factor from 0x to 1000x is allowed".to_owned())
+}
+
+/// What may stand in `rouse-outcome`.
+fn number(text: &str) -> Result<f64, String> {
+    traffic::outcome::outcome_of(text.as_bytes()).ok_or_else(|| "a number from -1e9 to 1e9 is allowed".to_owned())
 }
 
 #[cfg(test)]

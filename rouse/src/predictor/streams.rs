@@ -28,6 +28,17 @@ pub(super) fn echo(request: Request<Incoming>) -> Answer {
     answer
 }
 
+/// So many bytes, as fast as they are taken.
+pub(super) fn flood(bytes: u64) -> Answer {
+    const PIECE: Bytes = Bytes::from_static(&[b'x'; 64 << 10]);
+    let pieces = futures_util::stream::unfold(bytes, |left| async move {
+        let piece = PIECE.slice(..PIECE.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+        let rest = left - piece.len() as u64;
+        (!piece.is_empty()).then(|| (Ok::<_, BoxError>(Frame::data(piece)), rest))
+    });
+    Response::new(StreamBody::new(pieces).boxed_unsync())
+}
+
 /// `?n=10&every=1s`: so many events (0: without end), the first at once.
 pub(super) fn events(request: &Request<Incoming>) -> Answer {
     let query = request.uri().query().unwrap_or_default();

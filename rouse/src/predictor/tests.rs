@@ -10,4 +10,7 @@ fn a_share_and_a_factor_read_as_people_write_them() {
     for bad in ["-1x", "infx", "x"] {
         assert!(factor(bad).is_err(), "{bad}");
     }
+    for bad in ["good", "NaN", "2e9"] {
+        assert!(number(bad).is_err(), "{bad}");
+    }
 }

@@ -149,11 +149,32 @@ async fn up(args: Args) -> anyhow::Result<()> {
 /// [`Faults`] if an address is taken; else what [`run`] says.
 pub(crate) async fn serve_text(
     (name, text): (&'static str, &'static str),
+    addresses: (SocketAddr, SocketAddr),
+    outlet: Outlet,
+    draining: Draining,
+) -> anyhow::Result<()> {
+    serve_source(Source::Text(name, text), addresses, outlet, draining).await
+}
+
+/// The same, of a file, which is followed.
+///
+/// # Errors
+/// As for [`serve_text`].
+pub(crate) async fn serve_file(
+    file: PathBuf,
+    addresses: (SocketAddr, SocketAddr),
+    outlet: Outlet,
+    draining: Draining,
+) -> anyhow::Result<()> {
+    serve_source(Source::Files(vec![file]), addresses, outlet, draining).await
+}
+
+async fn serve_source(
+    source: Source,
     (listen, admin): (SocketAddr, SocketAddr),
     outlet: Outlet,
     draining: Draining,
 ) -> anyhow::Result<()> {
-    let source = Source::Text(name, text);
     let reading = source.read();
     let mut faults = reading.faults.0;
     let mut taken = Vec::new();

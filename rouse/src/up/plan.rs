@@ -9,7 +9,7 @@ use api::{Documents, Fault, Knob, ModelEndpoint, PathMode, Protocol};
 use kpa::policy::{Cluster, InForce, Sources};
 use local::{Described, Workload};
 use platform::{
-    Endpoint, Layer, OnUnavailable, PathPolicy, QueueLimits, Route, Source, Target, Timeouts, UpstreamProtocol,
+    Endpoint, Layer, OnUnavailable, PathPolicy, QueueLimits, Route, Shadow, Source, Target, Timeouts, UpstreamProtocol,
 };
 use units::{EndpointKey, ReplicaCount, RevisionKey};
 
@@ -168,6 +168,7 @@ impl Planner {
                 .collect(),
             matches: spec.matches.as_slice().into(),
             sticky: spec.sticky.clone(),
+            shadows: shadows(spec),
             upstream: match protocol {
                 Some(Protocol::H2c) => UpstreamProtocol::H2c,
                 Some(Protocol::Http1) | None => UpstreamProtocol::Http1,
@@ -189,10 +190,23 @@ impl Planner {
                 max_bytes: spec.queue.max_bytes,
                 max_wait: spec.queue.max_wait,
             },
-            on_unavailable: OnUnavailable::Fail,
+            on_unavailable: match spec.on_unavailable {
+                api::OnUnavailable::Fail => OnUnavailable::Fail,
+                api::OnUnavailable::Fallback => OnUnavailable::Fallback,
+            },
             answer_headers: spec.answer_headers,
         }
     }
+}
+
+fn shadows(spec: &ModelEndpoint) -> Arc<[Shadow]> {
+    let of = |shadow: &api::Shadow| Shadow {
+        revision: RevisionKey::new(Arc::clone(&spec.key.namespace), shadow.target.revision.as_str()),
+        percent: shadow.percent,
+        wake: shadow.wake,
+        compare: shadow.compare.clone(),
+    };
+    spec.shadows.iter().map(of).collect()
 }
 
 fn workload(
@@ -207,7 +221,7 @@ fn workload(
     let layers = vec![
         Layer { source: Source::Deployment, values: deployment.annotations.clone() },
         Layer { source: Source::PodTemplate, values: deployment.template_annotations.clone() },
-        Layer { source: Source::Traffic, values: endpoint.traffic[target].autoscaling.annotations() },
+        Layer { source: Source::Traffic, values: endpoint.targets().nth(target)?.autoscaling.annotations() },
         Layer { source: Source::Endpoint, values: endpoint.autoscaling.annotations() },
     ];
     Some(Workload {
@@ -258,14 +272,25 @@ impl Plan {
             let every = if alone { "any Host, such as " } else { "Host " };
             let _ = writeln!(out, "  also at {shared} with {every}{}", hosts.join(" or "));
             for target in &endpoint.targets {
-                let command = self.described.workloads.iter().find(|workload| workload.key == target.revision);
-                let command = command.map_or_else(String::new, |workload| command_line(&workload.container));
+                let command = self.command_of(&target.revision);
                 let tag = target.tag.as_ref().map_or_else(String::new, |tag| format!(" (tag {tag})"));
                 let _ = writeln!(out, "  {:>3}% {}{tag}: {command}", target.percent.get(), target.revision.name);
+            }
+            for shadow in &*endpoint.shadows {
+                let command = self.command_of(&shadow.revision);
+                let (percent, name) = (shadow.percent.get(), &shadow.revision.name);
+                let _ = writeln!(out, "  copies of {percent}% to {name}: {command}");
             }
         }
         let _ = writeln!(out, "admin  {}", url(self.admin));
         out
+    }
+}
+
+impl Plan {
+    fn command_of(&self, revision: &RevisionKey) -> String {
+        let workload = self.described.workloads.iter().find(|workload| workload.key == *revision);
+        workload.map_or_else(String::new, |workload| command_line(&workload.container))
     }
 }
 

@@ -125,7 +125,7 @@ pub(crate) async fn up(
     let autoscaler = Autoscaler::on(streams, autoscaler, seams, clock, &registry)?;
     let addresses = Addresses { listen: activator.address(), admin: admin.address() };
     let (synced, readiness) = (activator.synced(), activator.readiness());
-    let told_here = daemon::from_loopback_only(autoscaler.admin_routes());
+    let told_here = daemon::from_loopback_only(autoscaler.admin_routes().merge(activator.admin_routes()));
     let routes = daemon::basic_routes(registry, readiness).merge(told_here);
 
     platform.apply(plan.described.clone());
@@ -133,7 +133,7 @@ pub(crate) async fn up(
     tasks.data(ACTIVATOR, activator.run(platform.catalogue(), tasks.draining()));
     tasks.support("autoscaler", autoscaler.run());
     tasks.support("admin", admin.serve(routes));
-    tasks.support("files", follow(follower, platform.clone()));
+    tasks.support("files", follow(follower, platform.clone(), matches!(told, Tell::People { .. })));
     tasks.support("addresses", addresses.tell(synced, plan, told));
 
     let ended = tasks.run(draining.begun(), GRACE + CLOSING).await;
@@ -188,13 +188,15 @@ fn local_platform(
     LocalPlatform::new(options, clock)
 }
 
-/// Puts each new version of the files in force.
-async fn follow(mut follower: Follower, platform: LocalPlatform) -> anyhow::Result<Infallible> {
+/// Puts each new version of the files in force, and shows it to people.
+async fn follow(mut follower: Follower, platform: LocalPlatform, for_people: bool) -> anyhow::Result<Infallible> {
     loop {
         let plan = follower.next().await;
         platform.apply(plan.described.clone());
         info!("the changed files are in force");
-        show(&plan);
+        if for_people {
+            show(&plan);
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is said, line by line. Pure: answers of the admin port in, text out. The numbers are the rules' own (`outlook`);
 //! here they only get words, for people who do not know the algorithm.
 
-use api::admin::{Decision, Outlook, Revision, State, Turn, Wake};
+use api::admin::{Decision, Outcomes, Outlook, Revision, Shadow, State, Turn, Wake};
 use loadtest::results::time;
 
+use super::beside::beside;
 use super::reason::reason;
+use super::shadow::shadow;
 use super::words::{amount, counted, from, load, source, span};
 use crate::find::full;
 use crate::text::wrapped;
@@ -12,8 +14,23 @@ use crate::text::wrapped;
 /// The labels' column.
 const LABEL: usize = 13;
 
+/// What is known of it beside others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside<'a> {
+    /// Those of its endpoint.
+    pub(super) outcomes: Option<&'a Outcomes>,
+    /// What came of its copies, if it is one.
+    pub(super) shadow: Option<&'a Shadow>,
+}
+
 /// Why it is as it is. `decisions` and `wakes`: newest last. Lines are broken before the column `width`.
-pub(super) fn tell(revision: &Revision, decisions: &[Decision], wakes: &[Wake], width: usize) -> String {
+pub(super) fn tell(
+    revision: &Revision,
+    decisions: &[Decision],
+    wakes: &[Wake],
+    others: Beside<'_>,
+    width: usize,
+) -> String {
     let mut text = Text { said: format!("{}\n\n", headline(revision)), width };
     let Some((last, before)) = decisions.split_last() else {
         text.line("wants", "nothing yet: no decision has been made");
@@ -42,6 +59,15 @@ pub(super) fn tell(revision: &Revision, decisions: &[Decision], wakes: &[Wake], 
     }
     if let Some(wake) = wakes.last() {
         text.line("woken", &woken(wake));
+    }
+    if let Some((said, items)) = others.shadow.map(shadow) {
+        text.line("a shadow", &said);
+        items.iter().for_each(|item| text.item(item));
+    }
+    let beside = others.outcomes.and_then(|outcomes| beside(outcomes, &revision.name, hour(&outcomes.since)));
+    if let Some((said, items)) = beside {
+        text.line("compared", &said);
+        items.iter().for_each(|item| text.item(item));
     }
     let set = revision.settings.iter().filter(|(_, setting)| setting.source != "built-in");
     let set: Vec<String> = set.map(|(name, setting)| format!("{name} {}{}", setting.value, from(setting))).collect();

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
-use wired::Client;
+use wired::{Client, throughout};
 
 use crate::ground::Ground;
 
@@ -114,6 +114,20 @@ impl Ground {
         let pods = self.pods("rouse", "app.kubernetes.io/component=autoscaler").await?;
         let pod = pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&leader)).context("no leader")?;
         self.client_of_pod(pod, 9090)
+    }
+
+    /// Sees that a Deployment is to have so many replicas, and no other number, for so long.
+    ///
+    /// # Panics
+    /// If it is to have another.
+    pub async fn keeps(&self, namespace: &str, name: &str, replicas: i32, period: Duration) {
+        throughout(period, &format!("{name} has {replicas} replicas"), async || {
+            match self.replicas(namespace, name).await {
+                Ok(now) if now == replicas => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     }
 
     /// Pods with a label.

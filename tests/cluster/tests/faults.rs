@@ -69,7 +69,7 @@ impl Busy {
     }
 }
 
-async fn another_leads(ground: &Ground, before: &Leader) -> anyhow::Result<()> {
+pub(crate) async fn another_leads(ground: &Ground, before: &Leader) -> anyhow::Result<()> {
     until("another leads", async || {
         let leader = ground.leader().await?;
         ensure!(leader != *before, "{leader:?}");

@@ -15,7 +15,6 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use wire::{Hello, Proof, Role, SidecarStats, ToAutoscaler, Up};
 use wired::Client;
 
@@ -191,11 +190,7 @@ fn false_peer(stage: Stage) -> anyhow::Result<()> {
         ensure!(told.is_empty(), "it was told {told:?}");
         ensure!(before < unproven().await?, "it was not counted");
         // The very first of these would have been enough for one more, at one of the next decisions, two seconds apart.
-        let long = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < long {
-            ensure!(ground.replicas(&model.namespace, &model.name).await? == 1, "a replica was added");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        ground.keeps(&model.namespace, &model.name, 1, Duration::from_secs(5)).await;
         Ok(())
     })
 }

@@ -10,6 +10,7 @@ use cluster::model::Model;
 use cluster::suite::{Stage, Test};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::taking_over::condition;
 
@@ -125,10 +126,8 @@ async fn kept_probe(ground: &Ground, kind: &str) -> anyhow::Result<()> {
     says(ground, &model, "slow", "through the activators").await?;
     let asked = client.ask(client.request("/").header("x-request-id", "early"), "");
     tokio::pin!(asked);
-    let long = tokio::time::sleep(Duration::from_secs(3));
-    tokio::select! {
-        answer = &mut asked => anyhow::bail!("used before its {kind} probe was good: {answer:?}"),
-        () = long => {}
+    if let Ok(answer) = timeout(Duration::from_secs(3), &mut asked).await {
+        anyhow::bail!("used before its {kind} probe was good: {answer:?}");
     }
     std::fs::write(notes.path().join("good"), "")?;
     let answer = asked.await.map_err(anyhow::Error::msg)?;

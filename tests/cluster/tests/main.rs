@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod addresses;
+mod canary;
 mod containers;
 mod ending;
 mod faults;
@@ -20,6 +21,7 @@ mod pods;
 mod rights;
 mod rollout;
 mod routes;
+mod shadow;
 mod taking_over;
 mod trusting;
 mod watching;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         objects::TESTS,
         zero::TESTS,
         addresses::TESTS,
+        canary::TESTS,
+        shadow::TESTS,
         taking_over::TESTS,
         fewer::TESTS,
         paths::TESTS,

@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::net::TcpStream;
-use wired::Client;
+use wired::{Client, throughout};
 
 use crate::zero::{at, deploy};
 
@@ -26,6 +26,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("of_two_endpoints_with_one_deployment_the_older_has_it", older),
     ("a_revision_that_is_let_go_at_zero_is_raised", let_go),
 ];
+
+/// Longer than a window and the grace.
+const LONG: Duration = Duration::from_secs(12);
 
 /// Whether a condition holds of an endpoint, and what it says.
 pub(crate) async fn condition(
@@ -68,13 +71,12 @@ fn found(stage: Stage) -> anyhow::Result<()> {
         ground.apply(&model.endpoint("serving")).await?;
         let told = holds(&ground, &model, "serving", "Bypassed").await?;
         ensure!(told.contains("theirs"), "{told}");
-        // Longer than its window and the grace: whoever does not wait for a first request has lowered it by then.
-        let long = tokio::time::Instant::now() + Duration::from_secs(12);
-        while tokio::time::Instant::now() < long {
-            ensure!(theirs.get("/").await.status == 200);
-            ensure!(ground.replicas("found", "serving-v1").await? == 2, "it was lowered before anyone asked");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        // Whoever does not wait for a first request has lowered it by then.
+        let asked = throughout(LONG, "their clients are answered", async || {
+            let status = theirs.get("/").await.status;
+            if status == 200 { Ok(()) } else { Err(status.to_string()) }
+        });
+        tokio::join!(asked, ground.keeps("found", "serving-v1", 2, LONG));
         let ours = ground.client_of("found", "serving").await?;
         ensure!(ours.get("/").await.status == 200);
         until("it is lowered once it was asked through Rouse", async || {
@@ -97,12 +99,7 @@ fn past_the_sidecar(stage: Stage) -> anyhow::Result<()> {
         let visit = TcpStream::connect((address, 8080)).await?;
         let told = holds(&ground, &model, "visited", "Bypassed").await?;
         ensure!(told.contains("visited-v1"), "{told}");
-        // Longer than its window and the grace.
-        let long = tokio::time::Instant::now() + Duration::from_secs(12);
-        while tokio::time::Instant::now() < long {
-            ensure!(ground.replicas("past", "visited-v1").await? == 1, "it was lowered under a connection");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        ground.keeps("past", "visited-v1", 1, LONG).await;
         drop(visit);
         at(&ground, &model, 0).await
     })

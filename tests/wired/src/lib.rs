@@ -5,6 +5,7 @@
 //! - `client`: HTTP and WebSocket clients, and bodies that come slowly
 //! - `browser`: a headless Chromium
 //! - `load`: many numbered requests, and what became of each
+//! - `share`: who should have answered, while one split was in force
 //! - `processes`: who is alive
 //! - `wait`: until something holds
 //!
@@ -17,12 +18,14 @@ mod file;
 mod load;
 mod processes;
 mod program;
+mod share;
 mod wait;
 
 pub use browser::{Browser, Seen, on_path};
 pub use client::{Answer, Client, SlowRequest, WebSocket, said, web_socket};
 pub use file::{File, Model};
-pub use load::{Load, Outcome};
+pub use load::{Asked, Load, Outcome, Paced};
 pub use processes::{Mark, alive, command_line};
 pub use program::{LEAVING, Up, queue_proxy, rouse, run};
+pub use share::{Span, nothing_is_lost_or_begun_twice};
 pub use wait::{eventually, secs, throughout};

@@ -28,7 +28,9 @@ async fn endpoints_come_with_their_revisions_in_full() {
     let names: Vec<&Value> = endpoints.iter().map(|endpoint| &endpoint["name"]).collect();
     assert_eq!(names, ["other", "recommender"]);
     let endpoint = &endpoints[1];
-    assert_eq!(fields(endpoint), ["hosts", "name", "namespace", "revisions", "state", "traffic", "url"]);
+    assert_eq!(fields(endpoint), ["hosts", "name", "namespace", "outcomes", "revisions", "state", "traffic", "url"]);
+    // There is nothing to compare one revision with.
+    assert_eq!(endpoint["outcomes"], Value::Null);
     assert_eq!(endpoint["traffic"], json!([{ "revision": "recommender-v1", "percent": 100, "tag": null }]));
 
     let revision = &endpoint["revisions"][0];

@@ -53,13 +53,37 @@ fn the_example_with_nine_faults_tells_all_that_a_file_can_show() {
 fn every_field_that_is_not_served_yet_is_refused_by_name() {
     insta::assert_snapshot!(
         faults_of(&endpoint_with(
-            "shadow: [{ revision: v3, percent: 100 }]
-rollout: { candidate: v2 }
-onUnavailable: fallback
+            "rollout: { candidate: v2 }
 ports: [{ name: http, port: 80 }, { name: grpc, port: 8081, protocol: h2c }]"
         ))
         .join("\n")
     );
+}
+
+#[test]
+fn every_fault_of_a_shadow_is_told_at_once() {
+    insta::assert_snapshot!(
+        faults_of(&endpoint_with(
+            "shadow:
+  - { revision: v1 }
+  - { revision: v4, percent: 101, wake: sometimes, compare: { tolerance: 2, ignore: [id, /outputs/0/id] } }
+  - { revision: v3, compare: { tolerence: 0 } }
+  - { revision: v3, percent: 5 }"
+        ))
+        .join("\n")
+    );
+}
+
+#[test]
+fn a_shadow_has_defaults_and_its_answers_are_not_compared_unless_somebody_says_so() {
+    let text = endpoint_with("shadow: [{ revision: v3 }, { revision: v4, percent: 5, wake: true, compare: {} }]");
+    let documents = read(&[("f.yaml", &format!("{text}---\n{}---\n{}", workload("v3", ""), workload("v4", "")))]);
+    assert!(documents.faults.0.is_empty(), "{}", documents.faults);
+    let endpoint = &documents.documents.endpoints[0].value;
+    let told: Vec<_> = endpoint.shadows.iter().map(|one| (one.target.name(), one.percent.get(), one.wake)).collect();
+    assert_eq!(told, [("v3", 100, false), ("v4", 5, true)]);
+    let compared: Vec<_> = endpoint.shadows.iter().map(|shadow| shadow.compare.clone()).collect();
+    assert_eq!(compared, [None, Some(compare::Rules::default())]);
 }
 
 #[test]

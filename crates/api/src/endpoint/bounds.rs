@@ -20,9 +20,9 @@ pub(crate) const MAX_WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..
 pub(crate) const REPLICAS: RangeInclusive<u64> = 0..=i32::MAX as u64;
 /// Each is looked at for each request, until one fits.
 pub(crate) const MATCHES: RangeInclusive<u64> = 0..=32;
-/// The name of a header or a cookie, and what its value or a path is compared with.
 /// Regular expressions of one endpoint together: all endpoints share the activators that try them, with every request.
 pub(crate) const REGEXES: usize = 8;
+/// The name of a header or a cookie, and what its value or a path is compared with.
 pub(crate) const LONGEST_MATCH: u64 = 256;
 pub(crate) const LONGEST_METHOD: u64 = 32;
 /// What RFC 9110 calls a token, but for the apostrophe: a rule of CEL stands in those.
@@ -34,6 +34,13 @@ pub(crate) const PATH_WORDS: &str = "a path begins with / and ends before the qu
 pub(crate) const ANY_CONDITION: &str = "at least one of header, cookie, path and method";
 pub(crate) const ONE_KEY: &str = "exactly one of header, cookie and clientAddress";
 pub(crate) const ONLY_TRUE: &str = "true, or leave it out";
+/// Each is a copy of every request, at the cost of all of them.
+pub(crate) const SHADOWS: RangeInclusive<u64> = 0..=4;
+pub(crate) const SHADOW_IS_NO_TARGET: &str =
+    "a revision that is not in traffic: copies would count into the demand of one that is";
+pub(crate) const TOLERANCE: RangeInclusive<f64> = 0.0..=1.0;
+pub(crate) const IGNORED: RangeInclusive<u64> = 0..=32;
+pub(crate) const POINTER: &str = "a JSON pointer, which begins with /";
 pub(crate) const SET_COOKIE: &str = "setCookie is said of a cookie";
 /// A tag has a Service of its own, `<tag>-<endpoint>`, which has to be a DNS label: so much for both names.
 pub(crate) const TAG_AND_NAME: usize = 62;
@@ -41,7 +48,5 @@ pub(crate) const TAG_AND_NAME: usize = 62;
 pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Fields of `spec` that are part of the tree and not served, and what to say of them.
-pub(crate) const NOT_SERVED: [(&str, &str); 2] =
-    [("shadow", "shadow traffic is not served"), ("rollout", "rollouts are not served; change `traffic` instead")];
-pub(crate) const NO_FALLBACK: &str = "falling back is not served; `fail` is";
+pub(crate) const NOT_SERVED: [(&str, &str); 1] = [("rollout", "rollouts are not served; change `traffic` instead")];
 pub(crate) const ONE_PORT: &str = "more than one port is not served";

@@ -8,8 +8,10 @@ use units::{ConcurrencyLimit, EndpointKey, Percent};
 
 use super::bounds;
 use super::routing::{read_matches, read_sticky};
+use super::shadow::read_shadows;
 use super::{
-    Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, PathMode, Protocol, Queue, Said, Timeouts, TrafficTarget,
+    Autoscaling, EndpointPort, Knob, KnobKind, ModelEndpoint, OnUnavailable, PathMode, Protocol, Queue, Said, Timeouts,
+    TrafficTarget,
 };
 use crate::meta::read_meta;
 use crate::read::{Fields, NameRule, Spot, short_duration};
@@ -32,13 +34,6 @@ impl ModelEndpoint {
                 spot.not_yet(why);
             }
         }
-        if let Some(spot) = spec.get("onUnavailable") {
-            if spot.plain() == Some("fallback") {
-                spot.not_yet(bounds::NO_FALLBACK);
-            } else {
-                spot.one_of(&[("fail", ()), ("fallback", ())]);
-            }
-        }
         let hosts = spec.get("hosts").map_or(Some(Vec::new()), |spot| read_hosts(&spot));
         let port = spec.get("ports").map_or(Some(None), |spot| read_ports(&spot));
         let traffic = spec
@@ -46,6 +41,7 @@ impl ModelEndpoint {
             .and_then(|spot| read_traffic(&spot, meta.as_ref().map_or("", |meta| &meta.name)));
         let matches = spec.get("match").and_then(|spot| read_matches(&spot, traffic.as_deref()));
         let sticky = spec.get("sticky").and_then(read_sticky);
+        let shadows = spec.get("shadow").and_then(|spot| read_shadows(&spot, traffic.as_deref()));
         let path = spec.get("path").map_or(Some(PathMode::Auto), |spot| {
             spot.one_of(&[("auto", PathMode::Auto), ("proxied", PathMode::Proxied)])
         });
@@ -58,6 +54,9 @@ impl ModelEndpoint {
         let timeouts = spec.get("timeouts").map_or(Some(Timeouts::default()), |spot| read_timeouts(spot, &mut said));
         let queue = spec.get("queue").map_or(Some(Queue::default()), read_queue);
         let autoscaling = spec.get("autoscaling").map_or(Some(Autoscaling::default()), read_autoscaling);
+        let on_unavailable = spec.get("onUnavailable").map_or(Some(OnUnavailable::Fail), |spot| {
+            spot.one_of(&[("fail", OnUnavailable::Fail), ("fallback", OnUnavailable::Fallback)])
+        });
         let answer_headers = spec.get("answerHeaders").map_or(Some(true), |spot| spot.boolean());
         spec.done();
 
@@ -69,11 +68,13 @@ impl ModelEndpoint {
             traffic: traffic.unwrap_or_default(),
             matches: matches.unwrap_or_default(),
             sticky,
+            shadows: shadows.unwrap_or_default(),
             path: path.unwrap_or(PathMode::Auto),
             container_concurrency: container_concurrency.unwrap_or(ConcurrencyLimit::Unlimited),
             timeouts: timeouts.unwrap_or_default(),
             said,
             queue: queue.unwrap_or_default(),
+            on_unavailable: on_unavailable.unwrap_or(OnUnavailable::Fail),
             autoscaling: autoscaling.unwrap_or_default(),
             answer_headers: answer_headers.unwrap_or(true),
         })

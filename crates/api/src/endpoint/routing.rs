@@ -95,7 +95,7 @@ fn read_regex(spot: &Spot<'_>) -> Option<Regex> {
     regex.ok()
 }
 
-fn read_short(spot: &Spot<'_>) -> Option<String> {
+pub(super) fn read_short(spot: &Spot<'_>) -> Option<String> {
     let text = spot.text()?;
     let longest = bounds::LONGEST_MATCH;
     if longest < text.chars().count() as u64 {

@@ -56,7 +56,7 @@ fn what_is_null_is_left_out() {
 fn all_faults_are_told_at_once_with_their_paths() {
     let spec = json!({
         "traffic": [{ "revision": "v1", "percent": "90" }, { "revison": "v2" }],
-        "shadow": [],
+        "rollout": {},
         "path": "direct",
     });
     let Faults(faults) = ModelEndpoint::from_object(&object(&spec)).unwrap_err();
@@ -64,7 +64,7 @@ fn all_faults_are_told_at_once_with_their_paths() {
     assert_eq!(
         told,
         [
-            "spec.shadow: []: NotYetSupported: shadow traffic is not served; leave it out",
+            "spec.rollout: {}: NotYetSupported: rollouts are not served; change `traffic` instead; leave it out",
             "spec.traffic[0].percent: 90: a whole number from 0 to 100",
             "spec.traffic[1].revision: missing: the name of a Deployment, or inferenceService",
             "spec.traffic[1].revison: v2: unknown field; the nearest known one is revision",

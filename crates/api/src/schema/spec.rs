@@ -37,12 +37,13 @@ pub(crate) fn spec() -> Schema {
             "onUnavailable",
             Schema::word(
                 &["fail", "fallback"],
-                "What happens to a request whose revision cannot be woken: it fails, or another revision gets it. `fallback` \
-                 is not served yet (NotYetSupported).",
+                "What happens to a request whose revision cannot be woken, because its start failed or there is nothing to \
+                 start: it is refused, or of the others with a percent the one with the most gets it. One that asked for its \
+                 revision by tag is refused.",
             )
             .or("fail"),
         )
-        .has("shadow", shadow().not_served(not_served("shadow")))
+        .has("shadow", shadow())
         .has("rollout", rollout().not_served(not_served("rollout")))
         .has(
             "path",
@@ -78,6 +79,11 @@ pub(crate) fn spec() -> Schema {
             "!has(self.match) || self.match.all(m, self.traffic.exists(t, has(t.revision) && t.revision == m.to \
              || has(t.inferenceService) && t.inferenceService == m.to))",
             "each match[].to is a revision or inferenceService of traffic; one that is to get nothing else has percent 0 there",
+        )
+        .rule(
+            "!has(self.shadow) || !self.shadow.exists(s, self.traffic.exists(t, has(t.revision) && t.revision == s.revision \
+             || has(t.inferenceService) && t.inferenceService == s.revision))",
+            format!("each shadow[].revision is {}", bounds::SHADOW_IS_NO_TARGET),
         )
         .rule(
             "!has(self.rollout) || self.traffic.exists(t, has(t.revision) && t.revision == self.rollout.candidate \
@@ -255,20 +261,20 @@ fn sticky() -> Schema {
 
 fn shadow() -> Schema {
     let pointer = Schema::text(LONGEST_MATCH, "A JSON pointer, such as /outputs/0/id.")
-        .rule("self.startsWith('/')", "a JSON pointer, which begins with /");
+        .rule("self.startsWith('/')", bounds::POINTER);
     let compare = Schema::map("Whether both answers are alike; {} for the defaults.")
         .has(
             "tolerance",
             Schema::number(
-                0.0,
-                Some(1.0),
-                "How far two numbers may differ and count as alike, as a part of the larger.",
+                *bounds::TOLERANCE.start(),
+                Some(*bounds::TOLERANCE.end()),
+                "How far two numbers with a fraction may differ and count as alike, as a part of the larger.",
             )
             .or("0.00001"),
         )
         .has(
             "ignore",
-            Schema::list(pointer, 0..=32, "What is not compared, in answers that are JSON.")
+            Schema::list(pointer, bounds::IGNORED, "What is not compared, in answers that are JSON.")
                 .merged(Merge::Set)
                 .or("none"),
         );
@@ -279,9 +285,9 @@ fn shadow() -> Schema {
         .has("compare", compare.or("answers are not compared"));
     Schema::list(
         entry,
-        0..=4,
+        bounds::SHADOWS,
         "Who gets copies of requests. That never delays or changes an answer, and never counts into the demand of a revision \
-         of `traffic`.",
+         of `traffic`, so none of them may be in `traffic` too.",
     )
     .merged(Merge::By("revision"))
     .or("none")

@@ -48,7 +48,8 @@ pub(crate) fn status() -> Schema {
         Schema::list(
             share,
             0..=*bounds::TRAFFIC.end(),
-            "The split in force, which a rollout changes. spec is never written.",
+            "The split in force: what every activator in the path routes by. After a change of spec the one before it, until all \
+             have said that they know; spec is never written.",
         ),
     )
     .has("rollout", rollout)

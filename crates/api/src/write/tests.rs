@@ -89,15 +89,32 @@ fn sticky() -> impl Strategy<Value = Option<Sticky>> {
     ])
 }
 
+fn shadows() -> impl Strategy<Value = Vec<Shadow>> {
+    let pointer = "/[a-z~/0-9]{0,9}".prop_map(String::from);
+    let rules = (0.0..=1.0, prop::collection::vec(pointer, 0..3))
+        .prop_map(|(tolerance, ignore)| compare::Rules { tolerance, ignore });
+    let one = (0u8..=100, any::<bool>(), prop::option::of(prop_oneof![Just(compare::Rules::default()), rules]));
+    let shadow = one.prop_map(|(percent, wake, compare)| Shadow {
+        target: ModelEndpoint::new(EndpointKey::new("default", "m"), "v3").traffic.remove(0),
+        percent: Percent::new(percent).unwrap(),
+        wake,
+        compare,
+    });
+    prop::collection::vec(shadow, 0..2).prop_map(|mut shadows| {
+        shadows.iter_mut().for_each(|shadow| shadow.target.percent = Percent::default());
+        shadows
+    })
+}
+
 fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
     let port = prop::option::of((name(), 1..u16::MAX, prop::option::of(Just(8000)), prop::option::of(any::<bool>())));
     let timeout = || prop::option::of(seconds(86_400));
     let queue = (1u32..1_000_000, 21u32..40, (1u64..3_600_000).prop_map(Duration::from_millis));
     let numbers = (0u32..100_000, timeout(), timeout(), timeout(), queue);
     let knobs = (knobs(), knobs());
-    let routing = (matches(), sticky());
-    (port, prop::option::of(name()), knobs, routing, numbers, any::<(bool, bool, bool)>()).prop_map(
-        |(port, tag, (knobs, more_knobs), (matches, sticky), numbers, (proxied, quiet, host))| {
+    let routing = (matches(), sticky(), shadows());
+    (port, prop::option::of(name()), knobs, routing, numbers, any::<[bool; 4]>()).prop_map(
+        |(port, tag, (knobs, more_knobs), (matches, sticky, shadows), numbers, [proxied, quiet, host, falls_back])| {
             let (limit, request, response_start, idle, queue) = numbers;
             let mut endpoint = ModelEndpoint::new(EndpointKey::new("default", "m"), "v1");
             endpoint.port = port.map(|(name, port, container_port, h2c)| EndpointPort {
@@ -119,6 +136,7 @@ fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
             endpoint.matches = matches;
             endpoint.matches.retain(|one| one.to < endpoint.traffic.len());
             endpoint.sticky = sticky;
+            endpoint.shadows = shadows;
             endpoint.autoscaling = knobs;
             endpoint.container_concurrency = ConcurrencyLimit::from_field(limit);
             endpoint.timeouts = Timeouts { request, response_start, idle };
@@ -130,6 +148,7 @@ fn endpoint() -> impl Strategy<Value = ModelEndpoint> {
                 max_wait: queue.2,
             };
             endpoint.path = if proxied { PathMode::Proxied } else { PathMode::Auto };
+            endpoint.on_unavailable = if falls_back { OnUnavailable::Fallback } else { OnUnavailable::Fail };
             endpoint.answer_headers = !quiet;
             endpoint.hosts = if host { vec!["m.example.com".to_owned()] } else { Vec::new() };
             endpoint
@@ -204,11 +223,12 @@ fn config() -> impl Strategy<Value = Option<ConfigAutoscaler>> {
 proptest! {
     #[test]
     fn what_is_written_reads_back_the_same(
-        endpoint in endpoint(), first in workload("v1"), second in workload("v2"), config in config()
+        endpoint in endpoint(), first in workload("v1"), second in workload("v2"), third in workload("v3"),
+        config in config()
     ) {
         let documents = Documents {
             endpoints: vec![Placed::made(endpoint)],
-            deployments: vec![Placed::made(first), Placed::made(second)],
+            deployments: vec![Placed::made(first), Placed::made(second), Placed::made(third)],
             config: config.map(Placed::made),
         };
         let text = to_yaml(&documents).unwrap();

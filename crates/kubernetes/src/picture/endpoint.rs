@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::{PathMode, Protocol};
-use platform::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Route, Target, Timeouts, UpstreamProtocol};
+use platform::{Endpoint, OnUnavailable, PathPolicy, QueueLimits, Route, Shadow, Target, Timeouts, UpstreamProtocol};
 use units::RevisionKey;
 
 use super::{Findings, RevisionFindings, Scene, Subject, kserve};
@@ -17,7 +17,7 @@ impl Scene<'_> {
         let spec = &*subject.spec;
         findings.never_direct = self.never_direct(subject);
         findings.beside = self.beside(subject).into_iter().map(|(name, _)| Arc::clone(name)).collect();
-        for (target, revision) in spec.traffic.iter().zip(spec.revisions()) {
+        for (target, revision) in spec.targets().zip(spec.revisions()) {
             let found = self.findings_of(subject, target, &revision);
             findings.revisions.insert(revision.name, found);
         }
@@ -38,6 +38,7 @@ impl Scene<'_> {
                 .collect(),
             matches: spec.matches.as_slice().into(),
             sticky: spec.sticky.clone(),
+            shadows: self.shadows(subject),
             upstream: self.upstream(spec),
             path: match findings.never_direct {
                 None => PathPolicy::Auto,
@@ -55,7 +56,10 @@ impl Scene<'_> {
                 max_bytes: spec.queue.max_bytes,
                 max_wait: spec.queue.max_wait,
             },
-            on_unavailable: OnUnavailable::Fail,
+            on_unavailable: match spec.on_unavailable {
+                api::OnUnavailable::Fail => OnUnavailable::Fail,
+                api::OnUnavailable::Fallback => OnUnavailable::Fallback,
+            },
             answer_headers: spec.answer_headers,
         }
     }
@@ -87,6 +91,9 @@ impl Scene<'_> {
         let spec = &*subject.spec;
         if spec.path == PathMode::Proxied {
             return Some("spec.path says proxied");
+        }
+        if !spec.shadows.is_empty() {
+            return Some("it has a shadow, to which the activators send copies");
         }
         let mut revisions = spec.revisions();
         let (Some(revision), None) = (revisions.next(), revisions.next()) else {
@@ -123,6 +130,21 @@ impl Scene<'_> {
                  an Event of its owner says",
             ),
         }
+    }
+
+    /// Those that are its own alone: copies for what another endpoint serves would count into its demand.
+    fn shadows(&self, subject: &Subject<'_>) -> Arc<[Shadow]> {
+        let of = |shadow: &api::Shadow| {
+            let revision = RevisionKey::new(Arc::clone(&subject.key.namespace), shadow.target.revision.as_str());
+            let is_own = self.owners.get(&revision) == Some(subject.key) && !self.served.contains(&revision);
+            is_own.then(|| Shadow {
+                revision,
+                percent: shadow.percent,
+                wake: shadow.wake,
+                compare: shadow.compare.clone(),
+            })
+        };
+        subject.spec.shadows.iter().filter_map(of).collect()
     }
 
     fn route(&self, subject: &Subject<'_>) -> Route {

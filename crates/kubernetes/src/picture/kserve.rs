@@ -93,6 +93,8 @@ pub(super) fn resolved(
             target.revision = key.name.to_string();
         }
     }
+    // What turns out to be a target gets no copies.
+    resolved.shadows.retain(|shadow| !taken.contains(&shadow.target.revision));
     // Limits are the endpoint's, so the one that every replica keeps.
     let services = || spec.traffic.iter().filter_map(|target| named(seen, namespace, target));
     if !spec.said.container_concurrency

@@ -50,7 +50,7 @@ pub(super) struct Releases {
 
 /// What a spec names, as far as it is known.
 fn known(spec: &api::ModelEndpoint) -> Vec<RevisionKey> {
-    let targets = spec.traffic.iter().zip(spec.revisions());
+    let targets = spec.targets().zip(spec.revisions());
     targets.filter(|(target, _)| !target.is_unknown()).map(|(_, revision)| revision).collect()
 }
 

@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
     /// What its `spec` names, in its order, and what was found of each.
     fn targets(&self) -> impl Iterator<Item = (&'a api::TrafficTarget, Option<&'a RevisionFindings>)> + use<'a> {
         let (spec, found) = (self.spec.ok(), self.found);
-        let targets = spec.into_iter().flat_map(|spec| &spec.traffic);
+        let targets = spec.into_iter().flat_map(api::ModelEndpoint::targets);
         targets.map(move |target| (target, found.and_then(|found| found.revisions.get(target.revision.as_str()))))
     }
 
@@ -55,21 +55,25 @@ impl<'a> Facts<'a> {
         self.targets().map(|(target, found)| (target.name(), found))
     }
 
-    /// Those of which something was found.
+    /// The same of those that clients depend on: what is wrong with a shadow is no fault of the endpoint's.
+    fn served(&self) -> impl Iterator<Item = (&'a str, Option<&'a RevisionFindings>)> + use<'a> {
+        self.revisions().take(self.spec.as_ref().map_or(0, |spec| spec.traffic.len()))
+    }
+
+    /// Those that clients depend on of which something was found.
     fn found_of(&self, what: impl Fn(&RevisionFindings) -> bool) -> Vec<&'a str> {
-        let found = self.revisions().filter(|(_, found)| found.is_some_and(&what));
+        let found = self.served().filter(|(_, found)| found.is_some_and(&what));
         found.map(|(name, _)| name).collect()
     }
 }
 
 /// The whole of it. `before` is what is there: a condition that has not changed keeps its time.
 pub(crate) fn status(facts: &Facts<'_>, before: &Status, now: Moment) -> Status {
-    let spec = facts.spec.ok();
     Status {
         observed_generation: Some(facts.generation),
         url: Some(url(facts)),
         activator_port: facts.port,
-        traffic: spec.map(traffic).unwrap_or_default(),
+        traffic: traffic(facts),
         // Nobody rolls anything out.
         rollout: None,
         revisions: facts.targets().map(|(target, found)| shown(facts, target, found)).collect(),
@@ -84,10 +88,23 @@ fn url(facts: &Facts<'_>) -> String {
     format!("http://{name}.{namespace}.svc.{}{port}", facts.domain)
 }
 
-fn traffic(spec: &api::ModelEndpoint) -> Vec<Share> {
-    let share =
-        |target: &api::TrafficTarget| Share { revision: target.name().to_owned(), percent: target.percent.get() };
-    spec.traffic.iter().map(share).collect()
+/// What activators route by. That is what `spec` says only once all of them know, and as long as it has no fault.
+fn traffic(facts: &Facts<'_>) -> Vec<Share> {
+    let written = || facts.spec.ok().into_iter().flat_map(|spec| &spec.traffic);
+    match facts.told {
+        Some(told) => {
+            // As a person calls it, where `spec` names it.
+            let name = |revision: &str| {
+                let target = written().find(|target| target.revision == revision);
+                target.map_or(revision, |target| target.name()).to_owned()
+            };
+            let share = |share: &admin::Share| Share { revision: name(&share.revision), percent: share.percent };
+            told.traffic.iter().map(share).collect()
+        }
+        None => written()
+            .map(|target| Share { revision: target.name().to_owned(), percent: target.percent.get() })
+            .collect(),
+    }
 }
 
 fn shown(facts: &Facts<'_>, target: &api::TrafficTarget, found: Option<&RevisionFindings>) -> Revision {

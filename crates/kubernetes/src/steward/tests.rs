@@ -143,7 +143,8 @@ impl Stage {
 
     fn tells(&self, revisions: &[Value]) {
         let told = json!({
-            "namespace": "shop", "name": "recommender", "url": null, "hosts": [], "traffic": [], "state": "zero",
+            "namespace": "shop", "name": "recommender", "url": null, "hosts": [], "state": "zero",
+            "traffic": [{ "revision": "v1", "percent": 100, "tag": null }],
             "revisions": revisions,
         });
         *self.told.lock() = Some(serde_json::from_value(told).unwrap());

@@ -96,7 +96,7 @@ impl Work {
         let new = adopted.iter().filter(fits).map(|revision| name(revision));
         let new =
             new.filter(|name| !object.annotations.contains_key(name.as_str())).map(|name| (name, Value::from("true")));
-        let is_named = |key: &str| spec.traffic.iter().any(|target| key == name(&target.revision));
+        let is_named = |key: &str| spec.targets().any(|target| key == name(&target.revision));
         let old = object.annotations.keys().filter(|key| key.starts_with(ADOPTED_DOMAIN) && !is_named(key));
         let old = old.map(|key| (key.to_string(), Value::Null));
         let annotations: serde_json::Map<String, Value> = new.chain(old).collect();

@@ -38,6 +38,7 @@ pub(crate) fn endpoint() -> Endpoint {
         targets: vec![Target { revision: key(), percent: Percent::new(100).unwrap(), tag: None }],
         matches: [].into(),
         sticky: None,
+        shadows: [].into(),
         upstream: UpstreamProtocol::Http1,
         path: PathPolicy::Proxied,
         route: Route::Direct,

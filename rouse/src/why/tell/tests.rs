@@ -19,7 +19,7 @@ fn situation(kept: &str) -> Situation {
 
 fn said(kept: &str) -> String {
     let Situation { revision, decisions, wakes } = situation(kept);
-    tell(&revision, &decisions, &wakes, 80)
+    tell(&revision, &decisions, &wakes, Beside::default(), 80)
 }
 
 macro_rules! situations {
@@ -55,10 +55,10 @@ const STABLE: &str = include_str!("../situations/stable.snap");
 #[test]
 fn no_line_is_wider_than_a_narrow_terminal() {
     let Situation { revision, decisions, wakes } = situation(STABLE);
-    let text = tell(&revision, &decisions, &wakes, 50);
+    let text = tell(&revision, &decisions, &wakes, Beside::default(), 50);
     assert!(text.lines().all(|line| line.chars().count() <= 50), "{text}");
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(&text), words(&tell(&revision, &decisions, &wakes, 80)));
+    assert_eq!(words(&text), words(&tell(&revision, &decisions, &wakes, Beside::default(), 80)));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_little_that_asks_for_a_replica_is_not_told_as_nothing() {
     let Situation { revision, mut decisions, wakes } = situation(STABLE);
     let last = decisions.last_mut().unwrap();
     (last.stable, last.panic) = (Some(0.014), Some(0.0));
-    let text = tell(&revision, &decisions, &wakes, 80);
+    let text = tell(&revision, &decisions, &wakes, Beside::default(), 80);
     assert!(text.contains("2 replicas: less than 0.1 requests at once on average"), "{text}");
     assert!(text.contains("sees       less than 0.1 requests at once over the last 60 s, 0.0 over"), "{text}");
 }
@@ -74,7 +74,7 @@ fn a_little_that_asks_for_a_replica_is_not_told_as_nothing() {
 #[test]
 fn nothing_was_decided_yet() {
     let Situation { revision, .. } = situation(STABLE);
-    assert!(tell(&revision, &[], &[], 80).contains("no decision has been made"));
+    assert!(tell(&revision, &[], &[], Beside::default(), 80).contains("no decision has been made"));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn each_rule_has_its_sentence_and_fits_into_eighty_columns() {
             sentence: because.sentence().to_owned(),
             ..decisions[0].clone()
         };
-        let text = tell(&revision, &[last], &wakes, 80);
+        let text = tell(&revision, &[last], &wakes, Beside::default(), 80);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 80, "{text}");
         assert!(!text.contains('?'), "{text}");
@@ -106,7 +106,7 @@ fn each_turn_and_each_obstacle_has_its_words() {
         let outlook = revision.outlook.as_mut().unwrap();
         let turn = if is_more { &mut outlook.more } else { &mut outlook.fewer };
         turn.by = by.word().to_owned();
-        let text = tell(&revision, &decisions, &wakes, 80);
+        let text = tell(&revision, &decisions, &wakes, Beside::default(), 80);
         let label = if is_more { "  one more" } else { "  one fewer" };
         let line = text.lines().find(|line| line.starts_with(label)).unwrap().to_owned();
         assert!(!line.contains("while that is so"), "{by:?}: {line}");
@@ -116,7 +116,7 @@ fn each_turn_and_each_obstacle_has_its_words() {
     {
         let outlook = revision.outlook.as_mut().unwrap();
         outlook.before_zero = vec![api::admin::Obstacle { what: what.word().to_owned(), wait_seconds: Some(3.0) }];
-        let text = tell(&revision, &decisions, &wakes, 80);
+        let text = tell(&revision, &decisions, &wakes, Beside::default(), 80);
         assert!(!text.contains(&format!("- {}\n", what.word())), "{what:?} has no words: {text}");
     }
 }
@@ -125,12 +125,14 @@ fn each_turn_and_each_obstacle_has_its_words() {
 fn what_comes_over_a_socket_does_not_steer_the_terminal() {
     let Situation { mut revision, decisions, wakes } = situation(STABLE);
     revision.reason = Some("\u{1b}[31mred\u{7}".to_owned());
-    assert!(!tell(&revision, &decisions, &wakes, 80).contains(['\u{1b}', '\u{7}']));
+    assert!(!tell(&revision, &decisions, &wakes, Beside::default(), 80).contains(['\u{1b}', '\u{7}']));
 }
 
 #[test]
 fn who_is_silent_before_zero_is_named() {
     let Situation { mut revision, decisions, wakes } = situation(include_str!("../situations/sealed.snap"));
     revision.zero_blocked_by = vec!["activator-7f9c".to_owned()];
-    assert!(tell(&revision, &decisions, &wakes, 80).contains("in the way activator-7f9c: asked whether"));
+    assert!(
+        tell(&revision, &decisions, &wakes, Beside::default(), 80).contains("in the way activator-7f9c: asked whether")
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Schema, Shape};
+use super::super::{Rule, Schema, Shape};
 use crate::quantity::{show_duration, show_size};
 use crate::read::NameRule;
 
@@ -52,9 +52,10 @@ pub(super) fn samples(schema: &Schema) -> (Vec<Value>, Vec<Value>) {
         Shape::Name(rule) => names(*rule),
         Shape::Duration(bounds) => durations(bounds),
         Shape::Size(bounds) => sizes(bounds),
-        // One with a rule is a name or a method.
+        // One with a rule is a pointer, a name or a method.
         Shape::Text { longest } => {
-            let good = if schema.rules.is_empty() { "/" } else { "X" };
+            let begins = |rule: &Rule| rule.cel.contains("startsWith('/')");
+            let good = if schema.rules.iter().all(begins) { "/" } else { "X" };
             (vec![json!(good)], vec![json!(good.repeat(*longest as usize + 1)), json!(5)])
         }
         // One with a rule can only be true.

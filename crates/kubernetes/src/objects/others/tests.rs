@@ -28,7 +28,7 @@ fn an_endpoint_is_understood_also_as_an_item_of_a_list() {
 
 #[test]
 fn an_endpoint_that_is_not_understood_is_kept_with_every_fault() {
-    let object = json!({ "metadata": { "name": "m", "namespace": "shop" }, "spec": { "traffic": 7, "shadow": [] } });
+    let object = json!({ "metadata": { "name": "m", "namespace": "shop" }, "spec": { "traffic": 7, "shadow": 7 } });
     let kept = decoded::<EndpointObject>(object).kept;
     assert!(1 < kept.spec.unwrap_err().0.len());
 }

@@ -114,3 +114,33 @@ fn a_namespace_of_a_thousand_endpoints_is_drawn_with_its_pods_each_in_its_place(
     assert_eq!(shop.0.endpoints.len(), 1_001);
     assert!(shop.0.revisions.iter().filter(|r| &*r.key.name != "v1").all(|revision| revision.replicas.len() == 2));
 }
+
+fn shadowing(name: &str, revision: &str, shadow: &str) -> serde_json::Value {
+    with(endpoint(name, &[revision]), "/spec/shadow", json!([{ "revision": shadow, "wake": true }]))
+}
+
+#[test]
+fn a_shadow_is_reachable_never_direct_and_belongs_to_its_endpoint() {
+    let mut stage = Stage::shop_with_sidecars();
+    stage.put::<Deployment>(with_sidecar(deployment("v2"), "/spec/template/spec"));
+    stage.put::<EndpointObject>(shadowing("recommender", "v1", "v2"));
+    let shop = stage.draw();
+    let shadows: Vec<_> = shop.endpoint("recommender").unwrap().shadows.iter().map(|one| &*one.revision.name).collect();
+    assert_eq!(shadows, ["v2"]);
+    assert!(shop.revision("v2").reachable);
+    assert_eq!(shop.endpoint("recommender").unwrap().path, PathPolicy::Proxied);
+    let why = shop.findings("recommender").never_direct.unwrap();
+    assert_eq!(why, "it has a shadow, to which the activators send copies");
+}
+
+#[test]
+fn a_shadow_that_any_endpoint_serves_gets_no_copies_whoever_is_older() {
+    for (of_shadow, of_traffic) in [(9, 1), (1, 9)] {
+        let mut stage = Stage::shop_with_sidecars();
+        stage.put::<Deployment>(with_sidecar(deployment("v2"), "/spec/template/spec"));
+        stage.put::<EndpointObject>(made_at(of_traffic, endpoint("other", &["v2"])));
+        stage.put::<EndpointObject>(made_at(of_shadow, shadowing("shadowed", "v1", "v2")));
+        let shop = stage.draw();
+        assert_eq!(shop.endpoint("shadowed").unwrap().shadows.len(), 0);
+    }
+}

@@ -92,14 +92,14 @@ fn a_spec_that_is_not_understood_is_not_accepted_and_every_fault_is_told() {
     let mut given = given();
     let object = serde_json::json!({
         "apiVersion": "rouse.dev/v1alpha1", "kind": "ModelEndpoint", "metadata": { "name": "m", "namespace": "shop" },
-        "spec": { "traffic": [{ "revision": "v1", "percent": 100 }], "shadow": [{ "revision": "v2" }] },
+        "spec": { "traffic": [{ "revision": "v1", "percent": 100 }], "rollout": { "candidate": "v1" } },
     });
     given.spec = api::ModelEndpoint::from_object(&object);
     given.found.keeps_last_good = true;
     let status = status(&facts(&given), &Status::default(), at(0));
     assert_eq!(holds(&status, ConditionType::Accepted), (Holds::False, "NotYetSupported"));
     let message = &of(&status, ConditionType::Accepted).unwrap().message;
-    assert!(message.contains("spec.shadow") && message.ends_with("still in force."), "{message}");
+    assert!(message.contains("spec.rollout") && message.ends_with("still in force."), "{message}");
     assert_eq!(holds(&status, ConditionType::Ready), (Holds::False, "NotYetSupported"));
 }
 
@@ -185,6 +185,23 @@ fn why_an_inference_service_cannot_be_woken_is_said_in_its_own_words() {
     let said = &status.revisions[0];
     assert_eq!((said.name.as_str(), &said.deployment), ("iris", &None));
     assert_eq!(said.reason.as_deref(), Some("InferenceService iris is stopped"));
+}
+
+#[test]
+fn the_split_in_force_is_what_activators_route_by_and_not_only_what_is_written() {
+    let mut given = before_iris(RevisionFindings::default());
+    let share = |revision: &str, percent| Share { revision: revision.into(), percent };
+    let shares = |given: &Given, told| status(&Facts { told, ..facts(given) }, &Status::default(), at(0)).traffic;
+    assert_eq!(shares(&given, None), [share("iris", 100)], "while nothing else is known");
+    let told = serde_json::json!({
+        "namespace": "shop", "name": "recommender", "url": null, "hosts": [], "state": "active", "revisions": [],
+        "traffic": [{ "revision": "v1", "percent": 90, "tag": null }, { "revision": "v0", "percent": 10, "tag": null }],
+    });
+    let told: admin::Endpoint = serde_json::from_value(told).unwrap();
+    assert_eq!(shares(&given, Some(&told)), [share("iris", 90), share("v0", 10)]);
+    // What was in force stays while what is written has a fault.
+    given.spec = Err(api::Faults(Vec::new()));
+    assert_eq!(shares(&given, Some(&told)), [share("v1", 90), share("v0", 10)]);
 }
 
 #[test]

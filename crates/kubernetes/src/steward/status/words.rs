@@ -116,7 +116,7 @@ fn revisions(facts: &Facts<'_>) -> Said {
         return unknown(kind, "NotSeenYet", "nobody has looked yet for its Deployments");
     }
     let missing = facts.found_of(|found| found.is_missing && found.why_missing.is_none());
-    let hindered = facts.revisions().filter_map(|(_, found)| found?.why_missing.as_deref());
+    let hindered = facts.served().filter_map(|(_, found)| found?.why_missing.as_deref());
     let mut sentences: Vec<String> = hindered.map(str::to_owned).collect();
     if !missing.is_empty() {
         sentences.push(format!("there is no Deployment {} in namespace {}", missing.join(", "), facts.key.namespace));
@@ -142,7 +142,10 @@ fn active(facts: &Facts<'_>) -> Said {
     let Some(told) = facts.told else {
         return unknown(kind, "NotHeardYet", "the autoscaler has not heard of it yet");
     };
-    if told.revisions.iter().any(|revision| 0 < revision.ready_replicas) {
+    let serves =
+        |name: &str| facts.spec.as_ref().is_ok_and(|spec| spec.traffic.iter().any(|target| target.revision == name));
+    let ready = told.revisions.iter().filter(|told| serves(&told.name));
+    if ready.clone().any(|revision| 0 < revision.ready_replicas) {
         return holds(kind, "Active", "");
     }
     match told.state {
@@ -293,8 +296,13 @@ pub(super) fn of_revision(
     reason.or_else(|| facts.conflicts.get(name).cloned()).or(refused).or_else(passed_over)
 }
 
+/// Of those that clients depend on.
 fn of_told<'a>(facts: &Facts<'a>) -> impl Iterator<Item = &'a admin::Revision> {
-    facts.told.iter().flat_map(|told| &told.revisions)
+    let spec = facts.spec.ok();
+    let serves = move |told: &&admin::Revision| {
+        spec.is_none_or(|spec| spec.traffic.iter().any(|target| target.revision == told.name))
+    };
+    facts.told.iter().flat_map(|told| &told.revisions).filter(serves)
 }
 
 /// RFC 3339 in whole seconds, as Kubernetes has it.

@@ -1,11 +1,16 @@
-//! What the admin port answers under `/api/v1`: written by the autoscaler, read by `rouse get`.
+//! What the admin port answers under `/api/v1`: written by the autoscaler and the activator, read by
+//! `rouse get` and its like.
 //!
 //! camelCase; times are RFC 3339 with milliseconds; durations end in `Seconds` and are numbers; what is not known is
 //! `null`, never left out and never -1. A reader accepts fields that it does not know.
 
 use std::collections::BTreeMap;
 
+mod outcomes;
+
+pub use outcomes::{Comparison, Did, Measure, Numbers, Outcomes, Times};
 use serde::{Deserialize, Serialize};
+use units::Moment;
 
 /// `/api/v1/endpoints`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,12 +31,16 @@ pub struct Endpoint {
     pub url: Option<String>,
     /// Further names that it answers to on the shared port.
     pub hosts: Vec<String>,
-    /// The split in force.
+    /// The split in force: what every activator in its path routes by. After a change the one before it, until all have
+    /// said that they know.
     pub traffic: Vec<Share>,
     /// The liveliest of its revisions' states.
     pub state: State,
     /// Its revisions, in the order of `traffic`.
     pub revisions: Vec<Revision>,
+    /// How those with a share did, side by side; `null` where there is nothing to compare, or nothing was heard.
+    #[serde(default)]
+    pub outcomes: Option<Outcomes>,
 }
 
 /// A revision's part in an endpoint.
@@ -361,4 +370,103 @@ pub struct Point {
     pub ready_replicas: u32,
     /// Replicas on their way up: the most within the second, as a start may be over before it.
     pub starting_replicas: u32,
+}
+
+/// `/api/v1/shadows`: what this activator sent copies to, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShadowList {
+    /// By namespace and name.
+    pub shadows: Vec<Shadow>,
+}
+
+/// One shadow, since this activator first heard of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shadow {
+    /// Its namespace.
+    pub namespace: String,
+    /// Whose requests it gets copies of.
+    pub endpoint: String,
+    /// Its revision.
+    pub name: String,
+    /// Of how many requests.
+    pub percent: u8,
+    /// Whether a copy may wake it.
+    pub wake: bool,
+    /// Copies that have not come to their end.
+    pub under_way: u64,
+    /// How many ended in which way: `answered`, `error`, `asleep` … (docs/shadow.md has the list).
+    pub copies: BTreeMap<String, u64>,
+    /// What came of comparing answers; `null` where nobody asks for it.
+    pub compared: Option<Compared>,
+}
+
+/// Answers of a shadow beside those that clients got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    /// Alike.
+    pub alike: u64,
+    /// Not alike.
+    pub different: u64,
+    /// There was nothing to compare with, no time, or a body that is packed.
+    pub not_compared: u64,
+    /// The part that is alike, 0 to 1; `null` before the first.
+    pub agreement: Option<f64>,
+    /// Numbers with a fraction that were compared.
+    pub numbers: u64,
+    /// The largest distance of two such numbers.
+    pub largest_difference: Option<f64>,
+    /// The mean of all distances.
+    pub mean_difference: Option<f64>,
+    /// Rows of scores.
+    pub rows: u64,
+    /// Those whose largest score is in the same place in both.
+    pub rows_that_agree: u64,
+    /// How long clients' answers took, of those that were compared.
+    pub used_took: Took,
+    /// How long the shadow's took.
+    pub shadow_took: Took,
+    /// The last that were not alike, newest last. No values and no paths.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// From when a replica had room to the last byte; `null` before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Took {
+    /// Half took no longer.
+    pub p50_seconds: Option<f64>,
+    /// 99 of 100 took no longer.
+    pub p99_seconds: Option<f64>,
+}
+
+/// Two answers that are not alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disagreement {
+    /// When they were compared.
+    pub time: String,
+    /// `x-request-id` of both.
+    pub request_id: String,
+    /// What the client got.
+    pub used_status: u16,
+    /// What the shadow said.
+    pub shadow_status: u16,
+    /// How long the client's answer took.
+    pub used_seconds: f64,
+    /// How long the shadow's took.
+    pub shadow_seconds: f64,
+    /// Where they differ and by how much, such as `/outputs/0/data/3: differs by 0.25`. The first of them.
+    pub differences: Vec<String>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// RFC 3339 with milliseconds.
+pub fn time(moment: Moment) -> String {
+    let millis = i64::try_from(moment.unix().as_millis()).unwrap_or(i64::MAX);
+    // Only a moment thousands of years from now is out of its range.
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.3}")
 }
