@@ -67,6 +67,7 @@ pub(crate) fn routes(
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
+    let foreign = shared.foreign().await;
     let (reading, held) = shared.gate.read();
     let seconds = |micros: u64| micros as f64 / 1e6;
     Json(Stats {
@@ -79,7 +80,7 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
         in_flight: reading.in_flight,
         upgraded: reading.upgraded,
         held,
-        foreign: shared.foreign(),
+        foreign,
         ready: shared.readiness.is_ready(),
         leaving: shared.is_leaving(),
         settings_generation: shared.generation(),

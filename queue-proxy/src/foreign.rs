@@ -5,43 +5,75 @@
 //! apart by their sockets, which this process holds.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-/// How old a look at the kernel's tables may be. They are those of the whole machine, some megabytes on a busy one, and
-/// each look goes through all of them.
-pub(crate) const FRESH: Duration = Duration::from_millis(500);
+/// How old a look at the kernel's tables may be where somebody decides by it. They are those of the whole machine, and each
+/// look goes through all of them: that takes tens of milliseconds on a machine of some size, however few connections there
+/// are. So nobody who serves requests looks, a thread beside them does.
+const FRESH: Duration = Duration::from_millis(500);
 
-/// How old it may be while requests pass: the replica is not idle then, whoever else is there. A look takes milliseconds,
-/// in which a process with one worker serves nobody.
-pub(crate) const RECENT: Duration = Duration::from_secs(5);
+/// How old it may be for who only reports.
+const RECENT: Duration = Duration::from_secs(5);
 
 /// Who is connected past the sidecars of this process, by the model's port. One look serves them all, so where many run
 /// in one process they share this.
 #[derive(Clone, Debug, Default)]
-pub struct Strangers(Arc<Mutex<Look>>);
+pub struct Strangers(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: RwLock<Look>,
+    /// Held by who looks.
+    looking: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Look {
+    /// When it began.
     at: Option<Instant>,
     by_port: HashMap<u16, u32>,
 }
 
 impl Strangers {
     /// Established connections to one of `ports` of this machine whose other end this process does not hold, as they were
-    /// at most `age` ago.
-    pub(crate) fn at(&self, ports: &[u16], age: Duration) -> u32 {
-        let mut look = self.0.lock();
-        let now = Instant::now();
-        if look.at.is_none_or(|at| age <= now.saturating_duration_since(at)) {
-            look.take(now, by_port());
+    /// half a second ago or later.
+    pub(crate) async fn now(&self, ports: &[u16]) -> u32 {
+        self.look(FRESH).await;
+        self.lately(ports)
+    }
+
+    /// The same, as far as it is known: some seconds ago, while somebody [keeps looking](Self::keep_looking).
+    pub(crate) fn lately(&self, ports: &[u16]) -> u32 {
+        let seen = self.0.seen.read();
+        ports.iter().filter_map(|port| seen.by_port.get(port)).sum()
+    }
+
+    /// Looks every few seconds. Many may: as many looks are taken as for one.
+    pub(crate) async fn keep_looking(&self) -> Infallible {
+        loop {
+            self.look(RECENT).await;
+            sleep(RECENT).await;
         }
-        ports.iter().filter_map(|port| look.by_port.get(port)).sum()
+    }
+
+    /// Unless somebody did within `age`.
+    async fn look(&self, age: Duration) {
+        let _looking = self.0.looking.lock().await;
+        let now = Instant::now();
+        if self.0.seen.read().at.is_some_and(|at| now.saturating_duration_since(at) < age) {
+            return;
+        }
+        let seen = spawn_blocking(by_port).await.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
+        self.0.seen.write().take(now, seen);
     }
 }
 
@@ -135,6 +167,9 @@ fn own_sockets() -> io::Result<HashSet<String>> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -184,12 +219,23 @@ mod tests {
         assert_eq!(look.by_port.get(&8080), Some(&2));
     }
 
-    #[test]
-    fn a_connection_of_our_own_is_not_foreign() {
+    #[tokio::test]
+    async fn a_connection_of_our_own_is_not_foreign() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let _ours = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _accepted = listener.accept().unwrap();
-        assert_eq!(Strangers::default().at(&[port], FRESH), 0);
+        assert_eq!(Strangers::default().now(&[port]).await, 0);
+    }
+
+    #[tokio::test]
+    async fn who_serves_requests_goes_on_while_somebody_looks() {
+        let strangers = Strangers::default();
+        let mut looking = pin!(strangers.now(&[8080]));
+        // This runtime has one thread. Had that one looked, there would be an answer.
+        assert!(looking.as_mut().now_or_never().is_none());
+        looking.await;
+        // What was seen is fresh now.
+        assert!(strangers.now(&[8080]).now_or_never().is_some());
     }
 }

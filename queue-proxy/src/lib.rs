@@ -158,6 +158,10 @@ impl QueueProxy {
         support.spawn(async move {
             asking.readiness.keep_asking(&probe, &asking.gate).await;
         });
+        let looking = shared.clone();
+        support.spawn(async move {
+            let _: Infallible = looking.keep_looking().await;
+        });
         if !config.autoscalers.is_empty() {
             let (waiting, reporting, identity) = (shared.clone(), shared.clone(), config.identity);
             let report = move |address, known| {

@@ -89,7 +89,7 @@ impl Reporter {
                         return Err(End::Closed);
                     }
                     while let Some(message) = next_message(&mut heard)? {
-                        if let Some(answer) = self.hear(message) {
+                        if let Some(answer) = self.hear(message).await {
                             say(&mut writer, answer).await?;
                         }
                     }
@@ -137,7 +137,7 @@ impl Reporter {
             proxied_concurrency_us: reading.proxied_concurrency_us(),
             in_flight: reading.in_flight,
             upgraded: reading.upgraded,
-            foreign: if 0 < reading.in_flight { self.shared.foreign_lately() } else { self.shared.foreign() },
+            foreign: self.shared.foreign_lately(),
             settings_generation: self.shared.generation(),
             ready: self.shared.readiness.is_ready() && !self.shared.is_leaving(),
             cut_unary,
@@ -146,15 +146,17 @@ impl Reporter {
         }
     }
 
-    fn hear(&self, message: FromAutoscaler) -> Option<Up> {
+    async fn hear(&self, message: FromAutoscaler) -> Option<Up> {
         match message.kind {
             Some(Down::Settings(settings)) => {
                 self.shared.apply(&settings);
                 None
             }
             Some(Down::IdleQuestion(IdleQuestion { epoch, seq })) => {
+                let foreign = self.shared.foreign().await;
+                // What came meanwhile counts.
                 let (reading, _) = self.shared.gate.read();
-                let idle = reading.in_flight == 0 && reading.upgraded == 0 && self.shared.foreign() == 0;
+                let idle = reading.in_flight == 0 && reading.upgraded == 0 && foreign == 0;
                 Some(Up::IdleAnswer(IdleAnswer { epoch, seq, idle }))
             }
             Some(Down::Trust(trust)) => {

@@ -1,5 +1,6 @@
 //! What the parts of one sidecar share.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use tracing::info;
 use units::{ConcurrencyLimit, Incarnation};
 
 use crate::config::Config;
-use crate::foreign::{FRESH, RECENT, Strangers};
+use crate::foreign::Strangers;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, Now};
 use crate::proof::Proven;
@@ -99,19 +100,24 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Connections to the model that did not come through here.
-    pub(crate) fn foreign(&self) -> u32 {
-        self.strangers.at(&self.model_ports, FRESH)
+    /// Connections to the model that did not come through here, now.
+    pub(crate) async fn foreign(&self) -> u32 {
+        self.strangers.now(&self.model_ports).await
     }
 
-    /// The same, as it was within the last seconds: for who only reports, while requests pass.
+    /// The same, as it was within the last seconds: for who only reports.
     pub(crate) fn foreign_lately(&self) -> u32 {
-        self.strangers.at(&self.model_ports, RECENT)
+        self.strangers.lately(&self.model_ports)
+    }
+
+    /// Looks for them every few seconds.
+    pub(crate) async fn keep_looking(&self) -> Infallible {
+        self.strangers.keep_looking().await
     }
 
     pub(crate) fn now(&self) -> Now {
         let (reading, held) = self.gate.read();
-        Now { in_flight: reading.in_flight, held, ready: self.readiness.is_ready(), foreign: self.foreign() }
+        Now { in_flight: reading.in_flight, held, ready: self.readiness.is_ready(), foreign: self.foreign_lately() }
     }
 
     /// What the autoscaler that leads wants it to run with, from now on. The number names the settings and orders
