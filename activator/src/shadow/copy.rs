@@ -179,6 +179,9 @@ async fn ask(
         match exchange.send(pool, timeouts, trust).await {
             Ok(answer) => {
                 visit.answered();
+                if !shadow.tally.reads() {
+                    return Err(Fate::AnswerTooLarge);
+                }
                 let head = AnswerHead::of(&answer.head);
                 let body = answer.read(budget, LARGEST_BODY, visit).await.map_err(|error| match error {
                     Unread::Expired(_) => Fate::Timeout,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use compare::{Comparison, Labels, Numbers};
@@ -17,6 +18,12 @@ use crate::metrics::ShadowMetrics;
 /// Disagreements that are kept, of each shadow.
 const KEPT: usize = 32;
 
+/// With more answers in a row that were too large, most are not read at all: each would be read to its limit and thrown away,
+/// at the cost of whoever else is served here.
+const TOO_LARGE_IN_A_ROW: u32 = 8;
+/// After 16, 32, 64 … one is read all the same, and one in so many at least: they may have become smaller.
+const READ_ONE_IN: u32 = 1 << 10;
+
 /// How a copy ended, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -28,7 +35,7 @@ pub(crate) enum Fate {
     Broke,
     /// A time-out of the endpoint passed.
     Timeout,
-    /// Its answer is larger than what is copied.
+    /// Its answer is larger than what is copied; or those before it were, and it was not read.
     AnswerTooLarge,
     /// It could not be woken, its line was full, or it waited too long.
     Refused,
@@ -76,6 +83,8 @@ pub(crate) struct Tally {
     at_once: Arc<Semaphore>,
     /// It is no shadow of this endpoint any more: none of its copies goes on.
     ended: CancellationToken,
+    /// How many of the last answers were too large.
+    too_large: AtomicU32,
     inner: Mutex<Inner>,
 }
 
@@ -132,7 +141,8 @@ pub(crate) struct Read {
 impl Tally {
     pub(crate) fn new(endpoint: EndpointKey, metrics: ShadowMetrics) -> Self {
         let at_once = Arc::new(Semaphore::new(MOST_AT_ONCE));
-        Self { endpoint, metrics, at_once, ended: CancellationToken::new(), inner: Mutex::default() }
+        let (ended, too_large) = (CancellationToken::new(), AtomicU32::new(0));
+        Self { endpoint, metrics, at_once, ended, too_large, inner: Mutex::default() }
     }
 
     pub(super) fn end(&self) {
@@ -161,8 +171,19 @@ impl Tally {
         inner.spec = Some(spec.clone());
     }
 
+    /// Is the answer that begins now worth reading?
+    pub(super) fn reads(&self) -> bool {
+        let too_large = self.too_large.load(Ordering::Relaxed);
+        too_large <= TOO_LARGE_IN_A_ROW || too_large.is_power_of_two() || too_large.is_multiple_of(READ_ONE_IN)
+    }
+
     /// A copy came to its end.
     pub(super) fn fell(&self, fate: Fate) {
+        match fate {
+            Fate::AnswerTooLarge => drop(self.too_large.fetch_add(1, Ordering::Relaxed)),
+            Fate::Answered | Fate::Error => self.too_large.store(0, Ordering::Relaxed),
+            _ => {}
+        }
         if let Some(position) = FATES.iter().position(|(known, _)| *known == fate) {
             self.metrics.fates[position].inc();
             self.inner.lock().fates[position] += 1;

@@ -231,6 +231,27 @@ async fn what_is_too_large_is_not_copied_and_goes_through_whole() {
 }
 
 #[tokio::test]
+async fn the_more_answers_in_a_row_are_too_large_the_fewer_are_read_until_one_fits() {
+    let (used, copied) = (Replica::ready("model").await, Replica::ready("model").await);
+    let world = world(shadow(100), &[&used], &[&copied]).await;
+    for number in 1..=9 {
+        world.send(Request::new("POST", "/").body(vec![b'x'; LARGEST])).await;
+        ended(&world, number, "answer-too-large").await;
+    }
+    // They fit, and nobody looks.
+    for number in 10..=16 {
+        world.send(Request::new("POST", "/").body("short")).await;
+        ended(&world, number, "answer-too-large").await;
+    }
+    for number in 1..=2 {
+        world.send(Request::new("POST", "/").body("short")).await;
+        ended(&world, number, "answered").await;
+    }
+    // Each was asked for all the same.
+    assert_eq!(copies(&copied).len(), 18);
+}
+
+#[tokio::test]
 async fn copies_without_room_are_dropped_and_clients_are_not() {
     let (used, copied) = (Replica::ready("model").await, Replica::ready("model").await);
     // An eighth of it is for copies: room for one or two at once, and not for their bodies.

@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use breaker::Budget;
 use http::{HeaderValue, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -78,6 +79,10 @@ impl Answer {
     /// If it is more than may be copied, breaks, or a time-out passes.
     pub async fn read<G>(self, budget: &Budget, limit: usize, guard: G) -> Result<Copied, Unread> {
         let Self { body, lease, deadline, .. } = self;
+        // It may say so itself.
+        if (limit as u64) < body.size_hint().lower() {
+            return Err(NotCopied::TooLarge.into());
+        }
         let (tap, mut copying) = Tap::new(budget, limit)?;
         let mut live = Live::begin(body, lease, deadline, guard, false, Some(tap));
         loop {
