@@ -18,6 +18,28 @@ use crate::results::Results;
 use crate::scenario::Scenario;
 use crate::tally::{Due, Live};
 
+/// A target, with connections to it that are kept from one load to the next.
+#[derive(Debug)]
+pub struct Client {
+    target: Target,
+    connections: Arc<Connections>,
+}
+
+impl Client {
+    /// Without a connection yet.
+    pub fn of(target: Target) -> Self {
+        Self { connections: Arc::new(Connections::to(target.address)), target }
+    }
+
+    /// As [`run`], over the connections that there are.
+    ///
+    /// # Errors
+    /// If the request cannot be written down as HTTP.
+    pub async fn run(&self, scenario: &Scenario, options: &Options, live: &Live) -> anyhow::Result<Results> {
+        send(scenario, self, options, live, std::future::pending()).await
+    }
+}
+
 /// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -101,9 +123,24 @@ pub async fn run_until(
     live: &Live,
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<Results> {
+    let client = Client::of(target.clone());
+    let results = send(scenario, &client, options, live, stopped).await?;
+    // A connection in the middle of an answer would be waited for until the server ends it.
+    if let Some(connections) = Arc::into_inner(client.connections).filter(|_| !results.interrupted) {
+        connections.end().await;
+    }
+    Ok(results)
+}
+
+async fn send(
+    scenario: &Scenario,
+    Client { target, connections }: &Client,
+    options: &Options,
+    live: &Live,
+    stopped: impl Future<Output = ()>,
+) -> anyhow::Result<Results> {
     tokio::pin!(stopped);
     let mut interrupted = false;
-    let connections = Arc::new(Connections::to(target.address));
     let asked = Arc::new(Asked::of(&scenario.request, target)?);
     let mut under_way = JoinSet::new();
     let begin = Instant::now();
@@ -129,7 +166,7 @@ pub async fn run_until(
                         continue;
                     }
                     let id = HeaderValue::try_from(format!("{}-{}", options.run, number + 1)).context("the run's name")?;
-                    let (connections, asked) = (Arc::clone(&connections), Arc::clone(&asked));
+                    let (connections, asked) = (Arc::clone(connections), Arc::clone(&asked));
                     let (live, patience) = (live.clone(), options.patience);
                     under_way.spawn(async move {
                         let sent = begin.elapsed();
@@ -157,10 +194,6 @@ pub async fn run_until(
     let lasted = begin.elapsed();
     under_way.shutdown().await;
     live.are_given_up();
-    // A connection in the middle of an answer would be waited for until the server ends it.
-    if let Some(connections) = Arc::into_inner(connections).filter(|_| !interrupted) {
-        connections.end().await;
-    }
     Ok(live.results(Results { interrupted, ..Results::of(scenario, target, options, lasted) }))
 }
 

@@ -6,8 +6,8 @@
 //! (what the servers say they began), `times` (distributions).
 //!
 //! Beside it: `storm` (a closed load while replicas come, go and are killed, and whether anything was lost or begun
-//! twice), `shadow` (whether clients notice what a shadow does wrong), `memory` (large bodies, many that wait, what is left after a burst), and what the measuring program shares with
-//! it: `up` (a running `rouse up`), `http1` (one request).
+//! twice), `shadow` (whether clients notice what a shadow does wrong), `memory` (large bodies, many that wait, what is left
+//! after a burst), and what the measuring program shares with it: `up` (a running `rouse up`), `http1` (one request).
 
 pub mod arrivals;
 pub mod engine;
@@ -24,7 +24,7 @@ mod tally;
 pub mod times;
 pub mod up;
 
-pub use engine::{Nowhere, Options, Target, run, run_until};
+pub use engine::{Client, Nowhere, Options, Target, run, run_until};
 pub use results::Results;
 pub use scenario::Scenario;
 pub use tally::{Live, Snapshot};

@@ -128,20 +128,24 @@ struct Sizes {
 
 /// Do clients notice a shadow that hangs, crashes, fails, answers garbage or a gibibyte?
 ///
-/// Two endpoints with like models behind one `rouse up`, one of them with a shadow, are asked in turn at 30 % of what the model
-/// can answer. Says how many times as long 99 of 100 clients wait with the shadow, what became of each copy, and memory.
+/// Three endpoints with like models behind one `rouse up`, one of them with a shadow, are asked in turn at 30 % of what the
+/// model can answer. Says how many times as long 99 of 100 clients wait with the shadow, and how far the two without one are
+/// apart; what became of each copy; memory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: loadtest shadow --rouse target/dist/rouse")]
 struct Shadow {
     /// The program to measure
     #[arg(long, value_name = "PATH", default_value = "target/dist/rouse")]
     rouse: PathBuf,
-    /// How often both are asked, for each kind of shadow
+    /// How often all are asked, for each kind of shadow
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// How long each of both is asked in a round
+    /// How long each is asked in a round
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Only these kinds of shadow
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
+    only: Vec<shadow::Kind>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -206,7 +210,8 @@ fn measure_shadows(flags: &Shadow) -> anyhow::Result<()> {
             "clients' p99 with a shadow that … over that without; the budget for the median of rounds is {}",
             shadow::BUDGET
         );
-        for kind in shadow::Kind::ALL {
+        let kinds = if flags.only.is_empty() { &shadow::Kind::ALL[..] } else { &flags.only };
+        for &kind in kinds {
             println!("{}", shadow::measure(&flags.rouse, kind, plan).await?);
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! Whether a shadow that does everything wrong is seen by clients: latency with and without it, side by side.
 //!
-//! One `rouse up` with two endpoints whose models are alike, `plain` and `shadowed`; only the second has a shadow. In each round
-//! both are asked at the same moments, in ten short turns that alternate, and who begins changes. So what slows the machine
-//! slows both. The
-//! model works 10 ms on a request and on eight at once: what it answers at most is measured first, and 30 % of that is sent.
+//! One `rouse up` with three endpoints whose models are alike, `plain`, `twin` and `shadowed`; only the last has a shadow. In
+//! each round all are asked at the same moments, in short turns there and back, over connections that are kept: what slows the
+//! machine slows all. How far `twin` is from `plain` says how far apart two are that nothing sets apart. The model works 10 ms
+//! on a request and on eight at once: what it answers at most is measured first, and 30 % of that is sent. The shadow's own
+//! process runs only when nothing else wants to, as if it were on another machine: what it computes is not what a copy costs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,10 +23,11 @@ use crate::scenario::{Phase, Request};
 use crate::shape::{Piece, Shape};
 use crate::times::Times;
 use crate::up::Up;
-use crate::{Live, Options, Scenario, Target, http1};
+use crate::{Client, Live, Options, Scenario, Target, http1};
 
 /// At most so many times as long may 99 of 100 clients wait with a shadow.
 pub const BUDGET: f64 = 1.05;
+const SHADOWED: &str = "shadowed";
 /// Of what the model can answer.
 const PART_OF_CAPACITY: f64 = 0.3;
 /// How many ask for capacity, each again as soon as it is answered.
@@ -33,14 +35,18 @@ const ASKING: usize = 16;
 const CAPACITY_OVER: Duration = Duration::from_secs(3);
 /// Between looks whether all is counted.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Of each round, for each of both.
-const TURNS: u32 = 10;
+/// How long one is asked before it is the next one's turn: so short that no connection idles too long to be used again.
+const TURN: Duration = Duration::from_millis(250);
+/// Between turns, so that the copies of one are not answered in another's.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Whom the turns go to, one after the other.
+const ORDER: [usize; 6] = [0, 1, 2, 2, 1, 0];
 
 /// How long the last copies may take to come to their end.
 const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a shadow does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// Answers as the model in use.
     Good,
@@ -86,9 +92,9 @@ impl Kind {
 /// How it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How often both are asked.
+    /// How often all are asked.
     pub rounds: u32,
-    /// How long each of both is asked in a round.
+    /// How long each is asked in a round.
     pub lasts: Duration,
 }
 
@@ -101,6 +107,12 @@ pub struct Row {
     pub rate: f64,
     /// Clients' p99 with the shadow over that without, a round each.
     pub ratios: Vec<f64>,
+    /// The same of the twin, which has no shadow: what the machine makes of nothing.
+    pub noise: Vec<f64>,
+    /// Clients' median with the shadow over that without, a round each.
+    pub middles: Vec<f64>,
+    /// Clients' p99 without a shadow, all rounds, in seconds.
+    pub without_seconds: f64,
     /// Clients' requests to the endpoint with the shadow.
     pub requests: u64,
     /// Of those, answered 200.
@@ -116,9 +128,7 @@ pub struct Row {
 impl Row {
     /// The median of the ratios.
     pub fn ratio(&self) -> f64 {
-        let mut sorted = self.ratios.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        median(&self.ratios)
     }
 
     /// Copies that were counted somewhere.
@@ -127,19 +137,29 @@ impl Row {
     }
 }
 
+fn median(of: &[f64]) -> f64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let copies = self.copies.iter().filter(|(_, count)| **count != 0);
         let copies: Vec<String> = copies.map(|(how, count)| format!("{count} {how}")).collect();
-        let rounds: Vec<String> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        let rounds = |ratios: &[f64]| ratios.iter().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>().join(" ");
         let [before, most] = self.memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
         write!(
             f,
-            "{:<20} p99 × {:.3} (rounds {}), {} of {} answered 200 at {:.0}/s; copies: {}, {} under way; {:.1} MiB before, \
-             {:.1} MiB at most",
+            "{:<20} p99 × {:.3} (rounds {}) of {:.1} ms, median × {:.3}; without a shadow p99 × {:.3} (rounds {}); {} of {} \
+             answered 200 at {:.0}/s; copies: {}, {} under way; {:.1} MiB before, {:.1} MiB at most",
             self.kind.words(),
             self.ratio(),
-            rounds.join(" "),
+            rounds(&self.ratios),
+            self.without_seconds * 1e3,
+            median(&self.middles),
+            median(&self.noise),
+            rounds(&self.noise),
             self.answered,
             self.requests,
             self.rate,
@@ -162,18 +182,22 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
     let up = Up::start(rouse, &folder, &file, &[]).await?;
     let pid = up.pid().context("rouse up has ended")?;
     let target = |name: &str| Target { address: up.listen(), host: format!("{name}.localhost"), prefix: String::new() };
-    let (plain, shadowed) = (target("plain"), target("shadowed"));
-    for host in [&plain.host, &shadowed.host] {
-        let answer = http1::get(up.listen(), host, "/").await?;
-        ensure!(answer.status() == 200, "{host}: {}", answer.status());
+    let targets = ["plain", "twin", SHADOWED].map(target);
+    for target in &targets {
+        let answer = http1::get(up.listen(), &target.host, "/").await?;
+        ensure!(answer.status() == 200, "{}: {}", target.host, answer.status());
     }
-    let rate = PART_OF_CAPACITY * capacity(&plain).await?;
+    let rate = PART_OF_CAPACITY * capacity(&targets[0]).await?;
+    let clients = targets.map(Client::of);
 
     let before = Memory::of(pid)?.own;
     let mut row = Row {
         kind,
         rate,
         ratios: Vec::new(),
+        noise: Vec::new(),
+        middles: Vec::new(),
+        without_seconds: 0.0,
         // The one above.
         requests: 1,
         answered: 1,
@@ -181,17 +205,18 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
         under_way: 0,
         memory: [before, before],
     };
-    for round in 0..plan.rounds {
-        let mut times = [Times::new(), Times::new()];
-        for turn in 0..2 * TURNS {
-            // Both in turn; who begins changes.
-            let which = ((turn + round) % 2) as usize;
-            let target = [&plain, &shadowed][which];
+    let mut without_shadow = Times::new();
+    // The round before the first makes connections, and is not told.
+    for round in 0..=plan.rounds {
+        let mut times = [Times::new(), Times::new(), Times::new()];
+        let turns = (plan.lasts.as_millis() / TURN.as_millis()) as usize;
+        for turn in 0..turns * times.len() {
+            let which = ORDER[turn % ORDER.len()];
             let live = Live::default();
-            // The same moments for both.
-            let scenario = steady(rate, plan.lasts / TURNS, u64::from(round * TURNS + turn / 2));
-            let options = Options::usual(format!("{}-{round}-{turn}", target.host));
-            let asking = crate::run(&scenario, target, &options, &live);
+            // The same moments for all.
+            let scenario = steady(rate, TURN, u64::from(round) << 32 | (turn / times.len()) as u64);
+            let options = Options::usual(format!("{which}-{round}-{turn}"));
+            let asking = clients[which].run(&scenario, &options, &live);
             tokio::pin!(asking);
             let results = loop {
                 tokio::select! {
@@ -200,14 +225,23 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
                 }
             };
             times[which].add(&live.times());
-            if which == 1 {
+            if which == 2 {
                 row.requests += results.counts.due;
                 row.answered += results.counts.by_status.get("200").copied().unwrap_or_default();
             }
+            sleep(PAUSE).await;
         }
-        let [without, with] = times.map(|times| times.quantile(0.99).as_secs_f64());
-        row.ratios.push(with / without);
+        if round == 0 {
+            continue;
+        }
+        let [plain, twin, shadowed] = times;
+        let over_plain = |times: &Times, at| times.quantile(at).as_secs_f64() / plain.quantile(at).as_secs_f64();
+        row.ratios.push(over_plain(&shadowed, 0.99));
+        row.noise.push(over_plain(&twin, 0.99));
+        row.middles.push(over_plain(&shadowed, 0.5));
+        without_shadow.add(&plain);
     }
+    row.without_seconds = without_shadow.quantile(0.99).as_secs_f64();
     let look = async {
         loop {
             let list = http1::get(up.admin(), "localhost", "/api/v1/shadows").await?;
@@ -260,9 +294,9 @@ fn steady(rate: f64, lasts: Duration, seed: u64) -> Scenario {
 
 fn models(rouse: &Path, kind: Kind) -> anyhow::Result<String> {
     let rouse = rouse.canonicalize()?;
-    let deployment = |name: &str, flags: &[&str]| {
+    let deployment = |name: &str, before: &[&str], flags: &[&str]| {
         let rouse = rouse.display().to_string();
-        let command: Vec<&str> = [rouse.as_str(), "predictor"].into_iter().chain(flags.iter().copied()).collect();
+        let command: Vec<&str> = [before, &[&rouse, "predictor"], flags].concat();
         json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -285,10 +319,12 @@ fn models(rouse: &Path, kind: Kind) -> anyhow::Result<String> {
     let model = ["--service-time", "10ms", "--concurrency", "8"];
     let documents = [
         endpoint("plain", json!([])),
-        endpoint("shadowed", json!([{ "revision": "shadow", "wake": true, "compare": {} }])),
-        deployment("plain-v1", &model),
-        deployment("shadowed-v1", &model),
-        deployment("shadow", kind.flags()),
+        endpoint("twin", json!([])),
+        endpoint(SHADOWED, json!([{ "revision": "shadow", "wake": true, "compare": {} }])),
+        deployment("plain-v1", &[], &model),
+        deployment("twin-v1", &[], &model),
+        deployment("shadowed-v1", &[], &model),
+        deployment("shadow", &["chrt", "--idle", "0"], kind.flags()),
     ];
     Ok(documents.iter().map(|document| format!("---\n{document}\n")).collect())
 }
