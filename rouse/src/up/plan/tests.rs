@@ -52,6 +52,15 @@ async fn a_port_in_the_file_is_the_endpoints_own_and_the_first_one_gets_it() {
 }
 
 #[tokio::test]
+async fn no_two_get_the_same_port_where_any_will_do() {
+    let text: String = (0..1000).map(|number| model(&format!("m{number}"), "", "serve")).collect();
+    let plan = planner().plan(&documents(&text));
+    let ports: BTreeSet<SocketAddr> =
+        plan.described.endpoints.iter().filter_map(|endpoint| endpoint.own_port).collect();
+    assert_eq!(ports.len(), 1000);
+}
+
+#[tokio::test]
 async fn a_port_below_1024_is_the_clusters() {
     let plan = planner().plan(&documents(&model("m", "ports: [{ port: 80 }]", "serve")));
     assert_ne!(plan.described.endpoints[0].own_port.map(|port| port.port()), Some(80));
