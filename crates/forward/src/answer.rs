@@ -57,8 +57,9 @@ impl Answer {
         let Self { head, body, lease, deadline, upgrade, to_http2, tap, retried: _, outcome: _ } = self;
         match upgrade {
             None => {
-                let body = Body::upstream(body, lease, deadline, guard, to_http2, tap, ends.watches());
-                Response::from_parts(head, body)
+                let watches = deadline.is_set().then(|| ends.watches().clone());
+                let live = Live::begin(body, lease, deadline, guard, to_http2, tap);
+                Response::from_parts(head, Body::upstream(live, watches))
             }
             Some((client, replica)) => {
                 ends.tunnel(client, replica, deadline, guard);

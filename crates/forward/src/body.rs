@@ -499,18 +499,8 @@ impl<G> Body<G> {
         Self(State::Whole(bytes.into(), guard))
     }
 
-    /// An answer of a replica. `watches`: where its time-outs are watched once its client may let it wait.
-    pub(crate) fn upstream(
-        incoming: Incoming,
-        lease: Lease,
-        deadline: Deadline,
-        guard: G,
-        to_http2: bool,
-        tap: Option<Tap>,
-        watches: &TaskTracker,
-    ) -> Self {
-        let watches = deadline.is_set().then(|| watches.clone());
-        let live = Live::begin(incoming, lease, deadline, guard, to_http2, tap);
+    /// An answer of a replica. `watches`: where its time-outs are watched once its client may let it wait, if it has any.
+    pub(crate) fn upstream(live: Live<G>, watches: Option<TaskTracker>) -> Self {
         Self(State::Live { live, watches, streams: false })
     }
 }

@@ -8,6 +8,7 @@ use page::{Fact, Kind, Line, Mark, Plot, Report, Table, Tone};
 
 use super::story::Course;
 use super::watch::Seen;
+use crate::load::report::{latency, made};
 
 /// The page. `begin`: when the load began, as the wall clock had it.
 pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Timestamp) -> Report {
@@ -17,7 +18,7 @@ pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Time
     let column = |of: fn(&Point) -> Option<f64>| points.iter().map(|point| of(point)).collect::<Vec<_>>();
     let count = |of: Option<u32>| of.map(f64::from);
     let seconds: Vec<f64> = points.iter().map(|point| since(&point.at)).collect();
-    let latency = |of: fn(&loadtest::results::Second) -> Option<f64>| {
+    let times = |of: fn(&loadtest::results::Second) -> Option<f64>| {
         // Of what was due in that second, as the client saw it: a second ends at its point.
         let at = |second: &f64| results.seconds.get((*second - 1.0).max(0.0).round() as usize).and_then(of);
         seconds.iter().map(at).collect::<Vec<_>>()
@@ -53,19 +54,12 @@ pub(super) fn report(results: &Results, course: Course, seen: &Seen, begin: Time
                     Line::new("wanted", Kind::Dashed, Tone::Wanted, points.iter().map(|p| count(p.desired_replicas)).collect()),
                 ],
             ),
-            Plot::new(
-                "Latency, from when a request was due",
-                "s",
-                vec![
-                    Line::new("median", Kind::Line, Tone::Median, latency(|second| second.p50_seconds)),
-                    Line::new("99th percentile", Kind::Line, Tone::Slow, latency(|second| second.p99_seconds)),
-                ],
-            ),
+            latency(times),
         ],
         seconds,
         marks: seen.decisions.iter().map(|decision| mark(decision, since(&decision.at))).filter(|mark| 0.0 <= mark.at).collect(),
         tables: vec![decisions(&seen.decisions, since), wakes(&seen.wakes, since)],
-        made: format!("rouse {}, seed {}, {}", env!("CARGO_PKG_VERSION"), results.seed, begin.strftime("%Y-%m-%d %H:%M UTC")),
+        made: made(results, begin),
     }
 }
 

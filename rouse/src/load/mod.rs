@@ -3,7 +3,7 @@
 //! Here: the flags and the run. How it looks as a page: `report`, with what the admin port says of it: `beside`.
 
 mod beside;
-mod report;
+pub(crate) mod report;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -26,14 +26,7 @@ pub(super) fn report(about: &str, results: &Results, beside: &[Beside], begin: T
             "",
             vec![Line::new("in flight", Kind::Area, Tone::Load, column(|second| Some(second.in_flight as f64)))],
         ),
-        Plot::new(
-            "Latency, from when a request was due",
-            "s",
-            vec![
-                Line::new("median", Kind::Line, Tone::Median, column(|second| second.p50_seconds)),
-                Line::new("99th percentile", Kind::Line, Tone::Slow, column(|second| second.p99_seconds)),
-            ],
-        ),
+        latency(column),
     ];
     let replicas = beside.iter().map(|revision| {
         let counted = |of| revision.at_ends(&seconds, of);
@@ -64,13 +57,25 @@ pub(super) fn report(about: &str, results: &Results, beside: &[Beside], begin: T
         plots,
         marks: marks.collect(),
         tables: vec![latencies(results), ends(results)],
-        made: format!(
-            "rouse {}, seed {}, {}",
-            env!("CARGO_PKG_VERSION"),
-            results.seed,
-            begin.strftime("%Y-%m-%d %H:%M UTC")
-        ),
+        made: made(results, begin),
     }
+}
+
+/// How long answers took: `column` has what is asked of each second of a load, where it stands on the page's axis.
+pub(crate) fn latency(column: impl Fn(fn(&Second) -> Option<f64>) -> Vec<Option<f64>>) -> Plot {
+    Plot::new(
+        "Latency, from when a request was due",
+        "s",
+        vec![
+            Line::new("median", Kind::Line, Tone::Median, column(|second| second.p50_seconds)),
+            Line::new("99th percentile", Kind::Line, Tone::Slow, column(|second| second.p99_seconds)),
+        ],
+    )
+}
+
+/// What a page says of its making: `begin` is when the load began, as the wall clock had it.
+pub(crate) fn made(results: &Results, begin: Timestamp) -> String {
+    format!("rouse {}, seed {}, {}", env!("CARGO_PKG_VERSION"), results.seed, begin.strftime("%Y-%m-%d %H:%M UTC"))
 }
 
 fn facts(results: &Results) -> Vec<Fact> {

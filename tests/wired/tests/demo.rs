@@ -1,19 +1,24 @@
 //! The demonstration, as somebody sees it who pipes it somewhere.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use wired::{eventually, secs};
+
+/// What it wrote, as it ended well: no colours, no wide lines.
+fn plainly_told(told: &Output) -> String {
+    let (text, errors) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(told.status.success(), "{}\n{text}\n{errors}", told.status);
+    assert!(!text.contains('\u{1b}'), "no terminal, no colours: {text:?}");
+    let wide: Vec<&str> = text.lines().filter(|line| 80 < line.chars().count()).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    text.into_owned()
+}
 
 #[test]
 fn the_demonstration_goes_well_in_lines_of_eighty_columns_and_leaves_a_report() {
     let folder = tempfile::tempdir().unwrap();
     let told = Command::new(wired::rouse()).arg("demo").current_dir(folder.path()).output().unwrap();
-    let text = String::from_utf8(told.stdout).unwrap();
-    let errors = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{}\n{text}\n{errors}", told.status);
-    assert!(!text.contains('\u{1b}'), "no terminal, no colours: {text:?}");
-    let wide: Vec<&str> = text.lines().filter(|line| 80 < line.chars().count()).collect();
-    assert!(wide.is_empty(), "{wide:#?}");
+    let text = plainly_told(&told);
     for word in ["quiet:", "first requests:", "burst:", "steady:", "asleep:", "waking", "→ 0"] {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
@@ -67,12 +72,8 @@ fn with_shadows_it_tells_the_good_candidate_from_the_bad_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Command::new(wired::rouse());
     let told = demo.args(["demo", "--shadow", "--brief"]).current_dir(folder.path()).output().unwrap();
-    let text = String::from_utf8(told.stdout).unwrap();
+    let text = plainly_told(&told);
     let errors = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{}\n{text}\n{errors}", told.status);
-    assert!(!text.contains('\u{1b}'), "no terminal, no colours: {text:?}");
-    let wide: Vec<&str> = text.lines().filter(|line| 80 < line.chars().count()).collect();
-    assert!(wide.is_empty(), "{wide:#?}");
     for word in
         ["demo-v2 is awake", "demo-v3 says something else", "demo-v2 says what demo-v1 says", "99 of 100 within"]
     {

@@ -8,6 +8,7 @@ use page::{Fact, Kind, Line, Mark, Plot, Report, Table, Tone};
 
 use super::Seen;
 use super::shares::Counted;
+use crate::load::report::{latency, made};
 
 /// The page. `begin`: when the load began, as the wall clock had it.
 pub(super) fn report(results: &Results, counted: &[Counted], seen: &Seen, begin: Timestamp) -> Report {
@@ -43,7 +44,7 @@ pub(super) fn report(results: &Results, counted: &[Counted], seen: &Seen, begin:
         let step = counted.iter().rev().find(|one| one.step.from.as_secs_f64() <= *second);
         step.or(counted.first()).map(|one| f64::from(one.step.percent))
     };
-    let latency = |of: fn(&loadtest::results::Second) -> Option<f64>| {
+    let times = |of: fn(&loadtest::results::Second) -> Option<f64>| {
         let at = |second: &f64| results.seconds.get((*second - 1.0).max(0.0) as usize).and_then(of);
         seconds.iter().map(at).collect::<Vec<_>>()
     };
@@ -79,24 +80,12 @@ pub(super) fn report(results: &Results, counted: &[Counted], seen: &Seen, begin:
                     Line::new("of v2", Kind::Step, Tone::Ready, ready(&of_v2)),
                 ],
             ),
-            Plot::new(
-                "Latency, from when a request was due",
-                "s",
-                vec![
-                    Line::new("median", Kind::Line, Tone::Median, latency(|second| second.p50_seconds)),
-                    Line::new("99th percentile", Kind::Line, Tone::Slow, latency(|second| second.p99_seconds)),
-                ],
-            ),
+            latency(times),
         ],
         seconds,
         marks: counted.iter().map(mark).collect(),
         tables: vec![steps(counted)],
-        made: format!(
-            "rouse {}, seed {}, {}",
-            env!("CARGO_PKG_VERSION"),
-            results.seed,
-            begin.strftime("%Y-%m-%d %H:%M UTC")
-        ),
+        made: made(results, begin),
     }
 }
 
