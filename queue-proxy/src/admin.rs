@@ -67,7 +67,7 @@ pub(crate) fn routes(
 }
 
 async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
-    let foreign = shared.foreign().await;
+    let foreign = shared.foreign().await.unwrap_or(0);
     let (reading, held) = shared.gate.read();
     let seconds = |micros: u64| micros as f64 / 1e6;
     Json(Stats {

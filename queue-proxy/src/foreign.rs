@@ -13,7 +13,7 @@ use std::{fs, io};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 /// How old a look at the kernel's tables may be where somebody decides by it. They are those of the whole machine, and each
@@ -32,57 +32,72 @@ pub struct Strangers(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     seen: RwLock<Look>,
-    /// Held by who looks.
-    looking: Mutex<()>,
+    /// Held by the look itself, which ends although nobody waits for it any more: there is one at a time.
+    looking: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Look {
     /// When it began.
     at: Option<Instant>,
-    by_port: HashMap<u16, u32>,
+    /// `None`: nobody could see anything yet.
+    by_port: Option<HashMap<u16, u32>>,
 }
 
 impl Strangers {
     /// Established connections to one of `ports` of this machine whose other end this process does not hold, as they were
-    /// half a second ago or later.
-    pub(crate) async fn now(&self, ports: &[u16]) -> u32 {
-        self.look(FRESH).await;
+    /// half a second ago or later; `None` if nobody could ever look.
+    pub(crate) async fn now(&self, ports: &[u16]) -> Option<u32> {
+        self.look(FRESH, by_port).await;
         self.lately(ports)
     }
 
-    /// The same, as far as it is known: some seconds ago, while somebody [keeps looking](Self::keep_looking).
-    pub(crate) fn lately(&self, ports: &[u16]) -> u32 {
+    /// The same as it was seen last, some seconds ago while somebody [keeps looking](Self::keep_looking).
+    pub(crate) fn lately(&self, ports: &[u16]) -> Option<u32> {
         let seen = self.0.seen.read();
-        ports.iter().filter_map(|port| seen.by_port.get(port)).sum()
+        let by_port = seen.by_port.as_ref()?;
+        Some(ports.iter().filter_map(|port| by_port.get(port)).sum())
     }
 
     /// Looks every few seconds. Many may: as many looks are taken as for one.
     pub(crate) async fn keep_looking(&self) -> Infallible {
         loop {
-            self.look(RECENT).await;
-            sleep(RECENT).await;
+            let at = self.look(RECENT, by_port).await;
+            sleep_until(at + RECENT).await;
         }
     }
 
-    /// Unless somebody did within `age`.
-    async fn look(&self, age: Duration) {
-        let _looking = self.0.looking.lock().await;
-        let now = Instant::now();
-        if self.0.seen.read().at.is_some_and(|at| now.saturating_duration_since(at) < age) {
-            return;
+    /// Unless somebody did less than `age` ago. Returns when the newest look began.
+    async fn look(
+        &self,
+        age: Duration,
+        by_port: impl FnOnce() -> io::Result<HashMap<u16, u32>> + Send + 'static,
+    ) -> Instant {
+        let asked = Instant::now();
+        let looking = Arc::clone(&self.0.looking).lock_owned().await;
+        // Also one that began while this one waited will do.
+        let newest = self.0.seen.read().at.filter(|at| asked.saturating_duration_since(*at) < age);
+        if let Some(at) = newest {
+            return at;
         }
-        let seen = spawn_blocking(by_port).await.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
-        self.0.seen.write().take(now, seen);
+        let (at, inner) = (Instant::now(), Arc::clone(&self.0));
+        let look = spawn_blocking(move || {
+            inner.seen.write().take(at, by_port());
+            drop(looking);
+        });
+        if let Err(error) = look.await {
+            debug!(%error, "a look ended early");
+        }
+        at
     }
 }
 
 impl Look {
     /// Takes in what was seen. Where nothing could be (no descriptor is left, say), who was there counts as there still.
-    fn take(&mut self, now: Instant, seen: io::Result<HashMap<u16, u32>>) {
-        self.at = Some(now);
+    fn take(&mut self, at: Instant, seen: io::Result<HashMap<u16, u32>>) {
+        self.at = Some(at);
         match seen {
-            Ok(by_port) => self.by_port = by_port,
+            Ok(by_port) => self.by_port = Some(by_port),
             Err(error) => debug!(%error, "cannot see who is connected"),
         }
     }
@@ -167,7 +182,6 @@ fn own_sockets() -> io::Result<HashSet<String>> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::pin::pin;
 
     use futures_util::FutureExt as _;
 
@@ -213,10 +227,14 @@ mod tests {
 
     #[test]
     fn who_was_there_is_not_gone_because_nobody_can_look() {
-        let mut look = Look::default();
-        look.take(Instant::now(), Ok(HashMap::from([(8080, 2)])));
-        look.take(Instant::now(), Err(io::Error::other("too many open files")));
-        assert_eq!(look.by_port.get(&8080), Some(&2));
+        let strangers = Strangers::default();
+        let failed = || Err(io::Error::other("too many open files"));
+        let take = |seen| strangers.0.seen.write().take(Instant::now(), seen);
+        take(failed());
+        assert_eq!(strangers.lately(&[8080]), None);
+        take(Ok(HashMap::from([(8080, 2)])));
+        take(failed());
+        assert_eq!(strangers.lately(&[8080, 9000]), Some(2));
     }
 
     #[tokio::test]
@@ -225,17 +243,24 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let _ours = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _accepted = listener.accept().unwrap();
-        assert_eq!(Strangers::default().now(&[port]).await, 0);
+        assert_eq!(Strangers::default().now(&[port]).await, Some(0));
     }
 
     #[tokio::test]
-    async fn who_serves_requests_goes_on_while_somebody_looks() {
+    async fn who_serves_requests_goes_on_while_somebody_looks_and_one_look_is_enough() {
         let strangers = Strangers::default();
-        let mut looking = pin!(strangers.now(&[8080]));
-        // This runtime has one thread. Had that one looked, there would be an answer.
-        assert!(looking.as_mut().now_or_never().is_none());
-        looking.await;
-        // What was seen is fresh now.
-        assert!(strangers.now(&[8080]).now_or_never().is_some());
+        let (let_it_end, ends) = std::sync::mpsc::channel();
+        let mut first = Box::pin(strangers.look(FRESH, move || {
+            ends.recv().map_err(io::Error::other)?;
+            Ok(HashMap::from([(8080, 1)]))
+        }));
+        // This runtime has one thread: had that one looked, it would look for ever.
+        assert!(first.as_mut().now_or_never().is_none());
+        let second = strangers.look(FRESH, || panic!("a second look"));
+        // Nobody waits for the first any more, and it goes on all the same.
+        drop(first);
+        let_it_end.send(()).unwrap();
+        second.await;
+        assert_eq!(strangers.lately(&[8080]), Some(1));
     }
 }

@@ -79,7 +79,7 @@ impl Reporter {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = BytesMut::new();
-        let (mut silent_ticks, mut reported) = (QUIET_TICKS, (0, 0));
+        let (mut silent_ticks, mut reported) = (QUIET_TICKS, (0, 0, 0));
         let (ended, mut telling) = (self.shared.ended.clone(), Some(self.shared.telling.token()));
         loop {
             // Each branch may be dropped: what was read stays in `heard`.
@@ -100,16 +100,21 @@ impl Reporter {
                 _ = ticks.tick() => {
                     let (reading, _) = self.shared.gate.read();
                     silent_ticks += 1;
+                    let foreign = self.shared.foreign_lately().unwrap_or(0);
                     // Also that the last one has ended is news.
-                    let is_news = 0 < reading.in_flight || (reading.requests, reading.in_flight) != reported;
+                    let is_news = 0 < reading.in_flight || (reading.requests, reading.in_flight, foreign) != reported;
                     if !is_news && silent_ticks < QUIET_TICKS {
                         continue;
                     }
                 }
             }
             let is_last = ended.is_cancelled();
+            if self.shared.foreign_lately().is_none() {
+                // Nobody has looked yet.
+                self.shared.foreign().await;
+            }
             let stats = self.stats();
-            (silent_ticks, reported) = (0, (stats.requests, stats.in_flight));
+            (silent_ticks, reported) = (0, (stats.requests, stats.in_flight, stats.foreign));
             say(&mut writer, Up::SidecarStats(stats)).await?;
             if is_last {
                 telling = None;
@@ -137,7 +142,7 @@ impl Reporter {
             proxied_concurrency_us: reading.proxied_concurrency_us(),
             in_flight: reading.in_flight,
             upgraded: reading.upgraded,
-            foreign: self.shared.foreign_lately(),
+            foreign: self.shared.foreign_lately().unwrap_or(0),
             settings_generation: self.shared.generation(),
             ready: self.shared.readiness.is_ready() && !self.shared.is_leaving(),
             cut_unary,
@@ -153,10 +158,12 @@ impl Reporter {
                 None
             }
             Some(Down::IdleQuestion(IdleQuestion { epoch, seq })) => {
-                let foreign = self.shared.foreign().await;
-                // What came meanwhile counts.
-                let (reading, _) = self.shared.gate.read();
-                let idle = reading.in_flight == 0 && reading.upgraded == 0 && foreign == 0;
+                let is_empty = || {
+                    let (reading, _) = self.shared.gate.read();
+                    reading.in_flight == 0 && reading.upgraded == 0
+                };
+                // What comes while somebody looks counts.
+                let idle = is_empty() && self.shared.foreign().await == Some(0) && is_empty();
                 Some(Up::IdleAnswer(IdleAnswer { epoch, seq, idle }))
             }
             Some(Down::Trust(trust)) => {

@@ -100,13 +100,13 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Connections to the model that did not come through here, now.
-    pub(crate) async fn foreign(&self) -> u32 {
+    /// Connections to the model that did not come through here, now; `None` if that cannot be seen.
+    pub(crate) async fn foreign(&self) -> Option<u32> {
         self.strangers.now(&self.model_ports).await
     }
 
     /// The same, as it was within the last seconds: for who only reports.
-    pub(crate) fn foreign_lately(&self) -> u32 {
+    pub(crate) fn foreign_lately(&self) -> Option<u32> {
         self.strangers.lately(&self.model_ports)
     }
 
@@ -117,7 +117,12 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Now {
         let (reading, held) = self.gate.read();
-        Now { in_flight: reading.in_flight, held, ready: self.readiness.is_ready(), foreign: self.foreign_lately() }
+        Now {
+            in_flight: reading.in_flight,
+            held,
+            ready: self.readiness.is_ready(),
+            foreign: self.foreign_lately().unwrap_or(0),
+        }
     }
 
     /// What the autoscaler that leads wants it to run with, from now on. The number names the settings and orders

@@ -9,7 +9,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use units::ConcurrencyLimit;
 
-use super::stage::{Sidecar, client, get, hello_model, model, piece, piecewise, request, whole, within};
+use super::stage::{
+    Sidecar, client, get, hello_model, model, past_the_sidecar, piece, piecewise, request, whole, within,
+};
 
 #[tokio::test]
 async fn a_request_is_counted_to_the_last_byte_of_its_answer() {
@@ -132,15 +134,7 @@ async fn metrics_tell_what_happened() {
 async fn a_connection_past_the_sidecar_is_foreign() {
     let model = hello_model().await;
     let sidecar = Sidecar::beside(model, |_| {}).await;
-    // A connection of another process: this one holds the sockets of everything in the test.
-    let port = model.port();
-    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; read line");
-    let mut other = tokio::process::Command::new("bash")
-        .args(["-c", &script])
-        .stdin(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut other = past_the_sidecar(model.port()).await;
     sidecar.until(|stats| stats["foreign"] == 1).await;
     other.kill().await.unwrap();
     sidecar.until(|stats| stats["foreign"] == 0).await;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::{Down, FromAutoscaler, IdleQuestion, Settings, SidecarStats, ToAutoscaler, Up};
 
-use super::stage::{Sidecar, client, get, hello_model, model, request, whole, within};
+use super::stage::{Sidecar, client, get, hello_model, model, past_the_sidecar, request, whole, within};
 
 /// An autoscaler's end of one stream.
 pub(super) struct Autoscaler<T = TcpStream>(pub(super) T);
@@ -55,6 +55,28 @@ pub(super) async fn autoscaler() -> (TcpListener, String) {
 
 pub(super) fn identity() -> Identity {
     Identity { namespace: "shop".into(), pod_name: "v1-abc".into(), pod_uid: "uid-1".into(), revision: "v1".into() }
+}
+
+#[tokio::test]
+async fn who_is_connected_past_it_is_reported_and_keeps_it_from_being_idle() {
+    let model = hello_model().await;
+    let mut other = past_the_sidecar(model.port()).await;
+    let (listener, address) = autoscaler().await;
+    let _sidecar = Sidecar::beside(model, |config| {
+        (config.autoscalers, config.identity) = (vec![address], identity());
+    })
+    .await;
+    let mut autoscaler = Autoscaler(within(listener.accept()).await.unwrap().0);
+    let Up::Hello(_) = autoscaler.hear().await else { panic!("no hello") };
+    let first = autoscaler.hear_stats(|_| true).await;
+    assert_eq!(first.foreign, 1);
+    let question = Down::IdleQuestion(IdleQuestion { epoch: 3, seq: 4 });
+    autoscaler.say(question.clone()).await;
+    assert!(!autoscaler.hear_idle().await);
+    other.kill().await.unwrap();
+    autoscaler.hear_stats(|stats| stats.foreign == 0).await;
+    autoscaler.say(question).await;
+    assert!(autoscaler.hear_idle().await);
 }
 
 #[tokio::test]

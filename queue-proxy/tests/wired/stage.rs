@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use queue_proxy::{Config, QueueProxy};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -170,6 +173,21 @@ pub(crate) async fn wait_for(mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 /// Panics when it takes too long.
+/// Another process, connected to the model at that port: this one holds the sockets of everything in the test.
+pub(crate) async fn past_the_sidecar(port: u16) -> Child {
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo connected; read line");
+    let mut other = Command::new("bash")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(other.stdout.take().unwrap()).lines();
+    assert_eq!(within(lines.next_line()).await.unwrap().as_deref(), Some("connected"));
+    other
+}
+
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
 }
