@@ -179,11 +179,19 @@ async fn ask(
         match exchange.send(pool, timeouts, trust).await {
             Ok(answer) => {
                 visit.answered();
-                if !shadow.tally.reads() {
+                let head = AnswerHead::of(&answer.head);
+                let (tally, says_its_length) = (&shadow.tally, answer.says_its_length());
+                // A failure is read in any case: it is short, and should be told as one.
+                if !says_its_length && head.status < 500 && !tally.is_worth_reading() {
                     return Err(Fate::AnswerTooLarge);
                 }
-                let head = AnswerHead::of(&answer.head);
-                let body = answer.read(budget, LARGEST_BODY, visit).await.map_err(|error| match error {
+                let read = answer.read(budget, LARGEST_BODY, visit).await;
+                match &read {
+                    Ok(_) if !says_its_length => tally.was_read(true),
+                    Err(Unread::NotCopied(NotCopied::TooLarge)) if !says_its_length => tally.was_read(false),
+                    _ => {}
+                }
+                let body = read.map_err(|error| match error {
                     Unread::Expired(_) => Fate::Timeout,
                     Unread::NotCopied(NotCopied::TooLarge) => Fate::AnswerTooLarge,
                     Unread::NotCopied(NotCopied::NoRoom) => Fate::NoRoom,

@@ -18,10 +18,11 @@ use crate::metrics::ShadowMetrics;
 /// Disagreements that are kept, of each shadow.
 const KEPT: usize = 32;
 
-/// With more answers in a row that were too large, most are not read at all: each would be read to its limit and thrown away,
-/// at the cost of whoever else is served here.
-const TOO_LARGE_IN_A_ROW: u32 = 8;
-/// After 16, 32, 64 … one is read all the same, and one in so many at least: they may have become smaller.
+/// Answers that do not say how long they are, and were too long, one after the other. With more, most are not read at all:
+/// each would be read to its limit and thrown away, at the cost of whoever else is served here.
+const TOO_LONG_IN_A_ROW: u32 = 8;
+/// Of those that follow the 8th, the 16th, the 32nd … is read all the same, for they may have become shorter; and one in so
+/// many at least.
 const READ_ONE_IN: u32 = 1 << 10;
 
 /// How a copy ended, as a label.
@@ -35,7 +36,7 @@ pub(crate) enum Fate {
     Broke,
     /// A time-out of the endpoint passed.
     Timeout,
-    /// Its answer is larger than what is copied; or those before it were, and it was not read.
+    /// Its answer is larger than what is copied; or it did not say how large it is, and was not read as others were.
     AnswerTooLarge,
     /// It could not be woken, its line was full, or it waited too long.
     Refused,
@@ -83,8 +84,10 @@ pub(crate) struct Tally {
     at_once: Arc<Semaphore>,
     /// It is no shadow of this endpoint any more: none of its copies goes on.
     ended: CancellationToken,
-    /// How many of the last answers were too large.
-    too_large: AtomicU32,
+    /// How many of the last answers were too long, of those that do not say how long they are.
+    too_long: AtomicU32,
+    /// How many of those came since that was too many.
+    passed_over: AtomicU32,
     inner: Mutex<Inner>,
 }
 
@@ -141,8 +144,9 @@ pub(crate) struct Read {
 impl Tally {
     pub(crate) fn new(endpoint: EndpointKey, metrics: ShadowMetrics) -> Self {
         let at_once = Arc::new(Semaphore::new(MOST_AT_ONCE));
-        let (ended, too_large) = (CancellationToken::new(), AtomicU32::new(0));
-        Self { endpoint, metrics, at_once, ended, too_large, inner: Mutex::default() }
+        let (too_long, passed_over) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (ended, inner) = (CancellationToken::new(), Mutex::default());
+        Self { endpoint, metrics, at_once, ended, too_long, passed_over, inner }
     }
 
     pub(super) fn end(&self) {
@@ -171,19 +175,27 @@ impl Tally {
         inner.spec = Some(spec.clone());
     }
 
-    /// Is the answer that begins now worth reading?
-    pub(super) fn reads(&self) -> bool {
-        let too_large = self.too_large.load(Ordering::Relaxed);
-        too_large <= TOO_LARGE_IN_A_ROW || too_large.is_power_of_two() || too_large.is_multiple_of(READ_ONE_IN)
+    /// Is an answer worth reading that does not say how long it is? Asked once of each.
+    pub(super) fn is_worth_reading(&self) -> bool {
+        if self.too_long.load(Ordering::Relaxed) <= TOO_LONG_IN_A_ROW {
+            return true;
+        }
+        let turn = self.passed_over.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        TOO_LONG_IN_A_ROW <= turn && (turn.is_power_of_two() || turn.is_multiple_of(READ_ONE_IN))
+    }
+
+    /// One of those was read, to its end or as far as may be.
+    pub(super) fn was_read(&self, to_its_end: bool) {
+        if to_its_end {
+            self.too_long.store(0, Ordering::Relaxed);
+            self.passed_over.store(0, Ordering::Relaxed);
+        } else {
+            self.too_long.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A copy came to its end.
     pub(super) fn fell(&self, fate: Fate) {
-        match fate {
-            Fate::AnswerTooLarge => drop(self.too_large.fetch_add(1, Ordering::Relaxed)),
-            Fate::Answered | Fate::Error => self.too_large.store(0, Ordering::Relaxed),
-            _ => {}
-        }
         if let Some(position) = FATES.iter().position(|(known, _)| *known == fate) {
             self.metrics.fates[position].inc();
             self.inner.lock().fates[position] += 1;

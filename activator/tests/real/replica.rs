@@ -1,7 +1,8 @@
 //! A small server in the place of a sidecar and its model.
 //!
 //! It answers by path: `/wait` when it is let go, `/break` never (it closes), `/stale` once per connection (then it
-//! closes), `/shadow-…` wrongly if it is a copy, `/events` as a stream, `/upgrade` with an echo. Everything else at once, with its name.
+//! closes), `/shadow-…` wrongly if it is a copy, `/events` as a stream, `/upgrade` with an echo. Everything else at once, with its
+//! name; at `/unknown-length` without saying how long that is.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Channel, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Channel, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -179,11 +180,16 @@ async fn answer(state: Arc<State>, served: Arc<AtomicU32>, mut request: Request<
         }
         _ => {}
     }
+    let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map_err(|_| Broken)?.to_bytes();
     let mut text = state.name.clone().into_bytes();
     if !body.is_empty() {
         text.push(b' ');
         text.extend_from_slice(&body);
+    }
+    if path == "/unknown-length" {
+        let pieces = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(text)))]);
+        return Ok(Response::new(BodyExt::boxed(StreamBody::new(pieces))));
     }
     Ok(whole(200, text))
 }

@@ -80,8 +80,8 @@ impl Answer {
     /// If it is more than may be copied, breaks, or a time-out passes.
     pub async fn read<G>(self, budget: &Budget, limit: usize, guard: G) -> Result<Copied, Unread> {
         let Self { body, lease, deadline, .. } = self;
-        // It may say so itself.
-        if (limit as u64) < body.size_hint().lower() {
+        // It may say so itself; an answer to HEAD says it and has no body.
+        if !body.is_end_stream() && (limit as u64) < body.size_hint().lower() {
             return Err(NotCopied::TooLarge.into());
         }
         let (tap, mut copying) = Tap::new(budget, limit)?;
@@ -99,6 +99,11 @@ impl Answer {
                 Some(Err(_)) => return Err(NotCopied::Broke.into()),
             }
         }
+    }
+
+    /// Does it say how long its body is, or that it has none?
+    pub fn says_its_length(&self) -> bool {
+        self.body.is_end_stream() || self.body.size_hint().upper().is_some()
     }
 
     /// Is it the beginning of an upgraded connection?
