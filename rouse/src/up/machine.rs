@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ use daemon::{BindFault, Listener};
 
 /// A command of this name is this very program, wherever it was installed.
 const OURSELVES: &str = "rouse";
+
+/// Where ports are drawn from that may be any: below those that kernels give out (from 32768), beside those of replicas.
+const ANY_PORT: RangeInclusive<u16> = 10_000..=19_999;
 
 /// What the machine has.
 #[derive(Clone, Debug)]
@@ -100,10 +104,11 @@ impl Machine {
         Listener::bind(address).map(drop).map_err(|fault| why_not(&fault))
     }
 
-    /// A free port of the same machine address, from the kernel.
+    /// A free port of the same machine address. None that the kernel would give to a socket that takes any: what is free
+    /// now could be somebody else's, or our own, before it is listened on.
     pub(crate) fn any_port(&self, near: SocketAddr) -> Option<SocketAddr> {
-        let any = SocketAddr::new(near.ip(), 0);
-        Listener::bind(any).ok().map(|listener| SocketAddr::new(near.ip(), listener.address().port()))
+        let drawn = std::iter::repeat_with(|| SocketAddr::new(near.ip(), fastrand::u16(ANY_PORT)));
+        drawn.take(100).find(|address| self.try_address(*address).is_ok())
     }
 }
 

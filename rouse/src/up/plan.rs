@@ -134,7 +134,7 @@ impl Planner {
         // Whoever asked for any port gets any port. A hundred taken ones in a row are a machine to look at; the endpoint
         // is still reached at the shared port.
         if self.listen.port() == 0 {
-            // Nobody listens yet on those that were given out, so the kernel may say one of them again.
+            // Nobody listens yet on those that were given out.
             return (0..100)
                 .find_map(|_| self.machine.any_port(self.listen).filter(|address| !taken.contains(address)));
         }
