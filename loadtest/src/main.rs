@@ -204,7 +204,7 @@ fn stand_storm(flags: &Storm) -> anyhow::Result<()> {
 }
 
 fn measure_shadows(flags: &Shadow) -> anyhow::Result<()> {
-    let plan = shadow::Plan { rounds: flags.rounds, lasts: Duration::from_secs(flags.seconds) };
+    let plan = shadow::Plan { rounds: flags.rounds, lasts: Duration::from_secs(flags.seconds), apart: true };
     runtime()?.block_on(async {
         println!(
             "clients' p99 with a shadow that … over that without; the budget for the median of rounds is {}",

@@ -28,6 +28,7 @@ use crate::{Client, Live, Options, Scenario, Target, http1};
 /// At most so many times as long may 99 of 100 clients wait with a shadow.
 pub const BUDGET: f64 = 1.05;
 const SHADOWED: &str = "shadowed";
+const NAMES: [&str; 3] = ["plain", "twin", SHADOWED];
 /// Of what the model can answer.
 const PART_OF_CAPACITY: f64 = 0.3;
 /// How many ask for capacity, each again as soon as it is answered.
@@ -36,10 +37,11 @@ const CAPACITY_OVER: Duration = Duration::from_secs(3);
 /// Between looks whether all is counted.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long one is asked before it is the next one's turn: so short that no connection idles too long to be used again.
-const TURN: Duration = Duration::from_millis(250);
+const TURN: Duration = Duration::from_millis(125);
 /// Between turns, so that the copies of one are not answered in another's.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Whom the turns go to, one after the other.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Whom the turns go to, one after the other. Who was first waits longest: four turns and five pauses, less than the second
+/// after which nobody sends on a connection that idled.
 const ORDER: [usize; 6] = [0, 1, 2, 2, 1, 0];
 
 /// How long the last copies may take to come to their end.
@@ -96,6 +98,8 @@ pub struct Plan {
     pub rounds: u32,
     /// How long each is asked in a round.
     pub lasts: Duration,
+    /// Whether the shadow's own process runs only when nothing else wants to, as if it were on another machine.
+    pub apart: bool,
 }
 
 /// What came of one kind of shadow.
@@ -110,7 +114,7 @@ pub struct Row {
     /// The same of the twin, which has no shadow: what the machine makes of nothing.
     pub noise: Vec<f64>,
     /// Clients' median with the shadow over that without, a round each.
-    pub middles: Vec<f64>,
+    pub median_ratios: Vec<f64>,
     /// Clients' p99 without a shadow, all rounds, in seconds.
     pub without_seconds: f64,
     /// Clients' requests to the endpoint with the shadow.
@@ -157,7 +161,7 @@ impl fmt::Display for Row {
             self.ratio(),
             rounds(&self.ratios),
             self.without_seconds * 1e3,
-            median(&self.middles),
+            median(&self.median_ratios),
             median(&self.noise),
             rounds(&self.noise),
             self.answered,
@@ -176,13 +180,17 @@ impl fmt::Display for Row {
 /// # Errors
 /// If a program does not come up, or cannot be asked.
 pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row> {
+    if plan.apart {
+        let chrt = std::process::Command::new("chrt").args(["--idle", "0", "true"]).status();
+        ensure!(chrt.is_ok_and(|status| status.success()), "chrt does not run here; on Debian it is in util-linux");
+    }
     let folder = TempDir::new()?;
     let file = folder.path().join("models.yaml");
-    std::fs::write(&file, models(rouse, kind)?)?;
+    std::fs::write(&file, models(rouse, kind, plan.apart)?)?;
     let up = Up::start(rouse, &folder, &file, &[]).await?;
     let pid = up.pid().context("rouse up has ended")?;
     let target = |name: &str| Target { address: up.listen(), host: format!("{name}.localhost"), prefix: String::new() };
-    let targets = ["plain", "twin", SHADOWED].map(target);
+    let targets = NAMES.map(target);
     for target in &targets {
         let answer = http1::get(up.listen(), &target.host, "/").await?;
         ensure!(answer.status() == 200, "{}: {}", target.host, answer.status());
@@ -196,7 +204,7 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
         rate,
         ratios: Vec::new(),
         noise: Vec::new(),
-        middles: Vec::new(),
+        median_ratios: Vec::new(),
         without_seconds: 0.0,
         // The one above.
         requests: 1,
@@ -225,7 +233,7 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
                 }
             };
             times[which].add(&live.times());
-            if which == 2 {
+            if NAMES[which] == SHADOWED {
                 row.requests += results.counts.due;
                 row.answered += results.counts.by_status.get("200").copied().unwrap_or_default();
             }
@@ -238,7 +246,7 @@ pub async fn measure(rouse: &Path, kind: Kind, plan: Plan) -> anyhow::Result<Row
         let over_plain = |times: &Times, at| times.quantile(at).as_secs_f64() / plain.quantile(at).as_secs_f64();
         row.ratios.push(over_plain(&shadowed, 0.99));
         row.noise.push(over_plain(&twin, 0.99));
-        row.middles.push(over_plain(&shadowed, 0.5));
+        row.median_ratios.push(over_plain(&shadowed, 0.5));
         without_shadow.add(&plain);
     }
     row.without_seconds = without_shadow.quantile(0.99).as_secs_f64();
@@ -292,7 +300,7 @@ fn steady(rate: f64, lasts: Duration, seed: u64) -> Scenario {
     }
 }
 
-fn models(rouse: &Path, kind: Kind) -> anyhow::Result<String> {
+fn models(rouse: &Path, kind: Kind, apart: bool) -> anyhow::Result<String> {
     let rouse = rouse.canonicalize()?;
     let deployment = |name: &str, before: &[&str], flags: &[&str]| {
         let rouse = rouse.display().to_string();
@@ -324,7 +332,7 @@ fn models(rouse: &Path, kind: Kind) -> anyhow::Result<String> {
         deployment("plain-v1", &[], &model),
         deployment("twin-v1", &[], &model),
         deployment("shadowed-v1", &[], &model),
-        deployment("shadow", &["chrt", "--idle", "0"], kind.flags()),
+        deployment("shadow", if apart { &["chrt", "--idle", "0"] } else { &[] }, kind.flags()),
     ];
     Ok(documents.iter().map(|document| format!("---\n{document}\n")).collect())
 }

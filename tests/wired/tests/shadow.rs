@@ -46,7 +46,7 @@ async fn the_example_wakes_its_shadow_compares_and_both_go_back_to_zero() {
 
 #[tokio::test]
 async fn whatever_a_shadow_does_every_client_is_answered_every_copy_is_counted_and_memory_is_bounded() {
-    let plan = Plan { rounds: 1, lasts: Duration::from_secs(1) };
+    let plan = Plan { rounds: 1, lasts: Duration::from_secs(1), apart: false };
     for kind in Kind::ALL {
         let row = measure(rouse(), kind, plan).await.unwrap();
         assert_eq!(row.answered, row.requests, "{row}");
