@@ -99,7 +99,7 @@ pub(crate) fn register_live(
         IntGauge::new("rouse_in_flight_requests", "Here now, waiting or at the model.")?,
         IntGauge::new("rouse_held_requests", "Waiting now.")?,
         IntGauge::new("rouse_ready", "1 while the model is ready.")?,
-        IntGauge::new("rouse_foreign_connections", "To the model's port, not through here.")?,
+        IntGauge::new("rouse_foreign_connections", "To the model's port, not through here, at most 5 s ago.")?,
     ];
     registry.register(Box::new(Live { gauges, read: Box::new(read) }))
 }
