@@ -82,7 +82,9 @@ impl Strangers {
         }
         let (at, inner) = (Instant::now(), Arc::clone(&self.0));
         let look = spawn_blocking(move || {
-            inner.seen.write().take(at, by_port());
+            // Before the lock is had: who serves requests reads what is behind it.
+            let seen = by_port();
+            inner.seen.write().take(at, seen);
             drop(looking);
         });
         if let Err(error) = look.await {
@@ -182,6 +184,7 @@ fn own_sockets() -> io::Result<HashSet<String>> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
 
     use futures_util::FutureExt as _;
 
@@ -249,13 +252,16 @@ mod tests {
     #[tokio::test]
     async fn who_serves_requests_goes_on_while_somebody_looks_and_one_look_is_enough() {
         let strangers = Strangers::default();
-        let (let_it_end, ends) = std::sync::mpsc::channel();
+        let ((it_begins, begins), (let_it_end, ends)) = (mpsc::channel(), mpsc::channel());
         let mut first = Box::pin(strangers.look(FRESH, move || {
+            it_begins.send(()).map_err(io::Error::other)?;
             ends.recv().map_err(io::Error::other)?;
             Ok(HashMap::from([(8080, 1)]))
         }));
         // This runtime has one thread: had that one looked, it would look for ever.
         assert!(first.as_mut().now_or_never().is_none());
+        begins.recv().unwrap();
+        assert!(strangers.0.seen.try_read().is_some(), "who only reads what was seen last waits for nobody");
         let second = strangers.look(FRESH, || panic!("a second look"));
         // Nobody waits for the first any more, and it goes on all the same.
         drop(first);
